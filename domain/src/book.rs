@@ -1,0 +1,521 @@
+//! The book: everything a decision may depend on, folded from entries.
+//!
+//! The catalogue, the policy and the fences are few and always complete. Bookings, days, consents
+//! and registrations are many, so each lies on a [`Shelf`] that knows which of them it holds. Who
+//! decides looks first what a command [needs](Book::missing), puts it on the shelf, and decides
+//! then: [`Book::decide`] is pure and depends on nothing else. A test or an audit that folds a
+//! ledger from its first entry uses a book whose shelves are complete from the start.
+
+pub mod shelf;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cqrs_es::Aggregate;
+use cqrs_es::event_sink::EventSink;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::booking::{self, Booking, BookingCommand, Change, Day, Hold, Status, Wanted};
+use crate::catalogue::{self, CatalogueCommand, Resource, Service};
+use crate::consent::{self, Consent, ConsentCommand};
+use crate::entry::{Context, Draft, Tagged};
+use crate::event::Event;
+use crate::ids::{
+    BookingId, ConsentId, FenceId, GroupId, Position, RegistrationId, ResourceId, ServiceId,
+};
+use crate::person::{self, PersonCommand, Registration};
+use crate::policy::{self, Policy, PolicyCommand};
+use crate::refusal::Refusal;
+use crate::slot::Slot;
+use crate::tag::{Tag, TagKind};
+
+pub use shelf::Shelf;
+
+/// Everything that may be wished.
+#[derive(Debug, Clone)]
+pub enum Command {
+    Booking(BookingCommand),
+    Person(PersonCommand),
+    Consent(ConsentCommand),
+    Catalogue(CatalogueCommand),
+    Policy(PolicyCommand),
+    /// An entry that the ledger makes about itself, which no rule judges.
+    Ledger(crate::ledger::Reopened),
+    /// An access record, in the second ledger.
+    Access(crate::ledger::Opened),
+}
+
+/// Something that must be on its shelf before a command is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Booking(BookingId),
+    Day(ResourceId, Date),
+    Consent(ConsentId),
+    Registration(RegistrationId),
+}
+
+impl Key {
+    /// The tag under which the entries lie that make up this state.
+    pub fn tag(self) -> Tag {
+        match self {
+            Self::Booking(id) => Tag::booking(id),
+            Self::Day(resource, date) => Tag::day(resource, date),
+            Self::Consent(id) => Tag::consent(id),
+            Self::Registration(id) => Tag::registration(id),
+        }
+    }
+}
+
+/// The state of a ledger at one position.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Book {
+    /// Where the next entry goes.
+    pub next: Position,
+    pub policy: Policy,
+    pub groups: BTreeMap<GroupId, String>,
+    pub resources: BTreeMap<ResourceId, Resource>,
+    pub services: BTreeMap<ServiceId, Service>,
+    pub retired_resources: BTreeSet<ResourceId>,
+    pub retired_services: BTreeSet<ServiceId>,
+    pub fences: BTreeSet<FenceId>,
+    pub bookings: Shelf<BookingId, Booking>,
+    pub days: Shelf<(ResourceId, Date), Day>,
+    pub consents: Shelf<ConsentId, Consent>,
+    pub registrations: Shelf<RegistrationId, Registration>,
+}
+
+impl Book {
+    /// A book whose shelves hold only what is put on them, each about `limit` things.
+    pub fn partial(limit: usize) -> Self {
+        Self {
+            bookings: Shelf::partial(limit),
+            days: Shelf::partial(limit),
+            consents: Shelf::partial(limit),
+            registrations: Shelf::partial(limit),
+            ..Self::default()
+        }
+    }
+
+    /// What must be put on the shelves before `command` can be decided. Ask again after doing so:
+    /// what is found may need more.
+    pub fn missing(&mut self, command: &Command) -> Vec<Key> {
+        let mut keys = Vec::new();
+        match command {
+            Command::Booking(BookingCommand::Request(request)) => {
+                self.miss_days(&request.wanted, request.slot, Some(request.service), &mut keys);
+            }
+            Command::Booking(BookingCommand::Change { booking, change, .. }) => {
+                if !self.bookings.touch(booking) {
+                    keys.push(Key::Booking(*booking));
+                } else if let Change::Reschedule { slot, wanted } = change
+                    && let Some(known) = self.bookings.get(booking)
+                {
+                    let service = known.service;
+                    let wanted = wanted.clone().unwrap_or_else(|| wanted_of(&known.held));
+                    self.miss_days(&wanted, *slot, Some(service), &mut keys);
+                }
+            }
+            Command::Consent(ConsentCommand::Withdraw { consent, .. }) => {
+                if !self.consents.touch(consent) {
+                    keys.push(Key::Consent(*consent));
+                }
+            }
+            Command::Person(PersonCommand::Rectify { registration, .. }) => {
+                if !self.registrations.touch(registration) {
+                    keys.push(Key::Registration(*registration));
+                }
+            }
+            Command::Person(PersonCommand::Register { .. } | PersonCommand::Erase { .. })
+            | Command::Consent(ConsentCommand::Give { .. } | ConsentCommand::Accept { .. })
+            | Command::Catalogue(_)
+            | Command::Policy(_)
+            | Command::Ledger(_)
+            | Command::Access(_) => (),
+        }
+        keys
+    }
+
+    fn miss_days(
+        &mut self,
+        wanted: &[Wanted],
+        slot: Slot,
+        service: Option<ServiceId>,
+        keys: &mut Vec<Key>,
+    ) {
+        let held = self.held_slot(slot, service);
+        for wanted in wanted {
+            for date in held.days() {
+                if !self.days.touch(&(wanted.resource, date)) {
+                    keys.push(Key::Day(wanted.resource, date));
+                }
+            }
+        }
+    }
+
+    /// The slot with the service's buffers.
+    pub(crate) fn held_slot(&self, slot: Slot, service: Option<ServiceId>) -> Slot {
+        match service.and_then(|id| self.services.get(&id)) {
+            Some(service) => slot.widened(service.buffer_before, service.buffer_after),
+            None => slot,
+        }
+    }
+
+    /// Decides a command. Everything it [needs](Book::missing) is on the shelves.
+    ///
+    /// # Errors
+    /// Where a rule forbids it; nothing has changed then.
+    pub fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Draft>, Refusal> {
+        Ok(match command {
+            Command::Booking(command) => booking::decision::decide(self, command, context)?,
+            Command::Person(command) => person::decision::decide(self, command)?,
+            Command::Consent(command) => consent::decision::decide(self, command)?,
+            Command::Catalogue(command) => catalogue::decision::decide(self, command)?,
+            Command::Policy(command) => policy::decision::decide(self, command)?,
+            Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
+            Command::Access(opened) => vec![Draft::now(opened.clone())],
+        })
+    }
+
+    /// Gives a draft its tags and takes it in as the next entry.
+    pub fn take(&mut self, draft: Draft) -> Tagged {
+        let tags = self.tags(&draft.event);
+        self.apply_next(&draft.event, &tags);
+        Tagged { draft, tags }
+    }
+
+    /// The tags of an event that would be the next entry.
+    ///
+    /// A booking's first entry is found by its id and needs no booking tag.
+    pub fn tags(&self, event: &Event) -> Vec<Tag> {
+        match event {
+            Event::BookingRequested(event) => day_tags(&event.held),
+            Event::BookingRescheduled(event) => {
+                let mut tags = vec![Tag::booking(event.booking)];
+                tags.extend(day_tags(&event.held));
+                tags.extend(self.day_tags_of(event.booking));
+                tags.sort_unstable();
+                tags.dedup();
+                tags
+            }
+            Event::BookingDeclined(event) => self.ending_tags(event.booking),
+            Event::BookingCancelled(event) => self.ending_tags(event.booking),
+            Event::BookingConfirmed(event)
+            | Event::BookingCheckedIn(event)
+            | Event::BookingCompleted(event)
+            | Event::BookingMissed(event) => vec![Tag::booking(event.booking)],
+            Event::BookingChanged(event) => vec![Tag::booking(event.booking)],
+            Event::BookingContentErased(event) => vec![Tag::booking(event.booking)],
+            Event::PersonRectified(event) => vec![Tag::registration(event.registration)],
+            Event::PersonErased(event) => vec![Tag::fence(event.fence)],
+            Event::ConsentWithdrawn(event) => vec![Tag::consent(event.consent)],
+            Event::PersonRegistered(_)
+            | Event::ConsentGiven(_)
+            | Event::PolicyAccepted(_)
+            | Event::SealsOpened(_) => Vec::new(),
+            Event::GroupDefined(_) => vec![Tag::group(GroupId(self.next.0))],
+            Event::ResourceDefined(_) => vec![Tag::resource(ResourceId(self.next.0))],
+            Event::ResourceRevised(event) => vec![Tag::resource(event.id)],
+            Event::ResourceRetired(event) => vec![Tag::resource(event.id)],
+            Event::ServiceDefined(_) => vec![Tag::service(ServiceId(self.next.0))],
+            Event::ServiceRevised(event) => vec![Tag::service(event.id)],
+            Event::ServiceRetired(event) => vec![Tag::service(event.id)],
+            Event::PolicySet(_) => vec![Tag::policy()],
+            Event::LedgerReopened(_) => vec![Tag::ledger()],
+        }
+    }
+
+    fn ending_tags(&self, booking: BookingId) -> Vec<Tag> {
+        let mut tags = vec![Tag::booking(booking)];
+        tags.extend(self.day_tags_of(booking));
+        tags
+    }
+
+    fn day_tags_of(&self, booking: BookingId) -> Vec<Tag> {
+        self.bookings.get(&booking).map(|booking| day_tags(&booking.held)).unwrap_or_default()
+    }
+
+    /// Takes in the entry that stands at `self.next`.
+    pub fn apply_next(&mut self, event: &Event, tags: &[Tag]) {
+        let position = self.next;
+        self.next = position.next();
+        self.fold_catalogue(position, event);
+        self.fold_matters(position, event);
+        let Some((booking, held)) = self.fold_booking(position, event) else { return };
+        for tag in tags {
+            if let Some((resource, date)) = tag.as_day()
+                && let Some(day) = self.days.get_mut_or_default(&(resource, date))
+            {
+                day.set(booking, booking::aggregate::occupied_on(&held, resource, date));
+            }
+        }
+    }
+
+    /// Takes in a booking's entry; says what the booking now holds, where that may have changed.
+    fn fold_booking(
+        &mut self,
+        position: Position,
+        event: &Event,
+    ) -> Option<(BookingId, Vec<Hold>)> {
+        match event {
+            Event::BookingRequested(event) => {
+                let id = BookingId(position.0);
+                self.bookings.put(id, Booking::requested(event));
+                Some((id, event.held.clone()))
+            }
+            Event::BookingRescheduled(event) => {
+                if let Some(booking) = self.bookings.get_mut(&event.booking) {
+                    booking.rescheduled(event);
+                }
+                Some((event.booking, event.held.clone()))
+            }
+            Event::BookingDeclined(event) => {
+                self.booking_became(event.booking, Status::Declined);
+                Some((event.booking, Vec::new()))
+            }
+            Event::BookingCancelled(event) => {
+                self.booking_became(event.booking, Status::Cancelled);
+                if let (Some(_), Some(booking)) =
+                    (event.note, self.bookings.get_mut(&event.booking))
+                {
+                    booking.seals = booking.seals.saturating_add(1);
+                }
+                Some((event.booking, Vec::new()))
+            }
+            Event::BookingConfirmed(event) => self.booking_became(event.booking, Status::Confirmed),
+            Event::BookingCheckedIn(event) => self.booking_became(event.booking, Status::CheckedIn),
+            Event::BookingCompleted(event) => self.booking_became(event.booking, Status::Completed),
+            Event::BookingMissed(event) => self.booking_became(event.booking, Status::NoShow),
+            Event::BookingChanged(event) => self.booking_noted(event.booking, false),
+            Event::BookingContentErased(event) => self.booking_noted(event.booking, true),
+            Event::PersonRegistered(_)
+            | Event::PersonRectified(_)
+            | Event::PersonErased(_)
+            | Event::ConsentGiven(_)
+            | Event::ConsentWithdrawn(_)
+            | Event::PolicyAccepted(_)
+            | Event::GroupDefined(_)
+            | Event::ResourceDefined(_)
+            | Event::ResourceRevised(_)
+            | Event::ResourceRetired(_)
+            | Event::ServiceDefined(_)
+            | Event::ServiceRevised(_)
+            | Event::ServiceRetired(_)
+            | Event::PolicySet(_)
+            | Event::LedgerReopened(_)
+            | Event::SealsOpened(_) => None,
+        }
+    }
+
+    fn booking_became(&mut self, id: BookingId, status: Status) -> Option<(BookingId, Vec<Hold>)> {
+        if let Some(booking) = self.bookings.get_mut(&id) {
+            booking.became(status);
+        }
+        None
+    }
+
+    fn booking_noted(&mut self, id: BookingId, emptied: bool) -> Option<(BookingId, Vec<Hold>)> {
+        if let Some(booking) = self.bookings.get_mut(&id) {
+            let status = booking.status;
+            booking.became(status);
+            if emptied {
+                booking.seals = 0;
+            }
+        }
+        None
+    }
+
+    fn fold_catalogue(&mut self, position: Position, event: &Event) {
+        match event {
+            Event::GroupDefined(event) => {
+                self.groups.insert(GroupId(position.0), event.name.clone());
+            }
+            Event::ResourceDefined(event) => {
+                self.resources.insert(ResourceId(position.0), event.resource.clone());
+            }
+            Event::ResourceRevised(event) => {
+                self.resources.insert(event.id, event.resource.clone());
+                self.retired_resources.remove(&event.id);
+            }
+            Event::ResourceRetired(event) => {
+                self.retired_resources.insert(event.id);
+            }
+            Event::ServiceDefined(event) => {
+                self.services.insert(ServiceId(position.0), event.service.clone());
+            }
+            Event::ServiceRevised(event) => {
+                self.services.insert(event.id, event.service.clone());
+                self.retired_services.remove(&event.id);
+            }
+            Event::ServiceRetired(event) => {
+                self.retired_services.insert(event.id);
+            }
+            Event::PolicySet(event) => self.policy = event.policy.clone(),
+            Event::PersonErased(event) => {
+                self.fences.insert(event.fence);
+            }
+            Event::BookingRequested(_)
+            | Event::BookingConfirmed(_)
+            | Event::BookingDeclined(_)
+            | Event::BookingRescheduled(_)
+            | Event::BookingCancelled(_)
+            | Event::BookingCheckedIn(_)
+            | Event::BookingCompleted(_)
+            | Event::BookingMissed(_)
+            | Event::BookingChanged(_)
+            | Event::BookingContentErased(_)
+            | Event::PersonRegistered(_)
+            | Event::PersonRectified(_)
+            | Event::ConsentGiven(_)
+            | Event::ConsentWithdrawn(_)
+            | Event::PolicyAccepted(_)
+            | Event::LedgerReopened(_)
+            | Event::SealsOpened(_) => (),
+        }
+    }
+
+    fn fold_matters(&mut self, position: Position, event: &Event) {
+        match event {
+            Event::PersonRegistered(event) => {
+                let registration = Registration { handle: event.contact.handle, version: 1 };
+                self.registrations.put(RegistrationId(position.0), registration);
+            }
+            Event::PersonRectified(event) => {
+                if let Some(registration) = self.registrations.get_mut(&event.registration) {
+                    registration.handle = event.contact.handle;
+                    registration.version = registration.version.saturating_add(1);
+                }
+            }
+            Event::ConsentGiven(event) => {
+                let allows = Some((event.purpose, event.medium));
+                let handle = event.evidence.handle;
+                let consent = Consent { handle, allows, withdrawn: false };
+                self.consents.put(ConsentId(position.0), consent);
+            }
+            Event::PolicyAccepted(event) => {
+                let handle = event.evidence.handle;
+                let consent = Consent { handle, allows: None, withdrawn: false };
+                self.consents.put(ConsentId(position.0), consent);
+            }
+            Event::ConsentWithdrawn(event) => {
+                if let Some(consent) = self.consents.get_mut(&event.consent) {
+                    consent.withdrawn = true;
+                }
+            }
+            Event::BookingRequested(_)
+            | Event::BookingConfirmed(_)
+            | Event::BookingDeclined(_)
+            | Event::BookingRescheduled(_)
+            | Event::BookingCancelled(_)
+            | Event::BookingCheckedIn(_)
+            | Event::BookingCompleted(_)
+            | Event::BookingMissed(_)
+            | Event::BookingChanged(_)
+            | Event::BookingContentErased(_)
+            | Event::PersonErased(_)
+            | Event::GroupDefined(_)
+            | Event::ResourceDefined(_)
+            | Event::ResourceRevised(_)
+            | Event::ResourceRetired(_)
+            | Event::ServiceDefined(_)
+            | Event::ServiceRevised(_)
+            | Event::ServiceRetired(_)
+            | Event::PolicySet(_)
+            | Event::LedgerReopened(_)
+            | Event::SealsOpened(_) => (),
+        }
+    }
+
+    /// Puts one thing on its shelf, folded from the entries under its tag, in order.
+    ///
+    /// `entries` holds for a booking, a consent or a registration also the entry that began it.
+    pub fn load<'a>(&mut self, key: Key, entries: impl Iterator<Item = (Position, &'a Event)>) {
+        let mut scratch = Self::default();
+        let mut day = Day::default();
+        for (position, event) in entries {
+            scratch.next = position;
+            scratch.fold_matters(position, event);
+            if let (Some((booking, held)), Key::Day(resource, date)) =
+                (scratch.fold_booking(position, event), key)
+            {
+                day.set(booking, booking::aggregate::occupied_on(&held, resource, date));
+            }
+        }
+        match key {
+            Key::Day(resource, date) => self.days.put((resource, date), day),
+            Key::Booking(id) => self.bookings.put_or_absent(id, scratch.bookings.remove(&id)),
+            Key::Consent(id) => self.consents.put_or_absent(id, scratch.consents.remove(&id)),
+            Key::Registration(id) => {
+                self.registrations.put_or_absent(id, scratch.registrations.remove(&id));
+            }
+        }
+    }
+
+    /// Whether something that a fold of all entries would know is on its shelf.
+    pub fn knows(&self, key: Key) -> bool {
+        match key {
+            Key::Booking(id) => self.bookings.knows(&id),
+            Key::Day(resource, date) => self.days.knows(&(resource, date)),
+            Key::Consent(id) => self.consents.knows(&id),
+            Key::Registration(id) => self.registrations.knows(&id),
+        }
+    }
+
+    /// What the tag's state is called on the shelves, where there is one shelf for it.
+    pub fn key_of(tag: Tag) -> Option<Key> {
+        match tag.kind()? {
+            TagKind::Booking => Some(Key::Booking(BookingId(tag.number()))),
+            TagKind::Day => tag.as_day().map(|(resource, date)| Key::Day(resource, date)),
+            TagKind::Consent => Some(Key::Consent(ConsentId(tag.number()))),
+            TagKind::Registration => Some(Key::Registration(RegistrationId(tag.number()))),
+            TagKind::Service
+            | TagKind::Resource
+            | TagKind::Policy
+            | TagKind::Fence
+            | TagKind::Group
+            | TagKind::Ledger => None,
+        }
+    }
+}
+
+/// The day tags of what is held, each once, in order.
+fn day_tags(held: &[Hold]) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = held
+        .iter()
+        .filter_map(|hold| Some((hold.resource, hold.slot()?)))
+        .flat_map(|(resource, slot)| slot.days().map(move |date| Tag::day(resource, date)))
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// What would have to be wished to hold the same resources again.
+pub(crate) fn wanted_of(held: &[Hold]) -> Vec<Wanted> {
+    held.iter().map(|hold| Wanted { resource: hold.resource, units: hold.units }).collect()
+}
+
+/// The framework's view: given these events, when this is wished, then these follow.
+impl Aggregate for Book {
+    const TYPE: &'static str = "book";
+    type Command = Command;
+    type Event = Event;
+    type Error = Refusal;
+    type Services = Context;
+
+    async fn handle(
+        &mut self,
+        command: Command,
+        context: &Context,
+        sink: &EventSink<Self>,
+    ) -> Result<(), Refusal> {
+        for draft in self.decide(&command, context)? {
+            sink.write(draft.event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event) {
+        let tags = self.tags(&event);
+        self.apply_next(&event, &tags);
+    }
+}

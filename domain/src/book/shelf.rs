@@ -1,0 +1,116 @@
+//! A shelf: things by key, of which all or only the recently used ones are at hand.
+//!
+//! Two generations keep it small: what is touched moves to the young one, and when that is full
+//! the old one is dropped whole.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Things by key. A complete shelf answers for every key; a partial one only for those put on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shelf<K: Ord, V> {
+    young: BTreeMap<K, Option<V>>,
+    old: BTreeMap<K, Option<V>>,
+    /// How many things a generation may hold; none for a complete shelf.
+    limit: Option<usize>,
+}
+
+impl<K: Ord, V> Default for Shelf<K, V> {
+    fn default() -> Self {
+        Self { young: BTreeMap::new(), old: BTreeMap::new(), limit: None }
+    }
+}
+
+impl<K: Ord + Clone, V: Default> Shelf<K, V> {
+    /// The thing under `key`, to be changed. On a complete shelf it comes to be by being asked for.
+    pub fn get_mut_or_default(&mut self, key: &K) -> Option<&mut V> {
+        if self.limit.is_none() && !self.young.contains_key(key) {
+            self.young.insert(key.clone(), Some(V::default()));
+        }
+        self.get_mut(key)
+    }
+}
+
+impl<K: Ord + Clone, V> Shelf<K, V> {
+    /// An empty shelf that keeps about twice `limit` things.
+    pub fn partial(limit: usize) -> Self {
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    /// The thing under `key`, if it exists and is at hand.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key)).and_then(Option::as_ref)
+    }
+
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let thing = match self.young.get_mut(key) {
+            Some(thing) => Some(thing),
+            None => self.old.get_mut(key),
+        };
+        thing.and_then(Option::as_mut)
+    }
+
+    /// Whether the shelf can answer for `key`, if only that there is nothing.
+    pub fn knows(&self, key: &K) -> bool {
+        self.limit.is_none() || self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
+    /// As [`Self::knows`], and keeps the thing at hand for longer.
+    pub fn touch(&mut self, key: &K) -> bool {
+        if self.limit.is_none() || self.young.contains_key(key) {
+            return true;
+        }
+        match self.old.remove_entry(key) {
+            Some((key, thing)) => {
+                self.insert(key, thing);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn put(&mut self, key: K, thing: V) {
+        self.insert(key, Some(thing));
+    }
+
+    /// Puts a thing on the shelf, or the knowledge that there is none.
+    pub fn put_or_absent(&mut self, key: K, thing: Option<V>) {
+        self.insert(key, thing);
+    }
+
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key)).flatten()
+    }
+
+    /// Everything at hand, in order within each generation.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let both = self.old.iter().chain(&self.young);
+        both.filter_map(|(key, thing)| Some((key, thing.as_ref()?)))
+    }
+
+    fn insert(&mut self, key: K, thing: Option<V>) {
+        if self.limit.is_some_and(|limit| self.young.len() >= limit) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&key);
+        self.young.insert(key, thing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_touched_stays_and_what_is_not_goes() {
+        let mut shelf = Shelf::partial(2);
+        shelf.put(1, "kept");
+        for key in 2..6 {
+            assert!(shelf.touch(&1));
+            shelf.put(key, "passing");
+        }
+        assert_eq!(shelf.get(&1), Some(&"kept"));
+        assert!(!shelf.knows(&2));
+    }
+}

@@ -1,0 +1,185 @@
+//! Bookings and the days they hold: what each becomes by its events.
+//!
+//! A [`Booking`] knows where it stands; a [`Day`] (one resource on one UTC day) knows what is held
+//! there. The two are separate boundaries: to book is to depend on days alone.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Hold, Requested, Rescheduled, Status};
+use crate::facet::Facets;
+use crate::ids::{BookingId, Handle, ResourceId, ServiceId};
+use crate::sealed::RetentionClass;
+use crate::slot::{Slot, Zone};
+
+/// Where one booking stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Booking {
+    pub status: Status,
+    pub service: ServiceId,
+    pub slot_start: Timestamp,
+    pub slot_end: Timestamp,
+    pub zone: Zone,
+    pub held: Vec<Hold>,
+    pub facets: Facets,
+    pub handles: Vec<Handle>,
+    /// How many seals would end if the booking's content were erased.
+    pub seals: u32,
+    /// How many entries tell of the booking: its version.
+    pub version: u32,
+}
+
+impl Booking {
+    pub fn requested(event: &Requested) -> Self {
+        let seals = event.parts.iter().flat_map(super::Part::seals);
+        let seals = seals.filter(|seal| is_content(seal.class)).count();
+        Self {
+            status: event.status,
+            service: event.service,
+            slot_start: event.start,
+            slot_end: event.end,
+            zone: event.zone.clone(),
+            held: event.held.clone(),
+            facets: event.facets,
+            handles: event.parts.iter().map(|part| part.handle).collect(),
+            seals: u32::try_from(seals).unwrap_or(u32::MAX),
+            version: 1,
+        }
+    }
+
+    pub fn slot(&self) -> Option<Slot> {
+        Slot::new(self.slot_start, self.slot_end).ok()
+    }
+
+    /// Whether the booking still holds its time.
+    pub fn holds(&self) -> bool {
+        self.status.holds()
+    }
+
+    pub fn became(&mut self, status: Status) {
+        self.status = status;
+        self.version = self.version.saturating_add(1);
+    }
+
+    pub fn rescheduled(&mut self, event: &Rescheduled) {
+        self.slot_start = event.start;
+        self.slot_end = event.end;
+        self.zone = event.zone.clone();
+        self.held.clone_from(&event.held);
+        self.facets = event.facets;
+        self.became(event.status);
+    }
+}
+
+/// The classes that end with a booking's own content.
+pub fn is_content(class: RetentionClass) -> bool {
+    match class {
+        RetentionClass::Booking | RetentionClass::Health => true,
+        RetentionClass::Contact
+        | RetentionClass::Consent
+        | RetentionClass::Accounting
+        | RetentionClass::Access => false,
+    }
+}
+
+impl Status {
+    /// Whether a booking in this state keeps others from its time.
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Pending | Self::Confirmed | Self::CheckedIn | Self::Completed | Self::NoShow => {
+                true
+            }
+            Self::Declined | Self::Cancelled => false,
+        }
+    }
+
+    /// Whether something is still expected to happen.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Confirmed | Self::CheckedIn => true,
+            Self::Completed | Self::NoShow | Self::Declined | Self::Cancelled => false,
+        }
+    }
+
+    /// Whether a booking may go from this state to that one.
+    pub fn may_become(self, next: Self) -> bool {
+        match next {
+            Self::Pending => false,
+            Self::Confirmed | Self::Declined => self == Self::Pending,
+            Self::Cancelled => matches!(self, Self::Pending | Self::Confirmed),
+            Self::CheckedIn | Self::NoShow => self == Self::Confirmed,
+            Self::Completed => matches!(self, Self::Confirmed | Self::CheckedIn),
+        }
+    }
+}
+
+/// A span of a day that is held, by whom and in how many places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupied {
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub units: u16,
+}
+
+/// What is held of one resource on one UTC day. Spans may reach beyond the day.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Day {
+    held: BTreeMap<BookingId, Occupied>,
+}
+
+impl Day {
+    /// Takes in what a booking holds of this resource; `None` frees its place.
+    pub fn set(&mut self, booking: BookingId, held: Option<Occupied>) {
+        match held {
+            Some(held) => drop(self.held.insert(booking, held)),
+            None => drop(self.held.remove(&booking)),
+        }
+    }
+
+    /// The most places held at any one instant of `slot`, without those of one booking.
+    pub fn peak(&self, slot: Slot, without: Option<BookingId>) -> u32 {
+        let inside = |held: &Occupied| held.from < slot.end() && slot.start() < held.until;
+        let rivals = || {
+            self.held
+                .iter()
+                .filter(move |(booking, held)| Some(**booking) != without && inside(held))
+                .map(|(_, held)| held)
+        };
+        // Use only rises where something begins, so these instants are enough.
+        let starts = rivals().map(|held| held.from.max(slot.start()));
+        starts
+            .map(|at| {
+                rivals()
+                    .filter(|held| held.from <= at && at < held.until)
+                    .map(|held| u32::from(held.units))
+                    .sum()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// What a list of holds means for one resource on one day.
+pub fn occupied_on(
+    held: &[Hold],
+    resource: ResourceId,
+    date: jiff::civil::Date,
+) -> Option<Occupied> {
+    held.iter().find_map(|hold| {
+        (hold.resource == resource && hold.slot()?.on_day(date).is_some()).then_some(Occupied {
+            from: hold.from,
+            until: hold.until,
+            units: hold.units,
+        })
+    })
+}

@@ -1,0 +1,42 @@
+//! Events of the ledger about itself, and of the second ledger that records who read what.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Hash;
+use crate::sealed::{RetentionClass, Sealed, Whom};
+
+/// The ledger was taken up again from an older copy, on the operator's word, and what lay behind
+/// the copy is lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reopened {
+    /// How many fences the lost part held that are appended again.
+    pub fences: u32,
+    /// The root of the ledger at the newest mark.
+    pub lost_root: Hash,
+    /// The size of the ledger at the newest mark.
+    pub lost_size: u64,
+    /// The number of the new origin: 2 after the first such loss.
+    pub origin: u32,
+}
+
+/// Somebody opened seals: who stands in the entry, whom only inside the seal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    pub classes: Vec<RetentionClass>,
+    /// How many persons or parts were asked for.
+    pub count: u32,
+    pub purpose: ReadPurpose,
+    pub whom: Sealed<Whom>,
+}
+
+crate::facet::closed! {
+    /// Why seals were opened.
+    ReadPurpose {
+        Booking = "booking",
+        Administration = "administration",
+        OwnAccount = "own_account",
+        Search = "search",
+        Audit = "audit",
+        Bookkeeping = "bookkeeping",
+    }
+}

@@ -1,0 +1,24 @@
+//! Persons as far as the ledger knows them: registered, rectified, erased. None of these entries
+//! says who, and none says which others belong to the same person.
+
+pub mod command;
+pub mod decision;
+pub mod error;
+pub mod event;
+#[cfg(test)]
+mod tests;
+
+pub use command::PersonCommand;
+pub use error::PersonRefusal;
+pub use event::{Erased, Rectified, Registered};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Handle;
+
+/// Where one registration stands: under which handle its newest contact seal lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    pub handle: Handle,
+    pub version: u32,
+}

@@ -1,0 +1,40 @@
+//! Deciding about a tenant's policy.
+
+use super::{Policy, PolicyCommand, PolicyRefusal, PolicySet};
+use crate::book::Book;
+use crate::entry::Draft;
+use crate::sealed::RetentionClass;
+
+pub(crate) fn decide(book: &Book, command: &PolicyCommand) -> Result<Vec<Draft>, PolicyRefusal> {
+    let PolicyCommand::Set(policy) = command;
+    sound(policy)?;
+    for service in book.services.values() {
+        if let Some(field) = service.requires.difference(&policy.collect).next() {
+            return Err(PolicyRefusal::FieldRequired(*field));
+        }
+    }
+    Ok(vec![Draft::now(PolicySet { policy: policy.clone() })])
+}
+
+fn sound(policy: &Policy) -> Result<(), PolicyRefusal> {
+    if let Some(field) = policy.collect.iter().find(|field| !field.is_asked()) {
+        return Err(PolicyRefusal::FieldNotAskable(*field));
+    }
+    if !(1..=12).contains(&policy.fiscal_year_ends) {
+        return Err(PolicyRefusal::BadMonth);
+    }
+    if policy.cancel_before_minutes > 366 * 24 * 60 {
+        return Err(PolicyRefusal::BadDeadline);
+    }
+    let timed = |class: &RetentionClass| match class {
+        RetentionClass::Booking | RetentionClass::Health => true,
+        RetentionClass::Contact
+        | RetentionClass::Consent
+        | RetentionClass::Accounting
+        | RetentionClass::Access => false,
+    };
+    match policy.retention_days.keys().find(|class| !timed(class)) {
+        Some(class) => Err(PolicyRefusal::ClassNotTimed(*class)),
+        None => Ok(()),
+    }
+}
