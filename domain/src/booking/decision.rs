@@ -1,15 +1,15 @@
 //! Deciding about bookings: all resources, all days and all parts at once, or not at all.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Booking, BookingCommand, BookingRefusal, Cancelled, Change, Changed, ContentErased, Declined,
-    Hold, NewPart, Part, Past, PastStep, Request, Requested, Rescheduled, Role, Side, Status, Step,
-    Wanted,
+    Hold, NewPart, Part, Past, PastStep, Price, Request, Requested, Rescheduled, Role, Side,
+    Status, Step, Wanted,
 };
 use crate::book::{Book, wanted_of};
 use crate::catalogue::{Confirmation, Resource, Service};
-use crate::entry::{Context, Draft};
+use crate::entry::{Actor, Context, Draft};
 use crate::event::Event;
 use crate::facet::{Facets, Lead, Nth, Party};
 use crate::ids::{BookingId, Position, ResourceId};
@@ -39,6 +39,9 @@ fn request_booking(book: &Book, request: &Request, context: &Context) -> Decisio
     let (first, resources) = resources(book, request)?;
     sound_parts(book, &request.parts)?;
     fields(book, service, &request.parts)?;
+    if !request.price.as_ref().is_none_or(Price::is_sound) {
+        return Err(BookingRefusal::BadPrice);
+    }
     let zone = &first.zone;
     if request.past.is_none() && request.slot.start() < context.now {
         return Err(BookingRefusal::Started);
@@ -145,6 +148,8 @@ fn free(
     without: Option<BookingId>,
 ) -> Result<Vec<Hold>, BookingRefusal> {
     let held = slot.widened(service.buffer_before, service.buffer_after);
+    // Buffers may make it too long for a slot, and then no day would know of it.
+    let held = Slot::new(held.start(), held.end())?;
     for Wanted { resource, units } in wanted {
         let capacity = book.resources.get(resource).map_or(0, |resource| resource.capacity);
         for date in held.days() {
@@ -309,9 +314,9 @@ fn in_time(book: &Book, known: &Booking, by: Side, now: Timestamp) -> Result<(),
         Side::Staff | Side::System => Ok(()),
         Side::Client if now >= known.slot_start => Err(BookingRefusal::Started),
         Side::Client => {
-            let minutes = i64::from(book.policy.cancel_before_minutes);
-            let left = known.slot_start.as_second().saturating_sub(now.as_second());
-            if left >= minutes * 60 { Ok(()) } else { Err(BookingRefusal::CancellationClosed) }
+            let notice = SignedDuration::from_mins(book.policy.cancel_before_minutes.into());
+            let left = known.slot_start.duration_since(now);
+            if left >= notice { Ok(()) } else { Err(BookingRefusal::CancellationClosed) }
         }
     }
 }
@@ -331,6 +336,10 @@ fn reschedule(
         | Status::Completed
         | Status::Cancelled
         | Status::NoShow => return Err(BookingRefusal::WrongStatus(known.status)),
+    }
+    // To move a time is to give it back: else a client could move it away and cancel it there.
+    if let Actor::Client(_) = context.actor {
+        in_time(book, known, Side::Client, context.now)?;
     }
     if slot.start() < context.now {
         return Err(BookingRefusal::Started);

@@ -26,6 +26,8 @@ pub enum BookingRefusal {
     OutsideHours { resource: ResourceId },
     #[error("the service does not take this long")]
     WrongLength,
+    #[error("a price is a decimal number with an ISO 4217 currency")]
+    BadPrice,
     #[error("the time has already begun")]
     Started,
     #[error("the time has not begun yet")]
