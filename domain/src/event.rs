@@ -4,6 +4,9 @@
 //! event gets a new version here and an upcaster in [`decode`]; a fixture of every kind and
 //! version is kept for good.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,8 @@ pub mod refusal;
 pub mod sealed;
 pub mod slot;
 pub mod tag;
+#[cfg(test)]
+mod testing;
 
 pub use book::{Book, Command, Key};
 pub use entry::{Actor, Context, Draft, Recorded};

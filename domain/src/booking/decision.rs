@@ -18,6 +18,7 @@ use crate::sealed::{FieldSet, RetentionClass};
 use crate::slot::{Slot, Zone};
 
 type Decision = Result<Vec<Draft>, BookingRefusal>;
+type Found<'a> = (ResourceId, &'a Resource);
 
 pub(crate) fn decide(book: &Book, command: &BookingCommand, context: &Context) -> Decision {
     match command {
@@ -82,7 +83,7 @@ fn offered<'a>(book: &'a Book, request: &Request) -> Result<&'a Service, Booking
 fn resources<'a>(
     book: &'a Book,
     request: &Request,
-) -> Result<(&'a Resource, Vec<(ResourceId, &'a Resource)>), BookingRefusal> {
+) -> Result<(&'a Resource, Vec<Found<'a>>), BookingRefusal> {
     let mut ids: Vec<ResourceId> = request.wanted.iter().map(|wanted| wanted.resource).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -132,7 +133,7 @@ fn fields(book: &Book, service: &Service, parts: &[NewPart]) -> Result<(), Booki
     }
 }
 
-fn within_hours(resources: &[(ResourceId, &Resource)], slot: Slot) -> Result<(), BookingRefusal> {
+fn within_hours(resources: &[Found<'_>], slot: Slot) -> Result<(), BookingRefusal> {
     match resources.iter().find(|(_, resource)| !resource.hours.cover(slot, &resource.zone)) {
         Some((id, _)) => Err(BookingRefusal::OutsideHours { resource: *id }),
         None => Ok(()),
