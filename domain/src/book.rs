@@ -7,6 +7,8 @@
 //! ledger from its first entry uses a book whose shelves are complete from the start.
 
 pub mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
