@@ -1,0 +1,155 @@
+//! Clients as far as anybody here knows them: registrations, and where the newest contact fields
+//! are sealed.
+
+use domain::person::{Rectified, Registered};
+use domain::{Event, Handle, Position, Recorded, RegistrationId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::column::{At, Json, Number};
+use crate::{FoldError, Projection, ProjectionError, SealAt};
+
+/// One person's registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientRow {
+    pub registration: RegistrationId,
+    /// The newest contact seal.
+    pub contact: SealAt,
+    /// How many entries tell of it.
+    pub version: u32,
+    pub registered_at: Timestamp,
+}
+
+pub(crate) enum Fold {}
+
+impl Projection for Fold {
+    const NAME: &'static str = "clients.v1";
+    const SCHEMA: &'static str = include_str!("clients/schema.sql");
+    const TABLES: &'static [&'static str] = &["client"];
+
+    fn apply(connection: &Connection, entry: &Recorded) -> Result<(), FoldError> {
+        match &entry.event {
+            Event::PersonRegistered(event) => registered(connection, entry, *event),
+            Event::PersonRectified(event) => rectified(connection, entry, *event),
+            Event::PersonErased(_)
+            | Event::BookingRequested(_)
+            | Event::BookingConfirmed(_)
+            | Event::BookingDeclined(_)
+            | Event::BookingRescheduled(_)
+            | Event::BookingCancelled(_)
+            | Event::BookingCheckedIn(_)
+            | Event::BookingCompleted(_)
+            | Event::BookingMissed(_)
+            | Event::BookingChanged(_)
+            | Event::BookingContentErased(_)
+            | Event::ConsentGiven(_)
+            | Event::ConsentWithdrawn(_)
+            | Event::PolicyAccepted(_)
+            | Event::GroupDefined(_)
+            | Event::ResourceDefined(_)
+            | Event::ResourceRevised(_)
+            | Event::ResourceRetired(_)
+            | Event::ServiceDefined(_)
+            | Event::ServiceRevised(_)
+            | Event::ServiceRetired(_)
+            | Event::PolicySet(_)
+            | Event::LedgerReopened(_)
+            | Event::SealsOpened(_) => Ok(()),
+        }
+    }
+}
+
+fn registered(
+    connection: &Connection,
+    entry: &Recorded,
+    event: Registered,
+) -> Result<(), FoldError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO client (registration, handle, position, seal, version, registered_at) \
+         VALUES (?1, ?2, ?1, ?3, 1, ?4)",
+    )?;
+    let (id, handle) = (Number(entry.position.0), Number(event.contact.handle.0));
+    statement.execute((id, handle, event.contact.seal, At(entry.occurred_at)))?;
+    Ok(())
+}
+
+fn rectified(connection: &Connection, entry: &Recorded, event: Rectified) -> Result<(), FoldError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE client SET handle = ?2, position = ?3, seal = ?4, version = version + 1 \
+         WHERE registration = ?1",
+    )?;
+    let id = event.registration.0;
+    let (handle, position) = (Number(event.contact.handle.0), Number(entry.position.0));
+    match statement.execute((Number(id), handle, position, event.contact.seal))? {
+        0 => Err(FoldError::Unknown { what: "registration", id }),
+        _ => Ok(()),
+    }
+}
+
+/// The clients, to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Clients<'r> {
+    connection: &'r Connection,
+}
+
+const COLUMNS: &str = "registration, position, seal, handle, version, registered_at";
+
+impl<'r> Clients<'r> {
+    pub(crate) fn of(connection: &'r Connection) -> Self {
+        Self { connection }
+    }
+
+    /// The registration with this number.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn get(&self, id: RegistrationId) -> Result<Option<ClientRow>, ProjectionError> {
+        let sql = format!("SELECT {COLUMNS} FROM client WHERE registration = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row([Number(id.0)], client).optional()?)
+    }
+
+    /// The registrations whose newest contact seal lies under one of these handles, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn of_handles(&self, handles: &[Handle]) -> Result<Vec<ClientRow>, ProjectionError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM client \
+             WHERE handle IN (SELECT value FROM json_each(?1)) ORDER BY registration"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([Json(handles)], client)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Registrations in order, behind one of them.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn page(
+        &self,
+        after: Option<RegistrationId>,
+        limit: u32,
+    ) -> Result<Vec<ClientRow>, ProjectionError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM client \
+             WHERE ?1 IS NULL OR registration > ?1 ORDER BY registration LIMIT ?2"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map((after.map(|id| Number(id.0)), limit), client)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn client(row: &Row<'_>) -> rusqlite::Result<ClientRow> {
+    let (Number(registration), Number(position), Number(handle)) =
+        (row.get(0)?, row.get(1)?, row.get(3)?);
+    let (position, handle) = (Position(position), Handle(handle));
+    Ok(ClientRow {
+        registration: RegistrationId(registration),
+        contact: SealAt { position, seal: row.get(2)?, handle },
+        version: row.get(4)?,
+        registered_at: row.get::<_, At>(5)?.0,
+    })
+}
