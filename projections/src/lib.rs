@@ -31,10 +31,16 @@ mod column;
 #[cfg(test)]
 mod tests;
 
+pub use bookings::{BookingFilter, BookingRow, Ended, PartRow};
+pub use catalogue::Item;
+pub use clients::ClientRow;
+pub use consents::ConsentRow;
 pub use error::{FoldError, ProjectionError};
+pub use hash::Hashes;
 pub use reader::Reader;
 pub use rebuild::Rebuild;
 pub use runner::{Feed, ProjectionStatus, ReadModels};
+pub use statistics::{StatFacet, nested};
 
 use domain::{Handle, Position, Recorded};
 use rusqlite::Connection;
