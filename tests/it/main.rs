@@ -1,1 +1,7 @@
-//! Tests.
+//! All system tests, in one binary. A module per subject.
+
+mod architecture;
+mod old_events;
+mod privacy_register;
+mod tidy;
+mod tree;
