@@ -130,6 +130,14 @@ events! {
 }
 
 impl Event {
+    pub const KIND_BOOKING_REQUESTED: Kind = Kind(1);
+    pub const KIND_BOOKING_CANCELLED: Kind = Kind(5);
+    pub const KIND_PERSON_REGISTERED: Kind = Kind(20);
+    pub const KIND_PERSON_RECTIFIED: Kind = Kind(21);
+    pub const KIND_CONSENT_GIVEN: Kind = Kind(30);
+    pub const KIND_POLICY_ACCEPTED: Kind = Kind(32);
+    pub const KIND_SEALS_OPENED: Kind = Kind(70);
+
     /// Every seal that the entry refers to, in the order of their index.
     pub fn seals(&self) -> Vec<SealRef> {
         match self {

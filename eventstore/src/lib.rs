@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The ledger and the keyring: append-only, totally ordered, erasable.
+//!
+//! One [`Tenant`] is one SQLite file with a [`Ledger`] (entries, their tree, seals beside them) and
+//! its keyring (persons, keys, links, lookups) in the same transaction, and a second, smaller
+//! ledger of who read what. What holds:
+//!
+//! - Positions are 0, 1, 2 ... without gaps; an entry's bytes are stored as they were hashed.
+//! - One writer per ledger decides commands in order and commits them in batches; a caller hears
+//!   of success only after the commit is durable.
+//! - Nothing personal stands in an entry. A seal opens only for the holder of a [`Disclosure`],
+//!   and only appending an access record mints one.
+//! - Destroying a person's keys ends the person, at a cost that does not depend on how much there
+//!   is; links and seals are cleared after that.
+//!
+//! Time and randomness are arguments ([`Environment`]).
+
+pub mod environment;
+pub mod keyring;
+pub mod ledger;
+pub mod sqlite;
+pub mod store;
+pub mod tree;
+
+pub use environment::{Clock, Entropy, Environment};
+pub use keyring::access::Disclosure;
+pub use keyring::ids::{IdKind, PublicIds};
+pub use keyring::person::{PersonId, PersonState};
+pub use keyring::personal::{Disclosed, Personal};
+pub use keyring::seal::{Opening, SealAt};
+pub use keyring::sealing::{Lookup, LookupKind, Part, Sealing};
+pub use ledger::appender::{Append, AppendError, Appended, Erasure, Idempotency};
+pub use ledger::log::{EntryBytes, Log};
+pub use ledger::{Ledger, LedgerError};
+pub use store::{Store, StoreError, Tenant};

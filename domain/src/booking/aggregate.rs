@@ -25,6 +25,8 @@ pub struct Booking {
     pub held: Vec<Hold>,
     pub facets: Facets,
     pub handles: Vec<Handle>,
+    /// The part of whoever asked for it.
+    pub booker: Option<Handle>,
     /// How many seals would end if the booking's content were erased.
     pub seals: u32,
     /// How many entries tell of the booking: its version.
@@ -44,6 +46,7 @@ impl Booking {
             held: event.held.clone(),
             facets: event.facets,
             handles: event.parts.iter().map(|part| part.handle).collect(),
+            booker: event.booker(),
             seals: u32::try_from(seals).unwrap_or(u32::MAX),
             version: 1,
         }

@@ -112,6 +112,13 @@ pub struct Requested {
     pub zone: Zone,
 }
 
+impl Requested {
+    /// The part of whoever asked.
+    pub fn booker(&self) -> Option<Handle> {
+        self.parts.iter().find(|part| part.role == Role::Booker).map(|part| part.handle)
+    }
+}
+
 /// The booking went on: confirmed, checked in, completed or missed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Step {

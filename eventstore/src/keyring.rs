@@ -1,0 +1,344 @@
+//! The keyring: whose handle is whose, and the keys under which each person's seals open.
+//!
+//! ```text
+//! epoch key      at the provider only
+//!  └ tenant key  random, wrapped by the epoch key
+//!     ├ person key      per (person, class), random, wrapped
+//!     │  └ data key     per (handle, class), random, wrapped by the person key
+//!     │     └ seal      AES-256-GCM
+//!     └ period key      per (class, year): accounting, access records
+//! ```
+//!
+//! Every key is random and wrapped, never derived from another that stays: what can be derived
+//! again cannot be forgotten. Destroying the rows of a person's keys therefore ends everything
+//! that was sealed for them, however much there is.
+
+pub mod access;
+pub mod ids;
+pub mod key;
+pub mod lease;
+pub mod person;
+pub mod personal;
+pub mod provider;
+pub mod seal;
+pub mod sealing;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{Handle, RetentionClass};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::environment::Environment;
+use crate::ledger::index::PersonRow;
+use crate::ledger::log::{Log, ReadError};
+use crate::sqlite::{int, uint};
+use key::{Key, WrongKey};
+use lease::{KeyName, LEASE, Lease, Leases};
+use person::{PersonId, PersonInfo, PersonState};
+use provider::{Epoch, Provider, ProviderError, TenantId};
+
+/// Why the keyring could not help. Only `Erased` means that somebody was erased.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("the person is unknown")]
+    Unknown,
+    #[error("the person has been erased")]
+    Erased,
+    #[error("the person's data is restricted")]
+    Restricted,
+    #[error("a key that should exist is missing from the keyring")]
+    Missing,
+    #[error("a value is longer than can be sealed")]
+    TooLong,
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<WrongKey> for KeyError {
+    fn from(_: WrongKey) -> Self {
+        Self::Provider(ProviderError::WrongStore)
+    }
+}
+
+/// Names of the tenant's own secrets.
+pub(crate) const SECRET_IDS: &str = "ids";
+pub(crate) const SECRET_LOOKUP: &str = "lookup";
+pub(crate) const SECRETS: [&str; 2] = [SECRET_IDS, SECRET_LOOKUP];
+
+/// The keyring of one tenant.
+pub struct Keyring {
+    pub(crate) tenant: TenantId,
+    pub(crate) env: Environment,
+    pub(crate) leases: Leases,
+    pub(crate) log: Arc<Log>,
+    provider: Arc<dyn Provider>,
+    next_handle: AtomicU64,
+    next_person: AtomicU64,
+    persons: Mutex<BTreeMap<PersonId, (PersonInfo, Duration)>>,
+}
+
+impl Keyring {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        provider: Arc<dyn Provider>,
+        env: Environment,
+    ) -> Result<Self, KeyError> {
+        let head = log.head()?;
+        let keyring = Self {
+            tenant: head.tenant,
+            env,
+            leases: Leases::default(),
+            log,
+            provider,
+            next_handle: AtomicU64::new(head.next_handle),
+            next_person: AtomicU64::new(head.next_person),
+            persons: Mutex::default(),
+        };
+        keyring.tenant_key()?;
+        Ok(keyring)
+    }
+
+    /// Ids as the outside sees them.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached.
+    pub fn public_ids(&self) -> Result<ids::PublicIds, KeyError> {
+        Ok(ids::PublicIds(self.secret(SECRET_IDS)?.key.duplicate()))
+    }
+
+    /// What is known of a person without opening anything.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn info(&self, person: PersonId) -> Result<Option<PersonInfo>, KeyError> {
+        let now = self.env.clock.since_boot();
+        let known = self.persons.lock().unwrap_or_else(PoisonError::into_inner).get(&person).copied();
+        if let Some((info, until)) = known
+            && now < until
+        {
+            return Ok(Some(info));
+        }
+        let info = self.log.with(|conn| Ok(person::read(conn, person)?))?;
+        if let Some(info) = info
+            && info.state == PersonState::Live
+        {
+            let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+            persons.insert(person, (info, now + LEASE));
+        }
+        Ok(info)
+    }
+
+    /// Up to `limit` persons after one, in the order they came.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn page(&self, after: PersonId, limit: u32) -> Result<Vec<PersonInfo>, KeyError> {
+        Ok(self.log.with(|conn| Ok(person::page(conn, after, limit)?))?)
+    }
+
+    /// Whose handles these are, where they are still linked.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn persons_of(&self, handles: &[Handle]) -> Result<BTreeMap<Handle, PersonId>, KeyError> {
+        let links = self.log.with(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
+            )?;
+            let mut links = BTreeMap::new();
+            for handle in handles {
+                let person =
+                    select.query_row([int(handle.0)], |row| row.get::<_, i64>(0)).optional()?;
+                links.extend(person.map(|person| (*handle, PersonId(uint(person)))));
+            }
+            Ok(links)
+        })?;
+        Ok(links)
+    }
+
+    /// A person's handles with where each began, oldest first.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn handles_of(&self, person: PersonId) -> Result<Vec<Handle>, KeyError> {
+        let mut handles: Vec<Handle> = self.rows_of(person, 0)?.iter().map(|row| row.handle).collect();
+        handles.sort_unstable();
+        handles.dedup();
+        Ok(handles)
+    }
+
+    /// A person's rows in the index whose booking ends at `until` or later.
+    pub(crate) fn rows_of(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, KeyError> {
+        let mut rows: Vec<PersonRow> = self.log.pending().of_person(person, until).copied().collect();
+        rows.extend(self.log.with(|conn| Ok(crate::ledger::index::person_rows(conn, person, until)?))?);
+        rows.sort_unstable();
+        rows.dedup_by_key(|row| (row.until, row.position, row.handle));
+        Ok(rows)
+    }
+
+    /// The persons that a value was given for: mail, phone and the like.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read or the key store cannot be reached.
+    pub fn find(&self, lookup: &sealing::Lookup) -> Result<Vec<PersonId>, KeyError> {
+        let value = self.lookup_value(lookup)?;
+        let found = self.log.with(|conn| {
+            let mut select = conn.prepare_cached("SELECT person FROM lookup WHERE value = ?1")?;
+            let rows = select.query_map([value], |row| row.get(0))?;
+            Ok(rows.map(|id| id.map(|id| PersonId(uint(id)))).collect::<Result<_, _>>()?)
+        })?;
+        Ok(found)
+    }
+
+    /// What stands in the lookup table: a keyed hash, covered by a key that ends with the tenant
+    /// key, so that no old copy can be asked whether somebody was in it.
+    pub(crate) fn lookup_value(&self, lookup: &sealing::Lookup) -> Result<[u8; 16], KeyError> {
+        let hash = self.secret(SECRET_LOOKUP)?.key.hmac(&lookup.pieces());
+        let cover = self.tenant_key()?.key.derived(b"lookup cover");
+        let mut block = [0; 16];
+        block.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
+        Ok(cover.encrypt_block(block))
+    }
+
+    pub(crate) fn mint_handle(&self) -> Handle {
+        Handle(self.next_handle.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn mint_person(&self) -> PersonId {
+        PersonId(self.next_person.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn counters(&self) -> (u64, u64) {
+        (self.next_handle.load(Ordering::Relaxed), self.next_person.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
+        let epoch = self.provider.current()?;
+        self.leased(KeyName::Tenant(epoch.0), |conn| {
+            let mut select = conn.prepare_cached("SELECT wrapped FROM tenant_key WHERE epoch = ?1")?;
+            Ok(select.query_row([epoch.0], |row| row.get(0)).optional()?)
+        })
+        .map_err(|error| match error {
+            KeyError::Missing => KeyError::Provider(ProviderError::NoEpoch(epoch)),
+            other => other,
+        })
+    }
+
+    pub(crate) fn secret(&self, name: &'static str) -> Result<Arc<Lease>, KeyError> {
+        self.leased(KeyName::Secret(name), |conn| {
+            let mut select = conn.prepare_cached("SELECT wrapped FROM secret WHERE name = ?1")?;
+            Ok(select.query_row([name], |row| row.get(0)).optional()?)
+        })
+    }
+
+    pub(crate) fn person_key(
+        &self,
+        person: PersonId,
+        class: RetentionClass,
+    ) -> Result<Arc<Lease>, KeyError> {
+        self.leased(KeyName::Person(person, class), |conn| {
+            let mut select = conn
+                .prepare_cached("SELECT wrapped FROM person_key WHERE person = ?1 AND class = ?2")?;
+            Ok(select.query_row((int(person.0), class.code()), |row| row.get(0)).optional()?)
+        })
+    }
+
+    pub(crate) fn period_key(&self, class: RetentionClass, year: i16) -> Result<Arc<Lease>, KeyError> {
+        self.leased(KeyName::Period(class, year), |conn| {
+            let mut select =
+                conn.prepare_cached("SELECT wrapped FROM period_key WHERE class = ?1 AND year = ?2")?;
+            Ok(select.query_row((class.code(), year), |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// The key under a name: from memory, or unwrapped from its row.
+    fn leased(
+        &self,
+        name: KeyName,
+        row: impl FnOnce(&Connection) -> Result<Option<Vec<u8>>, ReadError>,
+    ) -> Result<Arc<Lease>, KeyError> {
+        if let Some(lease) = self.leases.get(name, &self.env) {
+            return Ok(lease);
+        }
+        let wrapped = self.log.with(row)?.ok_or(KeyError::Missing)?;
+        let key = match name {
+            KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
+            KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
+                self.tenant_key()?.key.unwrap(&wrapped)?
+            }
+        };
+        Ok(self.leases.put(name, key, &self.env))
+    }
+
+    /// Takes back everything in memory that could open a person's seals.
+    pub(crate) fn evict(&self, person: PersonId) {
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+        self.leases.end_person(person);
+    }
+
+    /// Lets go of what has not been used for a lease.
+    pub(crate) fn sweep(&self) {
+        let now = self.env.clock.since_boot();
+        self.leases.sweep(&self.env);
+        let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+        persons.retain(|_, (_, until)| now < *until);
+    }
+
+    /// Forgets what it remembers of a person, after their row has changed.
+    pub(crate) fn changed(&self, person: PersonId) {
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+    }
+}
+
+/// Makes the keys of a new tenant: its tenant key and its own secrets.
+pub(crate) fn found(
+    conn: &Connection,
+    provider: &dyn Provider,
+    env: &Environment,
+) -> Result<(), KeyError> {
+    let epoch = provider.current()?;
+    let tenant_key = Key::random(env);
+    let wrapped = provider.wrap(epoch, &tenant_key)?;
+    let sqlite = |error: rusqlite::Error| KeyError::Read(ReadError::Sqlite(error));
+    conn.execute("INSERT INTO tenant_key VALUES (?1, ?2)", params![epoch.0, wrapped])
+        .map_err(sqlite)?;
+    for name in SECRETS {
+        let wrapped = tenant_key.wrap(&Key::random(env));
+        conn.execute("INSERT INTO secret VALUES (?1, ?2)", params![name, wrapped])
+            .map_err(sqlite)?;
+    }
+    Ok(())
+}
+
+/// What becomes of the link and key of one handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DataKeyRow {
+    pub person: Option<PersonId>,
+    pub year: Option<i16>,
+    pub wrapped: Option<[u8; 40]>,
+}
+
+pub(crate) fn data_key(
+    conn: &Connection,
+    handle: Handle,
+    class: RetentionClass,
+) -> rusqlite::Result<Option<DataKeyRow>> {
+    let mut select = conn.prepare_cached(
+        "SELECT person, year, wrapped FROM data_key WHERE handle = ?1 AND class = ?2",
+    )?;
+    select
+        .query_row((int(handle.0), class.code()), |row| {
+            Ok(DataKeyRow {
+                person: row.get::<_, Option<i64>>(0)?.map(|id| PersonId(uint(id))),
+                year: row.get(1)?,
+                wrapped: row.get(2)?,
+            })
+        })
+        .optional()
+}
+

@@ -1,0 +1,222 @@
+//! Who keeps the epoch keys, and the mark that tells an old copy from the present.
+//!
+//! Epoch keys exist only at the provider, never beside the data. The provider is not restored with
+//! the ledger or the keyring, so what it remembers of fences and sizes shows on every start whether
+//! either is older than what was already promised.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use domain::FenceId;
+use domain::ids::Hash;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::key::{Key, Wrapped, WrongKey};
+use crate::environment::Environment;
+
+/// The number of an epoch key: 1, 2, 3 ...
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u32);
+
+/// A tenant's permanent random id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TenantId(pub [u8; 16]);
+
+impl std::fmt::Display for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What the provider remembers of a ledger: its size and root when a fence was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The fence that was set; none for the mark of a ledger's beginning or reopening.
+    pub fence: Option<FenceId>,
+    pub size: u64,
+    pub root: Hash,
+    /// The leaf of the last entry, to be compared without reading the whole tree.
+    pub last_leaf: Hash,
+    pub origin: u32,
+}
+
+/// Why the provider could not help. None of these ever means that somebody was erased.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    #[error("the key store {0} is missing; put it back or say with --keys where it is")]
+    Missing(PathBuf),
+    #[error("the key store has no key for epoch {}", .0.0)]
+    NoEpoch(Epoch),
+    #[error("the key store is another one: its key does not open this tenant")]
+    WrongStore,
+    #[error("the key store's file {0} is damaged")]
+    Damaged(PathBuf),
+    #[error("the key store's file {0} may be read by others; make it private (chmod 600)")]
+    Exposed(PathBuf),
+    #[error("the key store could not be read or written")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<WrongKey> for ProviderError {
+    fn from(_: WrongKey) -> Self {
+        Self::WrongStore
+    }
+}
+
+/// Keeps epoch keys and marks.
+pub trait Provider: Send + Sync {
+    /// The epoch under which new tenant keys are wrapped.
+    ///
+    /// # Errors
+    /// Where the store cannot be reached.
+    fn current(&self) -> Result<Epoch, ProviderError>;
+
+    /// Wraps a key under an epoch key.
+    ///
+    /// # Errors
+    /// Where the store cannot be reached or has no such epoch.
+    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError>;
+
+    /// Unwraps a key that was wrapped under an epoch key.
+    ///
+    /// # Errors
+    /// As [`Self::wrap`], and where the key is another one.
+    fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError>;
+
+    /// All marks of a tenant, oldest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn marks(&self, tenant: TenantId) -> Result<Vec<Mark>, ProviderError>;
+
+    /// Adds a mark, durably.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError>;
+}
+
+/// The provider of an installation without an HSM: a private folder outside the data.
+pub struct FileProvider {
+    folder: PathBuf,
+}
+
+impl FileProvider {
+    /// Makes a new key store with its first epoch key.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made; an epoch key that exists is never overwritten.
+    pub fn create(folder: &Path, env: &Environment) -> Result<Self, ProviderError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("marks"))?;
+        let provider = Self { folder: folder.to_owned() };
+        let path = provider.epoch_path(Epoch(1));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(Key::random(env).expose())?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        Ok(provider)
+    }
+
+    /// Opens a key store that exists.
+    ///
+    /// # Errors
+    /// Where it is missing, or readable by others.
+    pub fn open(folder: &Path) -> Result<Self, ProviderError> {
+        let provider = Self { folder: folder.to_owned() };
+        if !folder.is_dir() {
+            return Err(ProviderError::Missing(folder.to_owned()));
+        }
+        provider.current()?;
+        Ok(provider)
+    }
+
+    fn epoch_path(&self, epoch: Epoch) -> PathBuf {
+        self.folder.join(format!("epoch-{}.key", epoch.0))
+    }
+
+    fn epoch_key(&self, epoch: Epoch) -> Result<Key, ProviderError> {
+        let path = self.epoch_path(epoch);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ProviderError::NoEpoch(epoch));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            return Err(ProviderError::Exposed(path));
+        }
+        let mut bytes = Zeroizing::new([0; 32]);
+        let complete = file.read_exact(bytes.as_mut_slice()).is_ok() && file.read(&mut [0])? == 0;
+        if complete { Ok(Key::from_bytes(bytes)) } else { Err(ProviderError::Damaged(path)) }
+    }
+
+    fn marks_path(&self, tenant: TenantId) -> PathBuf {
+        self.folder.join("marks").join(format!("{tenant}.jsonl"))
+    }
+}
+
+impl Provider for FileProvider {
+    fn current(&self) -> Result<Epoch, ProviderError> {
+        let mut newest = None;
+        for file in fs::read_dir(&self.folder)? {
+            let name = file?.file_name();
+            let number = name.to_str().and_then(|name| {
+                name.strip_prefix("epoch-")?.strip_suffix(".key")?.parse::<u32>().ok()
+            });
+            newest = newest.max(number.map(Epoch));
+        }
+        newest.ok_or_else(|| ProviderError::Missing(self.folder.join("epoch-1.key")))
+    }
+
+    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError> {
+        Ok(self.epoch_key(epoch)?.wrap(key))
+    }
+
+    fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError> {
+        Ok(self.epoch_key(epoch)?.unwrap(wrapped)?)
+    }
+
+    fn marks(&self, tenant: TenantId) -> Result<Vec<Mark>, ProviderError> {
+        let path = self.marks_path(tenant);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        // A line without its end was cut off by a crash before anybody was told of it.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines
+            .map(|line| {
+                serde_json::from_str(line).map_err(|_| ProviderError::Damaged(path.clone()))
+            })
+            .collect()
+    }
+
+    fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError> {
+        let path = self.marks_path(tenant);
+        let new = !path.exists();
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        let mut line = serde_json::to_vec(mark).map_err(std::io::Error::from)?;
+        line.push(b'\n');
+        file.set_len(whole_lines(&path)?)?;
+        file.write_all(&line)?;
+        file.sync_data()?;
+        if new {
+            File::open(self.folder.join("marks"))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// How much of the file is whole lines: a crash may have cut the last one off.
+fn whole_lines(path: &Path) -> Result<u64, std::io::Error> {
+    let bytes = fs::read(path)?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    Ok(u64::try_from(end).unwrap_or(0))
+}

@@ -1,0 +1,286 @@
+//! Sealing: what a command brings to the keyring, prepared outside the writer.
+//!
+//! A caller mints handles, seals values and hands the whole to the writer together with the
+//! command. Nothing of it exists before the command is accepted: keys, links, seals and entry are
+//! one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::sealed::{Content, FieldSet, SealRef, Sealed};
+use domain::{FenceId, Handle, Kind, RetentionClass};
+use zeroize::Zeroizing;
+
+use super::key::{Key, Wrapped};
+use super::lease::KeyName;
+use super::person::{PersonId, PersonState};
+use super::personal::Personal;
+use super::{KeyError, Keyring, data_key, seal};
+
+/// By what a person can be found without their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LookupKind {
+    Email,
+    Phone,
+    NationalId,
+    /// A reference of the tenant's own: a customer number, a row of an import.
+    Reference,
+}
+
+/// A value to be found by, already normalised. Cannot be printed.
+pub struct Lookup {
+    kind: LookupKind,
+    value: Zeroizing<String>,
+}
+
+impl Lookup {
+    pub fn new(kind: LookupKind, normalised: String) -> Self {
+        Self { kind, value: Zeroizing::new(normalised) }
+    }
+
+    pub(crate) fn pieces(&self) -> [&[u8]; 2] {
+        let kind: &[u8] = match self.kind {
+            LookupKind::Email => b"email:",
+            LookupKind::Phone => b"phone:",
+            LookupKind::NationalId => b"national_id:",
+            LookupKind::Reference => b"reference:",
+        };
+        [kind, self.value.as_bytes()]
+    }
+}
+
+/// One person's part in what is about to be appended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    pub handle: Handle,
+    pub person: PersonId,
+    pub fence: FenceId,
+    /// The contact fields that the person has given so far.
+    pub fields: FieldSet,
+}
+
+pub(crate) struct NewPerson {
+    pub id: PersonId,
+    pub fence: FenceId,
+    pub fields: FieldSet,
+    pub keys: Vec<(RetentionClass, Wrapped)>,
+}
+
+pub(crate) struct NewDataKey {
+    pub handle: Handle,
+    pub class: RetentionClass,
+    pub person: Option<PersonId>,
+    pub year: Option<i16>,
+    pub wrapped: Wrapped,
+}
+
+pub(crate) struct NewSeal {
+    pub kind: Kind,
+    pub seal: SealRef,
+    pub bytes: Vec<u8>,
+}
+
+/// Everything personal that comes with one command, sealed.
+pub struct Sealing {
+    keyring: Arc<Keyring>,
+    /// Handles that existed before and are continued here.
+    continued: Vec<Handle>,
+    data_keys_at_hand: BTreeMap<(Handle, RetentionClass), Key>,
+    pub(crate) persons: Vec<NewPerson>,
+    pub(crate) data_keys: Vec<NewDataKey>,
+    pub(crate) seals: Vec<NewSeal>,
+    pub(crate) lookups: Vec<([u8; 16], PersonId)>,
+    /// Persons whose lookups are replaced, and their contact fields from now on.
+    pub(crate) replaced: Vec<(PersonId, FieldSet)>,
+    pub(crate) links: BTreeMap<Handle, PersonId>,
+}
+
+impl Sealing {
+    pub(crate) fn new(keyring: Arc<Keyring>) -> Self {
+        Self {
+            keyring,
+            continued: Vec::new(),
+            data_keys_at_hand: BTreeMap::new(),
+            persons: Vec::new(),
+            data_keys: Vec::new(),
+            seals: Vec::new(),
+            lookups: Vec::new(),
+            replaced: Vec::new(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// Somebody who was not known before, with keys for every class that ends with them.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached.
+    pub fn new_person(&mut self, fields: FieldSet, lookups: &[Lookup]) -> Result<Part, KeyError> {
+        let keyring = Arc::clone(&self.keyring);
+        let tenant_key = keyring.tenant_key()?;
+        let person = keyring.mint_person();
+        let fence = FenceId(keyring.env.random());
+        let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
+        let keys = classes.map(|class| {
+            let key = Key::random(&keyring.env);
+            let wrapped = tenant_key.key.wrap(&key);
+            keyring.leases.put(KeyName::Person(person, class), key, &keyring.env);
+            (class, wrapped)
+        });
+        let keys = keys.collect();
+        self.persons.push(NewPerson { id: person, fence, fields, keys });
+        self.look_up(person, lookups)?;
+        Ok(self.link(person, fence, fields))
+    }
+
+    /// A new part of somebody who is known.
+    ///
+    /// # Errors
+    /// Where the person is unknown, erased or restricted, or the keyring cannot be read.
+    pub fn known(&mut self, person: PersonId) -> Result<Part, KeyError> {
+        let info = self.keyring.info(person)?.ok_or(KeyError::Unknown)?;
+        match (info.state, info.fence) {
+            (PersonState::Live, Some(fence)) => Ok(self.link(person, fence, info.fields)),
+            (PersonState::Restricted, _) => Err(KeyError::Restricted),
+            (PersonState::Erasing | PersonState::Erased, _) => Err(KeyError::Erased),
+            (PersonState::Live, None) => Err(KeyError::Missing),
+        }
+    }
+
+    /// A part that exists already, so that more can be sealed under the same handle.
+    ///
+    /// # Errors
+    /// As [`Self::known`].
+    pub fn continued(&mut self, person: PersonId, handle: Handle) -> Result<Part, KeyError> {
+        let part = self.known(person)?;
+        self.links.remove(&part.handle);
+        self.links.insert(handle, person);
+        self.continued.push(handle);
+        Ok(Part { handle, ..part })
+    }
+
+    /// New contact fields and lookups for somebody who is known, in place of the old ones.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached.
+    pub fn replace_lookups(
+        &mut self,
+        person: PersonId,
+        fields: FieldSet,
+        lookups: &[Lookup],
+    ) -> Result<(), KeyError> {
+        self.replaced.push((person, fields));
+        self.look_up(person, lookups)
+    }
+
+    fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
+        for lookup in lookups {
+            self.lookups.push((self.keyring.lookup_value(lookup)?, person));
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, person: PersonId, fence: FenceId, fields: FieldSet) -> Part {
+        let handle = self.keyring.mint_handle();
+        self.links.insert(handle, person);
+        Part { handle, person, fence, fields }
+    }
+
+    /// Seals values as the `index`-th seal of an entry of this kind.
+    ///
+    /// # Errors
+    /// Where the person's key is gone, the key store cannot be reached or the values are too long.
+    pub fn seal<T: Content>(
+        &mut self,
+        part: &Part,
+        kind: Kind,
+        index: u16,
+        content: &Personal,
+    ) -> Result<Sealed<T>, KeyError> {
+        let lease = self.keyring.person_key(part.person, T::CLASS)?;
+        self.seal_under(&lease.key, part.handle, Some(part.person), None, kind, index, content)
+    }
+
+    /// As [`Self::seal`], for a class whose keys end with a year instead of the person. The year's
+    /// key exists ([`crate::Ledger::ensure_period`]).
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_for_year<T: Content>(
+        &mut self,
+        part: &Part,
+        year: i16,
+        kind: Kind,
+        index: u16,
+        content: &Personal,
+    ) -> Result<Sealed<T>, KeyError> {
+        let lease = self.keyring.period_key(T::CLASS, year)?;
+        let person = Some(part.person);
+        self.seal_under(&lease.key, part.handle, person, Some(year), kind, index, content)
+    }
+
+    /// Seals for nobody: an access record belongs to the tenant, under a handle of its own.
+    pub(crate) fn seal_access<T: Content>(
+        &mut self,
+        year: i16,
+        kind: Kind,
+        content: &Personal,
+    ) -> Result<Sealed<T>, KeyError> {
+        let lease = self.keyring.period_key(T::CLASS, year)?;
+        let handle = self.keyring.mint_handle();
+        self.seal_under(&lease.key, handle, None, Some(year), kind, 0, content)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the three ways to seal differ in just these")]
+    fn seal_under<T: Content>(
+        &mut self,
+        parent: &Key,
+        handle: Handle,
+        person: Option<PersonId>,
+        year: Option<i16>,
+        kind: Kind,
+        index: u16,
+        content: &Personal,
+    ) -> Result<Sealed<T>, KeyError> {
+        let name = (handle, T::CLASS);
+        if !self.data_keys_at_hand.contains_key(&name) {
+            let key = match self.stored_key(parent, handle, T::CLASS)? {
+                Some(key) => key,
+                None => {
+                    let key = Key::random(&self.keyring.env);
+                    let wrapped = parent.wrap(&key);
+                    let class = T::CLASS;
+                    self.data_keys.push(NewDataKey { handle, class, person, year, wrapped });
+                    key
+                }
+            };
+            self.data_keys_at_hand.insert(name, key);
+        }
+        let key = self.data_keys_at_hand.get(&name).ok_or(KeyError::Missing)?;
+        let sealed = Sealed::<T>::new(handle, index);
+        let reference = sealed.reference();
+        let keyring = &self.keyring;
+        let bytes = seal::close(keyring.tenant, kind, reference, key, content, &keyring.env)?;
+        self.seals.push(NewSeal { kind, seal: reference, bytes });
+        Ok(sealed)
+    }
+
+    /// The data key that a continued part already has.
+    fn stored_key(
+        &self,
+        parent: &Key,
+        handle: Handle,
+        class: RetentionClass,
+    ) -> Result<Option<Key>, KeyError> {
+        if !self.continued.contains(&handle) {
+            return Ok(None);
+        }
+        let row = self.keyring.log.with(|conn| Ok(data_key(conn, handle, class)?))?;
+        match row {
+            None => Ok(None),
+            Some(row) => match row.wrapped {
+                Some(wrapped) => Ok(Some(parent.unwrap(&wrapped)?)),
+                None => Err(KeyError::Erased),
+            },
+        }
+    }
+}

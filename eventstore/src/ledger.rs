@@ -1,0 +1,204 @@
+//! The ledger: one writer that decides in order, and readers that never wait for it.
+
+pub mod appender;
+pub mod audit;
+mod batch;
+pub mod codec;
+mod erasure;
+pub mod index;
+mod loader;
+pub mod log;
+
+use std::path::Path;
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use domain::RetentionClass;
+use tokio::sync::oneshot;
+
+use crate::environment::Environment;
+use crate::keyring::person::PersonId;
+use crate::keyring::provider::Provider;
+use crate::keyring::sealing::Sealing;
+use crate::keyring::{KeyError, Keyring};
+use crate::sqlite::{self, OpenError};
+use appender::{Append, AppendError, Appended, Erasure, Job, Writer};
+use log::{Log, ReadError};
+
+/// How many commands may wait for the writer; more callers wait before they are taken.
+const QUEUE: usize = 4096;
+
+/// Why a ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the writer could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A ledger that can be written. Dropping it finishes what was accepted and closes the file.
+pub struct Ledger {
+    log: Arc<Log>,
+    keyring: Arc<Keyring>,
+    sender: Option<SyncSender<Job>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Ledger {
+    /// Opens a ledger's file and starts its writer.
+    ///
+    /// # Errors
+    /// Where the file or its keys cannot be read. A key store that does not fit is an error, never
+    /// an erased person.
+    pub fn open(
+        path: &Path,
+        provider: Arc<dyn Provider>,
+        env: &Environment,
+    ) -> Result<Self, LedgerError> {
+        let conn = sqlite::open_writer(path)?;
+        let log = Arc::new(Log::open(path)?);
+        let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
+        let keyring = Arc::new(keyring);
+        let (sender, queue) = mpsc::sync_channel(QUEUE);
+        let writer = Writer::new(conn, &log, &keyring, provider, env, sender.clone())?;
+        let writer = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run(&queue))
+            .map_err(LedgerError::Thread)?;
+        Ok(Self { log, keyring, sender: Some(sender), writer: Mutex::new(Some(writer)) })
+    }
+
+    /// The reading side.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Begins to seal what a command brings.
+    pub fn sealing(&self) -> Sealing {
+        Sealing::new(Arc::clone(&self.keyring))
+    }
+
+    /// Decides a command and appends what follows, durably, before it answers.
+    ///
+    /// # Errors
+    /// Where a rule refuses it, or the ledger cannot be written. Nothing was appended then.
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.ask(|reply| Job::Append(Box::new(append), reply)).await?
+    }
+
+    /// As [`Self::append`], for a caller without a runtime.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_blocking(&self, append: Append) -> Result<Appended, AppendError> {
+        self.hand_in(append)?.blocking_recv().map_err(|_| AppendError::Stopped)?
+    }
+
+    /// Hands a command in without waiting for the answer: an import keeps many on their way.
+    ///
+    /// # Errors
+    /// Where the writer has stopped.
+    pub fn hand_in(
+        &self,
+        append: Append,
+    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Append(Box::new(append), reply))?;
+        Ok(answer)
+    }
+
+    /// Erases a person: fences, destroys the keys, and then clears links and seals.
+    ///
+    /// When this answers nothing of the person opens any more; [`Erasure::cleared`] tells when the
+    /// links and seals are gone too.
+    ///
+    /// # Errors
+    /// Where the person is unknown or erased already, or has open bookings.
+    pub async fn erase(&self, person: PersonId) -> Result<Erasure, AppendError> {
+        self.ask(|reply| Job::Erase(person, reply)).await?
+    }
+
+    /// Writes the present size and root into the key store's mark.
+    pub(crate) fn mark_blocking(&self) -> Result<(), AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Mark(reply))?;
+        answer.blocking_recv().map_err(|_| AppendError::Stopped)?
+    }
+
+    /// Sets a fence again that an older copy of the ledger does not know.
+    pub(crate) fn refence_blocking(&self, fence: domain::FenceId) -> Result<(), AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Refence(fence, reply))?;
+        answer.blocking_recv().map_err(|_| AppendError::Stopped)?
+    }
+
+    /// Makes sure that a period has its key.
+    ///
+    /// # Errors
+    /// Where the key store or the ledger cannot be written.
+    pub async fn ensure_period(&self, class: RetentionClass, year: i16) -> Result<(), AppendError> {
+        match self.keyring.period_key(class, year) {
+            Ok(_) => Ok(()),
+            Err(KeyError::Missing) => self.ask(|reply| Job::Period(class, year, reply)).await?,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Changes rows of the keyring that are no events: keys to sign in with, requests.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, AppendError> {
+        let (tell, told) = oneshot::channel();
+        let job = move |conn: &rusqlite::Connection| {
+            let done = change(conn);
+            let failed = done.is_err();
+            // Nobody listens any more: the change stands all the same.
+            drop(tell.send(done));
+            if failed { Err(rusqlite::Error::ExecuteReturnedResults) } else { Ok(()) }
+        };
+        self.ask(|reply| Job::Change(Box::new(job), reply)).await??;
+        told.await.map_err(|_| AppendError::Stopped)?.map_err(AppendError::from)
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(job(reply))?;
+        answer.await.map_err(|_| AppendError::Stopped)
+    }
+
+    fn send(&self, job: Job) -> Result<(), AppendError> {
+        let sender = self.sender.as_ref().ok_or(AppendError::Stopped)?;
+        match sender.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Full(_)) => Err(AppendError::Busy),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(AppendError::Stopped),
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.log.close_readers();
+        if let Some(sender) = self.sender.take() {
+            // Behind everything accepted so far; a writer that is gone needs no telling.
+            drop(sender.send(Job::Stop));
+        }
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the ledger's writer ended in a bug; what was committed is safe");
+        }
+    }
+}

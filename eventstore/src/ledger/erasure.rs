@@ -1,0 +1,301 @@
+//! Erasing a person: fence and keys in one commit, links and seals after it.
+//!
+//! From the first commit on nothing of the person opens. What follows is clearing, in small steps
+//! between other commands; a crash anywhere leaves the person's state at "being erased", and the
+//! next start goes on. Only at the end is the row a tombstone.
+
+use domain::person::PersonRefusal;
+use domain::person::command::PersonCommand;
+use domain::{
+    Actor, BookingId, Command, Context, FenceId, Handle, Position, Refusal, RetentionClass,
+};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::appender::{AppendError, Erasure, Job, Reply, Writer};
+use super::batch::Batch;
+use super::index::PersonRow;
+use super::log::read_entry;
+use super::{codec, loader};
+use crate::keyring::KeyError;
+use crate::keyring::person::{self, PersonId, PersonState};
+use crate::keyring::provider::Mark;
+use crate::sqlite::{int, uint};
+
+/// Rows that one step clears.
+const STEP: usize = 500;
+/// How often a busy checkpoint is tried before the next start must finish it.
+const CHECKPOINT_TRIES: u32 = 200;
+
+/// What is left of an erasure.
+pub(crate) struct Clearing {
+    person: PersonId,
+    rows: Vec<PersonRow>,
+    tries: u32,
+    reply: Option<Reply<()>>,
+}
+
+impl Writer {
+    /// Fences a person and destroys their keys. Nothing opens from here on.
+    pub(super) fn erase(&mut self, person: PersonId) -> Result<Erasure, AppendError> {
+        let info = person::read(&self.conn, person)?.ok_or(KeyError::Unknown)?;
+        match info.state {
+            PersonState::Live | PersonState::Restricted => (),
+            PersonState::Erasing | PersonState::Erased => {
+                return Err(Refusal::from(PersonRefusal::Erased).into());
+            }
+        }
+        let open = self.open_bookings(person)?;
+        if open > 0 {
+            return Err(AppendError::OpenBookings(open));
+        }
+        let fence = info.fence.ok_or(KeyError::Missing)?;
+        let ended = self.seals_of(person)?;
+        let position = self.fence(fence, ended, Some(person))?;
+        let (reply, cleared) = oneshot::channel();
+        let rows = self.rows_to_clear(person)?;
+        self.requeue(Job::Clear(Clearing { person, rows, tries: 0, reply: Some(reply) }));
+        Ok(Erasure { fence: position, ended, cleared })
+    }
+
+    /// Sets a fence again that an older copy of this ledger does not know, and ends whom it was
+    /// set for, where the copy knows them.
+    pub(super) fn refence(&mut self, fence: FenceId) -> Result<(), AppendError> {
+        let info = person::by_fence(&self.conn, fence)?;
+        let person = info.map(|info| info.id);
+        let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
+        self.fence(fence, ended, person)?;
+        if let Some(person) = person {
+            let rows = self.rows_to_clear(person)?;
+            self.requeue(Job::Clear(Clearing { person, rows, tries: 0, reply: None }));
+        }
+        Ok(())
+    }
+
+    /// Appends the fence and destroys the keys, as one commit; then tells the provider.
+    fn fence(
+        &mut self,
+        fence: FenceId,
+        ended: u64,
+        person: Option<PersonId>,
+    ) -> Result<Position, AppendError> {
+        let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
+        let command = Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
+        let now = self.tick();
+        let context =
+            Context { now, occurred_at: now, actor: Actor::System, visits: Default::default() };
+        let drafts = self.book.decide(&command, &context)?;
+        let position = self.book.next;
+        let mut batch = Batch::default();
+        for draft in drafts {
+            let cause = self.env.random();
+            let (recorded_at, occurred_at, actor) = (now, now, Actor::System);
+            let position = self.book.next;
+            let header = codec::Header { position, recorded_at, occurred_at, actor, cause };
+            self.write(&mut batch, &header, draft)?;
+        }
+        // In memory the person's rows would be written late; they go with the clearing instead.
+        self.commit_with(&batch, |conn| {
+            let Some(PersonId(person)) = person else { return Ok(()) };
+            conn.execute("DELETE FROM person_key WHERE person = ?1", [int(person)])?;
+            let state = PersonState::Erasing.code();
+            conn.execute("UPDATE person SET state = ?2 WHERE id = ?1", (int(person), state))?;
+            Ok(())
+        })?;
+        if let Some(person) = person {
+            self.keyring.evict(person);
+        }
+        self.mark(Some(fence))?;
+        Ok(position)
+    }
+
+    /// Writes the ledger's present size and root into the provider's mark.
+    pub(super) fn mark(&self, fence: Option<FenceId>) -> Result<(), AppendError> {
+        let size = self.frontier.size();
+        let last = read_entry(&self.conn, Position(size.saturating_sub(1)))?;
+        let mark = Mark {
+            fence,
+            size,
+            root: domain::ids::Hash(self.frontier.root()),
+            last_leaf: domain::ids::Hash(last.map(|entry| entry.leaf).unwrap_or_default()),
+            origin: self.origin,
+        };
+        Ok(self.provider.add_mark(self.keyring.tenant, &mark)?)
+    }
+
+    /// How many of the person's bookings are still to come or under way.
+    fn open_bookings(&mut self, person: PersonId) -> Result<u32, AppendError> {
+        let now = self.tick();
+        let rows = self.rows_until(person, now.as_second() + 1)?;
+        let mut bookings: Vec<BookingId> = rows.iter().filter_map(|row| row.booking).collect();
+        bookings.sort_unstable();
+        bookings.dedup();
+        let mut open = 0;
+        for id in bookings {
+            loader::ensure_booking(&mut self.book, &self.log, id)?;
+            let booking = self.book.bookings.get(&id);
+            let is_open = booking.is_some_and(|b| b.status.is_open() && b.slot_end > now);
+            open += u32::from(is_open);
+        }
+        Ok(open)
+    }
+
+    fn rows_until(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, AppendError> {
+        let mut rows: Vec<PersonRow> = self.log.pending().of_person(person, until).copied().collect();
+        rows.extend(super::index::person_rows(&self.conn, person, until)?);
+        Ok(rows)
+    }
+
+    /// How many seals of the person still open.
+    fn seals_of(&self, person: PersonId) -> Result<u64, AppendError> {
+        let pending: u64 =
+            self.log.pending().of_person(person, 0).map(|row| u64::from(row.seals)).sum();
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT coalesce(sum(seals), 0) FROM person_tag WHERE person = ?1")?;
+        let stored: i64 = select.query_row([int(person.0)], |row| row.get(0))?;
+        Ok(pending + uint(stored))
+    }
+
+    /// All rows of the person, taken out of memory so that none is written late.
+    fn rows_to_clear(&self, person: PersonId) -> Result<Vec<PersonRow>, AppendError> {
+        let rows = loader::all_rows(&self.conn, &self.log, person)?;
+        self.log.pending().drop_person(person);
+        Ok(rows)
+    }
+
+    /// One step of clearing.
+    pub(super) fn clear(&mut self, mut clearing: Clearing) {
+        let rest = clearing.rows.len().saturating_sub(STEP);
+        let step = clearing.rows.split_off(rest);
+        let last = clearing.rows.is_empty();
+        let done = self.clear_step(clearing.person, &step, last);
+        match done {
+            Ok(()) if !last => self.requeue(Job::Clear(clearing)),
+            Ok(()) => self.finish(clearing),
+            Err(error) => {
+                tracing::error!(%error, "clearing after an erasure stopped; the next start goes on");
+                if let Some(reply) = clearing.reply {
+                    drop(reply.send(Err(error)));
+                }
+            }
+        }
+    }
+
+    fn clear_step(
+        &mut self,
+        person: PersonId,
+        rows: &[PersonRow],
+        last: bool,
+    ) -> Result<(), AppendError> {
+        let tx = self.conn.transaction()?;
+        for row in rows {
+            clear_row(&tx, row)?;
+        }
+        if last {
+            bury(&tx, person)?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// What was deleted leaves the write-ahead log too: a busy checkpoint is tried again.
+    fn finish(&mut self, mut clearing: Clearing) {
+        match self.checkpoint() {
+            Ok(false) if clearing.tries < CHECKPOINT_TRIES => {
+                clearing.tries += 1;
+                self.requeue(Job::Clear(clearing));
+            }
+            checkpoint => {
+                self.visits.remove(&clearing.person);
+                self.keyring.changed(clearing.person);
+                let done = match checkpoint {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(AppendError::Busy),
+                    Err(error) => Err(error.into()),
+                };
+                if let Some(reply) = clearing.reply {
+                    drop(reply.send(done));
+                }
+            }
+        }
+    }
+
+    /// Goes on with erasures that a crash interrupted.
+    pub(super) fn resume_erasures(&mut self) {
+        let persons = persons_being_erased(&self.conn);
+        for person in persons.unwrap_or_default() {
+            match self.rows_to_clear(person) {
+                Ok(rows) => {
+                    let clearing = Clearing { person, rows, tries: 0, reply: None };
+                    self.requeue(Job::Clear(clearing));
+                }
+                Err(error) => tracing::error!(%error, "an interrupted erasure cannot go on yet"),
+            }
+        }
+    }
+}
+
+fn persons_being_erased(conn: &Connection) -> rusqlite::Result<Vec<PersonId>> {
+    let mut select = conn.prepare("SELECT id FROM person WHERE state = 3 ORDER BY id")?;
+    select.query_map([], |row| Ok(PersonId(uint(row.get(0)?))))?.collect()
+}
+
+/// Clears one row: the seals of the handle at that position, its keys and its link.
+fn clear_row(conn: &Connection, row: &PersonRow) -> rusqlite::Result<()> {
+    if let Some(entry) = read_entry(conn, row.position)?
+        && let Ok(event) = codec::decode_event(&entry.bytes)
+    {
+        let mut delete = conn.prepare_cached("DELETE FROM seal WHERE position = ?1 AND n = ?2")?;
+        for seal in event.seals() {
+            if seal.handle == row.handle && seal.class.ends_with_person() {
+                delete.execute((int(row.position.0), seal.seal))?;
+            }
+        }
+    }
+    // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any more.
+    conn.prepare_cached(
+        "UPDATE data_key SET person = NULL,
+         wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END WHERE handle = ?1",
+    )?
+    .execute([int(row.handle.0)])?;
+    conn.prepare_cached(
+        "DELETE FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
+    )?
+    .execute((int(row.person.0), row.until, int(row.position.0), int(row.handle.0)))?;
+    Ok(())
+}
+
+/// The last step: nothing but the fact that there was somebody stays.
+fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
+    let id = int(person.0);
+    conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
+    conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
+    conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
+    conn.execute(
+        "UPDATE person SET state = ?2, fence = NULL, fields = NULL, registration = NULL,
+         contact_at = NULL, contact_handle = NULL WHERE id = ?1",
+        (id, PersonState::Erased.code()),
+    )?;
+    Ok(())
+}
+
+/// Deletes the seals of a booking's own content, wherever its entries have them.
+pub(super) fn delete_seals(
+    conn: &Connection,
+    positions: &[Position],
+    handles: &[Handle],
+) -> rusqlite::Result<()> {
+    for position in positions {
+        let Some(entry) = read_entry(conn, *position)? else { continue };
+        let Ok(event) = codec::decode_event(&entry.bytes) else { continue };
+        for seal in event.seals() {
+            let content = domain::booking::aggregate::is_content(seal.class);
+            if content && handles.contains(&seal.handle) {
+                conn.prepare_cached("DELETE FROM seal WHERE position = ?1 AND n = ?2")?
+                    .execute((int(position.0), seal.seal))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Loading what a decision needs, on a thread of its own.
+//!
+//! The loader reads committed entries while the writer goes on with other commands; what is
+//! committed in between, the writer adds when it puts the state on its shelves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+
+use domain::tag::TagKind;
+use domain::{Book, Event, Key, Position};
+use rusqlite::Connection;
+
+use super::appender::{Append, Appended, Job, Reply};
+use super::index::{self, PersonRow};
+use super::log::{Log, ReadError, read_entry};
+use crate::keyring::Keyring;
+use crate::keyring::person::PersonId;
+use crate::sqlite::{int, uint};
+
+/// A command that waits for its state.
+pub(crate) struct LoadJob {
+    pub keys: Vec<Key>,
+    pub booker: Option<PersonId>,
+    pub append: Box<Append>,
+    pub reply: Reply<Appended>,
+}
+
+/// What was read, complete for all entries before `size`.
+pub(crate) struct Loaded {
+    pub size: u64,
+    pub states: Vec<(Key, Vec<(Position, Event)>)>,
+    pub person: Option<(PersonId, Vec<PersonRow>)>,
+}
+
+/// Starts the loader. It ends when the writer does.
+pub(crate) fn start(
+    log: Arc<Log>,
+    keyring: Arc<Keyring>,
+    writer: SyncSender<Job>,
+) -> mpsc::Sender<LoadJob> {
+    let (sender, queue) = mpsc::channel::<LoadJob>();
+    let work = move || {
+        for LoadJob { keys, booker, append, reply } in queue {
+            let loaded = load(&log, &keyring, &keys, booker);
+            if writer.send(Job::Loaded(append, reply, loaded)).is_err() {
+                return;
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("loader".to_owned()).spawn(work) {
+        tracing::error!(%error, "no thread for loading; commands on cold state will be refused");
+    }
+    sender
+}
+
+fn load(
+    log: &Log,
+    keyring: &Keyring,
+    keys: &[Key],
+    booker: Option<PersonId>,
+) -> Result<Loaded, ReadError> {
+    let size = log.size();
+    let mut states = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut positions = log.positions(key.tag())?;
+        positions.extend(first_entry(*key, size));
+        positions.sort_unstable();
+        positions.dedup();
+        positions.retain(|position| position.0 < size);
+        states.push((*key, events(log, &positions)?));
+    }
+    let person = match booker {
+        // Warms the pages; the writer reads the rows again when it counts.
+        Some(person) => keyring.rows_of(person, 0).ok().map(|rows| (person, rows)),
+        None => None,
+    };
+    Ok(Loaded { size, states, person })
+}
+
+/// The entry that began a thing carries no tag of it: its position is the thing's id.
+fn first_entry(key: Key, size: u64) -> Option<Position> {
+    let number = match key {
+        Key::Booking(id) => id.0,
+        Key::Consent(id) => id.0,
+        Key::Registration(id) => id.0,
+        Key::Day(..) => return None,
+    };
+    (number < size).then_some(Position(number))
+}
+
+fn events(log: &Log, positions: &[Position]) -> Result<Vec<(Position, Event)>, ReadError> {
+    log.with(|conn| {
+        let mut events = Vec::with_capacity(positions.len());
+        for position in positions {
+            if let Some(entry) = read_entry(conn, *position)? {
+                let event = super::codec::decode_event(&entry.bytes)
+                    .map_err(|error| ReadError::Entry(*position, error))?;
+                events.push((*position, event));
+            }
+        }
+        Ok(events)
+    })
+}
+
+/// The book with what every decision may need: catalogue, policy and fences.
+pub(crate) fn standing_book(
+    conn: &Connection,
+    log: &Log,
+    size: u64,
+    shelf: usize,
+) -> Result<Book, ReadError> {
+    let standing =
+        [TagKind::Group, TagKind::Resource, TagKind::Service, TagKind::Policy, TagKind::Fence];
+    let mut positions = Vec::new();
+    for kind in standing {
+        let range = kind.range();
+        let mut select =
+            conn.prepare_cached("SELECT position FROM tag WHERE tag BETWEEN ?1 AND ?2")?;
+        let rows = select.query_map((int(range.start().0), int(range.end().0)), |row| {
+            Ok(Position(uint(row.get(0)?)))
+        })?;
+        for position in rows {
+            positions.push(position?);
+        }
+        let pending = log.pending();
+        let first = (*range.start(), Position(0));
+        let last = (*range.end(), Position(u64::MAX));
+        positions.extend(pending.tags.range(first..=last).map(|(_, position)| *position));
+    }
+    positions.sort_unstable();
+    positions.dedup();
+    let mut book = Book::partial(shelf);
+    for position in positions {
+        let Some(entry) = read_entry(conn, position)? else { continue };
+        let event = super::codec::decode_event(&entry.bytes)
+            .map_err(|error| ReadError::Entry(position, error))?;
+        book.next = position;
+        book.apply_next(&event, &[]);
+    }
+    book.next = Position(size);
+    Ok(book)
+}
+
+/// A person's rows, in memory and in the table.
+pub(crate) fn all_rows(
+    conn: &Connection,
+    log: &Log,
+    person: PersonId,
+) -> Result<Vec<PersonRow>, ReadError> {
+    let mut rows: Vec<PersonRow> = log.pending().of_person(person, 0).copied().collect();
+    rows.extend(index::person_rows(conn, person, 0)?);
+    rows.sort_unstable();
+    rows.dedup_by_key(|row| (row.until, row.position, row.handle));
+    Ok(rows)
+}
+
+/// How many bookings a person has not given up, by year.
+pub(crate) fn visits(rows: &[PersonRow]) -> BTreeMap<i16, u32> {
+    let mut sums: BTreeMap<i16, i64> = BTreeMap::new();
+    for row in rows {
+        *sums.entry(row.year).or_default() += i64::from(row.visits);
+    }
+    sums.into_iter().map(|(year, sum)| (year, u32::try_from(sum).unwrap_or(0))).collect()
+}
+
+/// Counts one more row.
+pub(crate) fn count_visit(visits: &mut BTreeMap<i16, u32>, row: &PersonRow) {
+    let count = visits.entry(row.year).or_default();
+    *count = count.saturating_add_signed(i32::from(row.visits));
+}
+
+/// Puts a booking on its shelf at once, for the rare work that cannot wait for the loader.
+pub(crate) fn ensure_booking(
+    book: &mut Book,
+    log: &Log,
+    id: domain::BookingId,
+) -> Result<(), ReadError> {
+    let key = Key::Booking(id);
+    if book.knows(key) {
+        return Ok(());
+    }
+    let mut positions = log.positions(key.tag())?;
+    positions.extend(first_entry(key, log.size()));
+    positions.sort_unstable();
+    positions.dedup();
+    let entries = events(log, &positions)?;
+    book.load(key, entries.iter().map(|(position, event)| (*position, event)));
+    Ok(())
+}

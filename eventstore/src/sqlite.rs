@@ -1,0 +1,72 @@
+//! SQLite as the engine of a ledger and its keyring: schema and settings.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+const SCHEMA: &str = include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql");
+
+/// The schema that this program writes. A file with a newer one is refused.
+const SCHEMA_VERSION: i64 = 1;
+
+/// How a ledger's file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the file's schema {0} is newer than this program; use the program that wrote it")]
+    Newer(i64),
+    #[error("the file could not be opened as a ledger")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Opens a file for writing and gives it the schema if it is new.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let mut conn = Connection::open(path)?;
+    settings(&conn)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted is overwritten: FAST leaves whole freed pages as they were.
+    conn.pragma_update(None, "secure_delete", "ON")?;
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 => {
+            let tx = conn.transaction()?;
+            tx.execute_batch(SCHEMA)?;
+            tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            tx.commit()?;
+        }
+        SCHEMA_VERSION => (),
+        newer => return Err(OpenError::Newer(newer)),
+    }
+    Ok(conn)
+}
+
+/// Opens a file that exists for reading only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    settings(&conn)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+fn settings(conn: &Connection) -> Result<(), rusqlite::Error> {
+    conn.busy_timeout(Duration::from_secs(10))?;
+    // With it the triggers that keep entries also see what REPLACE would delete.
+    conn.pragma_update(None, "recursive_triggers", true)?;
+    // Nothing that is sorted or spilled may reach a file of its own.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// A number as SQLite stores it. Positions, handles and tags stay far below 2^63.
+pub(crate) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number as it was stored.
+pub(crate) fn uint(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}

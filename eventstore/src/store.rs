@@ -1,0 +1,370 @@
+//! A data directory: its tenants, its lock, and the gate that every tenant passes on opening.
+
+pub mod credentials;
+mod gate;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::ledger::{Opened, ReadPurpose};
+use domain::policy::{Policy, PolicyCommand};
+use domain::sealed::Whom;
+use domain::slot::Zone;
+use domain::{Actor, Command, Event, Field, RetentionClass};
+
+use crate::environment::Environment;
+use crate::keyring::access::Disclosure;
+use crate::keyring::ids::{IdKind, PublicIds};
+use crate::keyring::person::PersonId;
+use crate::keyring::personal::Personal;
+use crate::keyring::provider::{FileProvider, Provider, ProviderError, TenantId};
+use crate::keyring::{self, KeyError, Keyring};
+use crate::ledger::appender::{Append, AppendError};
+use crate::ledger::log::{Log, ReadError};
+use crate::ledger::{Ledger, LedgerError};
+use crate::sqlite;
+
+/// Why a data directory or a tenant could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("another process writes this data directory")]
+    Locked,
+    #[error("a tenant's name is 1 to 63 small letters, digits and hyphens, and begins with a letter")]
+    BadName,
+    #[error("there is no tenant of this name")]
+    UnknownTenant,
+    #[error("a tenant of this name exists")]
+    TenantExists,
+    #[error(
+        "the ledger of {tenant} is older than what was promised: it has {size} entries, the key \
+         store's mark says {mark}. Put the newest copy back; if there is none, run \
+         `tidbok restore --accept-loss --tenant {tenant}`, which keeps the erased erased and \
+         records the loss"
+    )]
+    Behind { tenant: String, size: u64, mark: u64 },
+    #[error(
+        "the ledger of {0} is not the one that was promised: its entries differ from the key \
+         store's mark. Put the right copy back; if there is none, run \
+         `tidbok restore --accept-loss --tenant {0}`"
+    )]
+    Forked(String),
+    #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
+    MarkLost(String),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error("the data directory could not be read or written")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<KeyError> for StoreError {
+    fn from(error: KeyError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+impl From<sqlite::OpenError> for StoreError {
+    fn from(error: sqlite::OpenError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+/// A data directory, locked for this process.
+pub struct Store {
+    dir: PathBuf,
+    env: Environment,
+    provider: Arc<dyn Provider>,
+    tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens a data directory and takes its lock. An empty one gets its key store.
+    ///
+    /// # Errors
+    /// Where another process has the lock, or there is data but no key store.
+    pub fn open(dir: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir.join("tenants"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join("tidbok.lock"))?;
+        match lock.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let provider = provider(dir, keys, &env)?;
+        Ok(Self { dir: dir.to_owned(), env, provider, tenants: Mutex::default(), _lock: lock })
+    }
+
+    /// The names of all tenants, in order.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn tenants(&self) -> Result<Vec<String>, StoreError> {
+        tenant_names(&self.dir)
+    }
+
+    /// A tenant, opened on first use.
+    ///
+    /// # Errors
+    /// Where there is none, or its files do not pass the gate.
+    pub fn tenant(&self, name: &str) -> Result<Arc<Tenant>, StoreError> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.get(name) {
+            return Ok(Arc::clone(tenant));
+        }
+        let folder = tenant_folder(&self.dir, name)?;
+        gate::pass(name, &folder.join(LEDGER), self.provider.as_ref())?;
+        let tenant = Arc::new(Tenant::open(name, &folder, &self.provider, &self.env)?);
+        tenants.insert(name.to_owned(), Arc::clone(&tenant));
+        Ok(tenant)
+    }
+
+    /// Makes a tenant. It exists whole or not at all.
+    ///
+    /// # Errors
+    /// Where the name is taken or no name, or the files cannot be written.
+    pub fn create_tenant(&self, name: &str, zone: Zone) -> Result<Arc<Tenant>, StoreError> {
+        if !is_tenant_name(name) {
+            return Err(StoreError::BadName);
+        }
+        let folder = self.dir.join("tenants").join(name);
+        if folder.exists() {
+            return Err(StoreError::TenantExists);
+        }
+        let beside = self.dir.join("tenants").join(format!(".{name}.new"));
+        if beside.exists() {
+            fs::remove_dir_all(&beside)?;
+        }
+        fs::create_dir(&beside)?;
+        let id = TenantId(self.env.random());
+        for file in [LEDGER, ACCESS] {
+            found_file(&beside.join(file), id, self.provider.as_ref(), &self.env)?;
+        }
+        let tenant = Tenant::open(name, &beside, &self.provider, &self.env)?;
+        let command = Command::Policy(PolicyCommand::Set(Policy::new(zone)));
+        tenant.ledger.append_blocking(Append::new(command, Actor::System))?;
+        tenant.ledger.mark_blocking()?;
+        drop(tenant);
+        fs::rename(&beside, &folder)?;
+        File::open(self.dir.join("tenants"))?.sync_all()?;
+        self.tenant(name)
+    }
+
+    /// Takes up an older copy of a ledger: records the loss as a new origin and sets every fence
+    /// again that the copy does not know, so that the erased stay erased.
+    ///
+    /// # Errors
+    /// Where there is no such tenant, or the files cannot be written.
+    pub fn accept_loss(&self, name: &str) -> Result<Loss, StoreError> {
+        let folder = tenant_folder(&self.dir, name)?;
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        gate::accept_loss(name, &folder, &self.provider, &self.env)
+    }
+
+    /// Closes a tenant's files, if nobody else uses them.
+    pub fn close(&self, name: &str) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+pub use gate::Loss;
+
+pub(crate) const LEDGER: &str = "ledger.sqlite";
+pub(crate) const ACCESS: &str = "access.sqlite";
+
+fn provider(dir: &Path, keys: &Path, env: &Environment) -> Result<Arc<dyn Provider>, StoreError> {
+    // Keys are made for an empty directory only: beside data they would open nothing.
+    let provider = if !keys.exists() && tenant_names(dir)?.is_empty() {
+        FileProvider::create(keys, env)?
+    } else {
+        FileProvider::open(keys)?
+    };
+    Ok(Arc::new(provider))
+}
+
+fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    let folder = dir.join("tenants");
+    if folder.is_dir() {
+        for file in fs::read_dir(folder)? {
+            names.extend(file?.file_name().into_string().ok().filter(|name| is_tenant_name(name)));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn tenant_folder(dir: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let folder = dir.join("tenants").join(name);
+    let exists = is_tenant_name(name) && folder.is_dir();
+    if exists { Ok(folder) } else { Err(StoreError::UnknownTenant) }
+}
+
+fn is_tenant_name(name: &str) -> bool {
+    let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
+}
+
+fn found_file(
+    path: &Path,
+    tenant: TenantId,
+    provider: &dyn Provider,
+    env: &Environment,
+) -> Result<(), StoreError> {
+    let mut conn = sqlite::open_writer(path)?;
+    let tx = conn.transaction()?;
+    tx.execute("INSERT INTO head VALUES (1, ?1, 1, 0, x'', 0, 0, 1, 1)", [tenant.0])?;
+    keyring::found(&tx, provider, env)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// One tenant: its ledger with its keyring, and the ledger of who read what.
+pub struct Tenant {
+    name: String,
+    folder: PathBuf,
+    pub ledger: Ledger,
+    ids: PublicIds,
+    env: Environment,
+    provider: Arc<dyn Provider>,
+    access: Mutex<Option<Arc<Ledger>>>,
+}
+
+impl Tenant {
+    fn open(
+        name: &str,
+        folder: &Path,
+        provider: &Arc<dyn Provider>,
+        env: &Environment,
+    ) -> Result<Self, StoreError> {
+        let ledger = Ledger::open(&folder.join(LEDGER), Arc::clone(provider), env)?;
+        let ids = ledger.keyring().public_ids()?;
+        Ok(Self {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            ledger,
+            ids,
+            env: env.clone(),
+            provider: Arc::clone(provider),
+            access: Mutex::new(None),
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the tenant's files lie; read models have their place there too.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn log(&self) -> &Arc<Log> {
+        self.ledger.log()
+    }
+
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        self.ledger.keyring()
+    }
+
+    pub fn ids(&self) -> &PublicIds {
+        &self.ids
+    }
+
+    /// The ledger of who read what, opened on first use.
+    ///
+    /// # Errors
+    /// Where its file cannot be opened.
+    pub fn access(&self) -> Result<Arc<Ledger>, StoreError> {
+        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = access.as_ref() {
+            return Ok(Arc::clone(ledger));
+        }
+        let path = self.folder.join(ACCESS);
+        let ledger = Arc::new(Ledger::open(&path, Arc::clone(&self.provider), &self.env)?);
+        *access = Some(Arc::clone(&ledger));
+        Ok(ledger)
+    }
+
+    /// Records that a reader asks for what is sealed of these persons, and hands out the ticket.
+    ///
+    /// # Errors
+    /// Where the record cannot be written: then nothing may be read.
+    pub async fn disclose(
+        &self,
+        reader: Actor,
+        purpose: ReadPurpose,
+        classes: &[RetentionClass],
+        whom: &[PersonId],
+    ) -> Result<Disclosure, StoreError> {
+        let access = self.access()?;
+        let zone = jiff::tz::TimeZone::UTC;
+        let year = zone.to_datetime(self.env.clock.now()).date().year();
+        access.ensure_period(RetentionClass::Access, year).await?;
+        let ids: Vec<String> =
+            whom.iter().take(1000).map(|person| self.ids.show(IdKind::Client, person.0)).collect();
+        let content = Personal::default().with(Field::Whom, ids.join(" "));
+        let mut sealing = access.sealing();
+        let kind = Event::KIND_SEALS_OPENED;
+        let whom_seal = sealing.seal_access::<Whom>(year, kind, &content)?;
+        let opened = Opened {
+            classes: classes.to_vec(),
+            count: u32::try_from(whom.len()).unwrap_or(u32::MAX),
+            purpose,
+            whom: whom_seal,
+        };
+        access.append(Append::new(Command::Access(opened), reader).sealed(sealing)).await?;
+        Ok(Disclosure::recorded(purpose))
+    }
+}
+
+/// A tenant to be read beside a process that writes it.
+pub struct TenantView {
+    pub log: Arc<Log>,
+    pub keyring: Keyring,
+    pub ids: PublicIds,
+}
+
+impl TenantView {
+    /// Opens a tenant for reading only; takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// Where there is no such tenant, or its files or keys cannot be read.
+    pub fn open(
+        dir: &Path,
+        keys: &Path,
+        name: &str,
+        env: &Environment,
+    ) -> Result<Self, StoreError> {
+        let folder = tenant_folder(dir, name)?;
+        let provider: Arc<dyn Provider> = Arc::new(FileProvider::open(keys)?);
+        gate::pass(name, &folder.join(LEDGER), provider.as_ref())?;
+        let log = Arc::new(Log::open(&folder.join(LEDGER))?);
+        let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;
+        let ids = keyring.public_ids()?;
+        Ok(Self { log, keyring, ids })
+    }
+}

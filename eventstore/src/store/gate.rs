@@ -1,0 +1,136 @@
+//! The gate: no ledger is opened that is older than what was already promised.
+//!
+//! The provider's mark is not restored with the data. A ledger that ends before the mark, or has
+//! other entries there, is an old or another copy, in which the erased are not erased.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::ledger::Reopened;
+use domain::tag::TagKind;
+use domain::{Actor, Command, Event, FenceId, Position};
+use rusqlite::Connection;
+
+use super::{LEDGER, StoreError};
+use crate::environment::Environment;
+use crate::keyring::provider::{Mark, Provider};
+use crate::ledger::appender::Append;
+use crate::ledger::log::{Log, read_entry, read_head};
+use crate::ledger::{Ledger, codec, index};
+use crate::sqlite::{self, int, uint};
+
+/// What was lost, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    pub size: u64,
+    pub lost_size: u64,
+    pub fences: u32,
+    pub origin: u32,
+}
+
+/// Compares a ledger with the provider's mark; tells the provider of fences it has not heard of.
+pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
+    let conn = sqlite::open_reader(path)?;
+    let head = read_head(&conn)?;
+    let marks = provider.marks(head.tenant)?;
+    let Some(mark) = marks.last() else {
+        // A ledger is marked before it gets its name.
+        let unborn = head.frontier.size() == 0;
+        return if unborn { Ok(()) } else { Err(StoreError::MarkLost(name.to_owned())) };
+    };
+    compare(name, &conn, head.frontier.size(), mark)?;
+    let known: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
+    // A crash may have come between a fence and its mark.
+    for (position, fence) in fences(&conn, head.indexed)? {
+        if !known.contains(&fence) {
+            let last = read_entry(&conn, position)?.map(|entry| entry.leaf).unwrap_or_default();
+            let size = position.0 + 1;
+            let caught_up = Mark {
+                fence: Some(fence),
+                size,
+                last_leaf: domain::ids::Hash(last),
+                ..*mark
+            };
+            provider.add_mark(head.tenant, &caught_up)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare(name: &str, conn: &Connection, size: u64, mark: &Mark) -> Result<(), StoreError> {
+    if size < mark.size {
+        let tenant = name.to_owned();
+        return Err(StoreError::Behind { tenant, size, mark: mark.size });
+    }
+    let last = read_entry(conn, Position(mark.size.saturating_sub(1)))?;
+    if last.is_none_or(|entry| entry.leaf != mark.last_leaf.0) {
+        return Err(StoreError::Forked(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// The fences of a ledger with their positions, in order.
+fn fences(conn: &Connection, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
+    let range = TagKind::Fence.range();
+    let mut positions: BTreeSet<Position> = {
+        let mut select = conn.prepare("SELECT position FROM tag WHERE tag BETWEEN ?1 AND ?2")?;
+        let rows = select.query_map((int(range.start().0), int(range.end().0)), |row| {
+            Ok(Position(uint(row.get(0)?)))
+        })?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    let pending = index::rebuild(conn, indexed)?;
+    let first = (*range.start(), Position(0));
+    let last = (*range.end(), Position(u64::MAX));
+    positions.extend(pending.tags.range(first..=last).map(|(_, position)| *position));
+    let mut fences = Vec::with_capacity(positions.len());
+    for position in positions {
+        let Some(entry) = read_entry(conn, position)? else { continue };
+        if let Ok(Event::PersonErased(event)) = codec::decode_event(&entry.bytes) {
+            fences.push((position, event.fence));
+        }
+    }
+    Ok(fences)
+}
+
+/// Takes up an older copy: new origin, the loss on record, all fences set again.
+pub(super) fn accept_loss(
+    name: &str,
+    folder: &Path,
+    provider: &Arc<dyn Provider>,
+    env: &Environment,
+) -> Result<Loss, StoreError> {
+    let path = folder.join(LEDGER);
+    let (head, known) = {
+        let log = Log::open(&path)?;
+        let head = log.head()?;
+        let known = log.with(|conn| Ok(fences(conn, head.indexed)))??;
+        (head, known)
+    };
+    let marks = provider.marks(head.tenant)?;
+    let mark = *marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
+    let known: BTreeSet<FenceId> = known.into_iter().map(|(_, fence)| fence).collect();
+    let mut missing: Vec<FenceId> = Vec::new();
+    for fence in marks.iter().filter_map(|mark| mark.fence) {
+        if !known.contains(&fence) && !missing.contains(&fence) {
+            missing.push(fence);
+        }
+    }
+    let origin = mark.origin.max(head.origin) + 1;
+    {
+        let conn = sqlite::open_writer(&path)?;
+        conn.execute("UPDATE head SET origin = ?1 WHERE id = 1", [origin])?;
+    }
+    let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+    let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };
+    let ledger = Ledger::open(&path, Arc::clone(provider), env)?;
+    ledger.append_blocking(Append::new(Command::Ledger(reopened), Actor::System))?;
+    for fence in missing {
+        ledger.refence_blocking(fence)?;
+    }
+    // What was promised before no longer binds: from here the mark is this ledger's.
+    ledger.mark_blocking()?;
+    let size = head.frontier.size();
+    Ok(Loss { size, lost_size: mark.size, fences, origin })
+}
