@@ -39,7 +39,7 @@ pub use error::{FoldError, ProjectionError};
 pub use hash::Hashes;
 pub use reader::Reader;
 pub use rebuild::Rebuild;
-pub use runner::{Feed, ProjectionStatus, ReadModels};
+pub use runner::{CATCH_UP, Feed, ProjectionStatus, ReadModels};
 pub use statistics::{StatFacet, nested};
 
 use domain::{Handle, Position, Recorded};

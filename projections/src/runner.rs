@@ -15,6 +15,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::column::Number;
 use crate::{FoldError, MODELS, Model, ProjectionError, Reader};
 
+/// How many entries a batch should have when there is much to catch up with: scattered rows of one
+/// batch share pages, so ten thousand at once go several times as fast as a hundred.
+pub const CATCH_UP: usize = 10_000;
+
 /// An entry and its leaf hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Feed<'a> {
@@ -56,6 +60,8 @@ impl ReadModels {
         // A lost tail is folded again, so the file needs no flush of its own per batch.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // A page that many batches touch goes back to its place once for all of them.
+        connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
         Self::on(connection, Some(path))
     }
 
@@ -179,6 +185,8 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), ProjectionError> 
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // In KiB, and only as much as is used.
+    connection.pragma_update(None, "cache_size", -65_536)?;
     Ok(())
 }
 

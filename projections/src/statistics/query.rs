@@ -75,29 +75,46 @@ impl StatFacet {
         }
     }
 
-    /// The facet's text as an expression over `statistic`. What the catalogue cannot name, since
-    /// its projection stopped, shows its number.
-    fn expression(self) -> &'static str {
+    /// What is grouped by, as an expression over `statistic`.
+    fn grouped(self) -> &'static str {
         match self {
             Self::Outcome => "outcome",
-            Self::Group => {
-                "coalesce((SELECT name FROM resource_group \
-                 WHERE id = statistic.resource_group), CAST(resource_group AS TEXT))"
-            }
-            Self::Service => {
-                "coalesce((SELECT name FROM service WHERE id = statistic.service), \
-                 CAST(service AS TEXT))"
-            }
+            Self::Group => "resource_group",
+            Self::Service => "service",
             Self::Day => "day",
             Self::Month => "substr(day, 1, 7)",
             Self::Year => "substr(day, 1, 4)",
-            Self::Hour => "format('%02d', hour)",
+            Self::Hour => "hour",
             Self::Lead => "lead",
             Self::Party => "party",
             Self::Channel => "channel",
             Self::Nth => "nth",
         }
     }
+
+    /// What is shown for the value in `column`. What the catalogue cannot name, since its
+    /// projection stopped, shows its number.
+    fn shown(self, column: &str) -> String {
+        match self {
+            Self::Group => named("resource_group", column),
+            Self::Service => named("service", column),
+            Self::Hour => format!("format('%02d', {column})"),
+            Self::Outcome
+            | Self::Day
+            | Self::Month
+            | Self::Year
+            | Self::Lead
+            | Self::Party
+            | Self::Channel
+            | Self::Nth => column.to_owned(),
+        }
+    }
+}
+
+fn named(table: &str, column: &str) -> String {
+    format!(
+        "coalesce((SELECT name FROM {table} WHERE id = counted.{column}), CAST({column} AS TEXT))"
+    )
 }
 
 impl fmt::Display for StatFacet {
@@ -136,16 +153,7 @@ impl<'r> Statistics<'r> {
         by: &[StatFacet],
         days: Option<&RangeInclusive<Date>>,
     ) -> Result<Vec<(Vec<String>, u64)>, ProjectionError> {
-        let expressions: Vec<&str> = by.iter().map(|facet| facet.expression()).collect();
-        let columns: String = expressions.iter().map(|text| format!("{text}, ")).collect();
-        let order: Vec<String> = (1..=by.len()).map(|column| column.to_string()).collect();
-        let grouped = match order.as_slice() {
-            [] => "HAVING count(*) > 0".to_owned(),
-            _ => format!("GROUP BY {0} ORDER BY {0}", order.join(", ")),
-        };
-        let sql = format!(
-            "SELECT {columns}sum(bookings) FROM statistic WHERE day BETWEEN ?1 AND ?2 {grouped}"
-        );
+        let sql = counting(by);
         let (first, last) = match days {
             Some(days) => (days.start().to_string(), days.end().to_string()),
             None => (String::new(), "~".to_owned()),
@@ -158,6 +166,25 @@ impl<'r> Statistics<'r> {
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// Values are counted as they are stored and only then named, which asks for each name once.
+fn counting(by: &[StatFacet]) -> String {
+    let from = "FROM statistic WHERE day BETWEEN ?1 AND ?2";
+    if by.is_empty() {
+        return format!("SELECT sum(bookings) {from} HAVING count(*) > 0");
+    }
+    let numbered = || by.iter().zip(1..);
+    let list = |parts: Vec<String>| parts.join(", ");
+    let numbers = list(numbered().map(|(_, n)| n.to_string()).collect());
+    let values =
+        list(numbered().map(|(facet, n)| format!("{} AS c{n}", facet.grouped())).collect());
+    let texts = list(numbered().map(|(facet, n)| facet.shown(&format!("c{n}"))).collect());
+    format!(
+        "WITH counted AS MATERIALIZED \
+         (SELECT {values}, sum(bookings) AS bookings {from} GROUP BY {numbers}) \
+         SELECT {texts}, sum(bookings) FROM counted GROUP BY {numbers} ORDER BY {numbers}"
+    )
 }
 
 /// Counts as nested JSON objects, one level per facet: `{"City Hotel": {"completed": 3272}}`. Of

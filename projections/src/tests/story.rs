@@ -130,13 +130,13 @@ impl Story {
     }
 
     pub(super) fn wish(&mut self, command: Command) {
-        self.wish_at(command, self.now());
+        self.wish_at(&command, self.now());
     }
 
-    fn wish_at(&mut self, command: Command, now: Timestamp) {
+    fn wish_at(&mut self, command: &Command, now: Timestamp) {
         let actor = Actor::System;
         let context = Context { now, occurred_at: now, actor, visits: [].into() };
-        for draft in self.book.decide(&command, &context).unwrap() {
+        for draft in self.book.decide(command, &context).unwrap() {
             let at = draft.occurred_at.unwrap_or(self.now().max(context.now));
             self.push(draft.event, at);
         }
@@ -202,7 +202,7 @@ impl Story {
         assert!(status.is_open() || over);
         assert_ne!(status, Status::Declined);
         let command = BookingCommand::Change { booking, expected: None, change };
-        self.wish_at(Command::Booking(command), now);
+        self.wish_at(&Command::Booking(command), now);
     }
 
     pub(super) fn consent(&mut self, handle: u64) -> ConsentId {
