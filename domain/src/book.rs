@@ -6,6 +6,7 @@
 //! then: [`Book::decide`] is pure and depends on nothing else. A test or an audit that folds a
 //! ledger from its first entry uses a book whose shelves are complete from the start.
 
+mod fold;
 pub mod shelf;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use cqrs_es::event_sink::EventSink;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::booking::{self, Booking, BookingCommand, Change, Day, Hold, Status, Wanted};
+use crate::booking::{self, Booking, BookingCommand, Change, Day, Hold, Wanted};
 use crate::catalogue::{self, CatalogueCommand, Resource, Service};
 use crate::consent::{self, Consent, ConsentCommand};
 use crate::entry::{Context, Draft, Tagged};
@@ -249,181 +250,6 @@ impl Book {
             {
                 day.set(booking, booking::aggregate::occupied_on(&held, resource, date));
             }
-        }
-    }
-
-    /// Takes in a booking's entry; says what the booking now holds, where that may have changed.
-    fn fold_booking(
-        &mut self,
-        position: Position,
-        event: &Event,
-    ) -> Option<(BookingId, Vec<Hold>)> {
-        match event {
-            Event::BookingRequested(event) => {
-                let id = BookingId(position.0);
-                self.bookings.put(id, Booking::requested(event));
-                Some((id, event.held.clone()))
-            }
-            Event::BookingRescheduled(event) => {
-                if let Some(booking) = self.bookings.get_mut(&event.booking) {
-                    booking.rescheduled(event);
-                }
-                Some((event.booking, event.held.clone()))
-            }
-            Event::BookingDeclined(event) => {
-                self.booking_became(event.booking, Status::Declined);
-                Some((event.booking, Vec::new()))
-            }
-            Event::BookingCancelled(event) => {
-                self.booking_became(event.booking, Status::Cancelled);
-                if let (Some(_), Some(booking)) =
-                    (event.note, self.bookings.get_mut(&event.booking))
-                {
-                    booking.seals = booking.seals.saturating_add(1);
-                }
-                Some((event.booking, Vec::new()))
-            }
-            Event::BookingConfirmed(event) => self.booking_became(event.booking, Status::Confirmed),
-            Event::BookingCheckedIn(event) => self.booking_became(event.booking, Status::CheckedIn),
-            Event::BookingCompleted(event) => self.booking_became(event.booking, Status::Completed),
-            Event::BookingMissed(event) => self.booking_became(event.booking, Status::NoShow),
-            Event::BookingChanged(event) => self.booking_noted(event.booking, false),
-            Event::BookingContentErased(event) => self.booking_noted(event.booking, true),
-            Event::PersonRegistered(_)
-            | Event::PersonRectified(_)
-            | Event::PersonErased(_)
-            | Event::ConsentGiven(_)
-            | Event::ConsentWithdrawn(_)
-            | Event::PolicyAccepted(_)
-            | Event::GroupDefined(_)
-            | Event::ResourceDefined(_)
-            | Event::ResourceRevised(_)
-            | Event::ResourceRetired(_)
-            | Event::ServiceDefined(_)
-            | Event::ServiceRevised(_)
-            | Event::ServiceRetired(_)
-            | Event::PolicySet(_)
-            | Event::LedgerReopened(_)
-            | Event::SealsOpened(_) => None,
-        }
-    }
-
-    fn booking_became(&mut self, id: BookingId, status: Status) -> Option<(BookingId, Vec<Hold>)> {
-        if let Some(booking) = self.bookings.get_mut(&id) {
-            booking.became(status);
-        }
-        None
-    }
-
-    fn booking_noted(&mut self, id: BookingId, emptied: bool) -> Option<(BookingId, Vec<Hold>)> {
-        if let Some(booking) = self.bookings.get_mut(&id) {
-            let status = booking.status;
-            booking.became(status);
-            if emptied {
-                booking.seals = 0;
-            }
-        }
-        None
-    }
-
-    fn fold_catalogue(&mut self, position: Position, event: &Event) {
-        match event {
-            Event::GroupDefined(event) => {
-                self.groups.insert(GroupId(position.0), event.name.clone());
-            }
-            Event::ResourceDefined(event) => {
-                self.resources.insert(ResourceId(position.0), event.resource.clone());
-            }
-            Event::ResourceRevised(event) => {
-                self.resources.insert(event.id, event.resource.clone());
-                self.retired_resources.remove(&event.id);
-            }
-            Event::ResourceRetired(event) => {
-                self.retired_resources.insert(event.id);
-            }
-            Event::ServiceDefined(event) => {
-                self.services.insert(ServiceId(position.0), event.service.clone());
-            }
-            Event::ServiceRevised(event) => {
-                self.services.insert(event.id, event.service.clone());
-                self.retired_services.remove(&event.id);
-            }
-            Event::ServiceRetired(event) => {
-                self.retired_services.insert(event.id);
-            }
-            Event::PolicySet(event) => self.policy = event.policy.clone(),
-            Event::PersonErased(event) => {
-                self.fences.insert(event.fence);
-            }
-            Event::BookingRequested(_)
-            | Event::BookingConfirmed(_)
-            | Event::BookingDeclined(_)
-            | Event::BookingRescheduled(_)
-            | Event::BookingCancelled(_)
-            | Event::BookingCheckedIn(_)
-            | Event::BookingCompleted(_)
-            | Event::BookingMissed(_)
-            | Event::BookingChanged(_)
-            | Event::BookingContentErased(_)
-            | Event::PersonRegistered(_)
-            | Event::PersonRectified(_)
-            | Event::ConsentGiven(_)
-            | Event::ConsentWithdrawn(_)
-            | Event::PolicyAccepted(_)
-            | Event::LedgerReopened(_)
-            | Event::SealsOpened(_) => (),
-        }
-    }
-
-    fn fold_matters(&mut self, position: Position, event: &Event) {
-        match event {
-            Event::PersonRegistered(event) => {
-                let registration = Registration { handle: event.contact.handle, version: 1 };
-                self.registrations.put(RegistrationId(position.0), registration);
-            }
-            Event::PersonRectified(event) => {
-                if let Some(registration) = self.registrations.get_mut(&event.registration) {
-                    registration.handle = event.contact.handle;
-                    registration.version = registration.version.saturating_add(1);
-                }
-            }
-            Event::ConsentGiven(event) => {
-                let allows = Some((event.purpose, event.medium));
-                let handle = event.evidence.handle;
-                let consent = Consent { handle, allows, withdrawn: false };
-                self.consents.put(ConsentId(position.0), consent);
-            }
-            Event::PolicyAccepted(event) => {
-                let handle = event.evidence.handle;
-                let consent = Consent { handle, allows: None, withdrawn: false };
-                self.consents.put(ConsentId(position.0), consent);
-            }
-            Event::ConsentWithdrawn(event) => {
-                if let Some(consent) = self.consents.get_mut(&event.consent) {
-                    consent.withdrawn = true;
-                }
-            }
-            Event::BookingRequested(_)
-            | Event::BookingConfirmed(_)
-            | Event::BookingDeclined(_)
-            | Event::BookingRescheduled(_)
-            | Event::BookingCancelled(_)
-            | Event::BookingCheckedIn(_)
-            | Event::BookingCompleted(_)
-            | Event::BookingMissed(_)
-            | Event::BookingChanged(_)
-            | Event::BookingContentErased(_)
-            | Event::PersonErased(_)
-            | Event::GroupDefined(_)
-            | Event::ResourceDefined(_)
-            | Event::ResourceRevised(_)
-            | Event::ResourceRetired(_)
-            | Event::ServiceDefined(_)
-            | Event::ServiceRevised(_)
-            | Event::ServiceRetired(_)
-            | Event::PolicySet(_)
-            | Event::LedgerReopened(_)
-            | Event::SealsOpened(_) => (),
         }
     }
 

@@ -13,8 +13,7 @@ const LONGEST_FILE: usize = 450;
 
 /// Files that are longer, how long they may be at most, and why. Entries shrink and go; a new one
 /// needs a better reason than haste.
-const LONGER: [(&str, usize, &str); 1] =
-    [("domain/src/book.rs", 530, "the folds name every kind of event, so that none is forgotten")];
+const LONGER: &[(&str, usize, &str)] = &[];
 
 const CRATES: [&str; 5] = ["domain", "eventstore", "projections", "gateway", "tests"];
 
@@ -102,7 +101,8 @@ fn code_is_short_finished_and_explicit() {
 
 #[test]
 fn files_are_short() {
-    let longer: BTreeMap<&str, usize> = LONGER.map(|(path, most, _)| (path, most)).into();
+    let longer: BTreeMap<&str, usize> =
+        LONGER.iter().map(|(path, most, _)| (*path, *most)).collect();
     let mut findings = Vec::new();
     for path in rust_files().into_iter().filter(|path| !is_test(path)) {
         let text = read(&path);
