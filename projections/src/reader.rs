@@ -76,7 +76,7 @@ impl Reader {
         progress(&self.connection)
     }
 
-    /// The [hash](crate::hash) of each projection.
+    /// The [hash] of each projection.
     ///
     /// # Errors
     /// Where the file cannot be read.

@@ -58,7 +58,7 @@ impl Rebuild {
         self.models.apply(entries)
     }
 
-    /// The [hash](crate::hash) of each projection as built so far.
+    /// The [hash] of each projection as built so far.
     ///
     /// # Errors
     /// Where the file cannot be read.

@@ -75,11 +75,11 @@ impl Story {
             requires: [].into(),
             resources: [].into(),
         };
-        story.wish(Command::Policy(PolicyCommand::Set(Policy::new(zone))));
+        story.wish(&Command::Policy(PolicyCommand::Set(Policy::new(zone))));
         let name = "House".to_owned();
-        story.wish(Command::Catalogue(CatalogueCommand::DefineGroup { name }));
-        story.wish(Command::Catalogue(CatalogueCommand::DefineResource(resource)));
-        story.wish(Command::Catalogue(CatalogueCommand::DefineService(service)));
+        story.wish(&Command::Catalogue(CatalogueCommand::DefineGroup { name }));
+        story.wish(&Command::Catalogue(CatalogueCommand::DefineResource(resource)));
+        story.wish(&Command::Catalogue(CatalogueCommand::DefineService(service)));
         story
     }
 
@@ -105,7 +105,7 @@ impl Story {
                 5 => {
                     let consent = story.consent(consent_handle(u64::from(n)).0);
                     let withdraw = ConsentCommand::Withdraw { consent, occasion: Occasion::Link };
-                    story.wish(Command::Consent(withdraw));
+                    story.wish(&Command::Consent(withdraw));
                 }
                 _ => {
                     let registration = story.register(8000 + u64::from(n));
@@ -129,8 +129,8 @@ impl Story {
         at("2026-11-20T08:00:00Z") + i64::try_from(self.entries.len()).unwrap().seconds()
     }
 
-    pub(super) fn wish(&mut self, command: Command) {
-        self.wish_at(&command, self.now());
+    pub(super) fn wish(&mut self, command: &Command) {
+        self.wish_at(command, self.now());
     }
 
     fn wish_at(&mut self, command: &Command, now: Timestamp) {
@@ -180,7 +180,7 @@ impl Story {
             price: None,
             past: None,
         };
-        self.wish(Command::Booking(BookingCommand::Request(Box::new(request))));
+        self.wish(&Command::Booking(BookingCommand::Request(Box::new(request))));
         booking
     }
 
@@ -207,7 +207,7 @@ impl Story {
 
     pub(super) fn consent(&mut self, handle: u64) -> ConsentId {
         let consent = ConsentId(self.book.next.0);
-        self.wish(Command::Consent(ConsentCommand::Give {
+        self.wish(&Command::Consent(ConsentCommand::Give {
             evidence: Sealed::new(Handle(handle), 0),
             fence: FenceId([1; 16]),
             purpose: Purpose::Newsletter,
@@ -223,7 +223,7 @@ impl Story {
         let contact = Sealed::new(Handle(handle), 0);
         let given = [Field::Name].into_iter().collect();
         let fence = FenceId([1; 16]);
-        self.wish(Command::Person(PersonCommand::Register { contact, fence, given }));
+        self.wish(&Command::Person(PersonCommand::Register { contact, fence, given }));
         registration
     }
 
@@ -232,16 +232,16 @@ impl Story {
         let given = [Field::Name].into_iter().collect();
         let (fence, expected) = (FenceId([1; 16]), None);
         let rectify = PersonCommand::Rectify { registration, contact, fence, given, expected };
-        self.wish(Command::Person(rectify));
+        self.wish(&Command::Person(rectify));
     }
 
     pub(super) fn erase(&mut self) {
         let classes = RetentionClass::ALL.to_vec();
         let erase = PersonCommand::Erase { fence: FenceId([1; 16]), classes, ended: 7 };
-        self.wish(Command::Person(erase));
+        self.wish(&Command::Person(erase));
     }
 
     pub(super) fn retire_service(&mut self) {
-        self.wish(Command::Catalogue(CatalogueCommand::RetireService(self.service)));
+        self.wish(&Command::Catalogue(CatalogueCommand::RetireService(self.service)));
     }
 }
