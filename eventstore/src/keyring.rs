@@ -117,7 +117,8 @@ impl Keyring {
     /// Where the keyring cannot be read.
     pub fn info(&self, person: PersonId) -> Result<Option<PersonInfo>, KeyError> {
         let now = self.env.clock.since_boot();
-        let known = self.persons.lock().unwrap_or_else(PoisonError::into_inner).get(&person).copied();
+        let known =
+            self.persons.lock().unwrap_or_else(PoisonError::into_inner).get(&person).copied();
         if let Some((info, until)) = known
             && now < until
         {
@@ -166,7 +167,8 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn handles_of(&self, person: PersonId) -> Result<Vec<Handle>, KeyError> {
-        let mut handles: Vec<Handle> = self.rows_of(person, 0)?.iter().map(|row| row.handle).collect();
+        let mut handles: Vec<Handle> =
+            self.rows_of(person, 0)?.iter().map(|row| row.handle).collect();
         handles.sort_unstable();
         handles.dedup();
         Ok(handles)
@@ -174,8 +176,11 @@ impl Keyring {
 
     /// A person's rows in the index whose booking ends at `until` or later.
     pub(crate) fn rows_of(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, KeyError> {
-        let mut rows: Vec<PersonRow> = self.log.pending().of_person(person, until).copied().collect();
-        rows.extend(self.log.with(|conn| Ok(crate::ledger::index::person_rows(conn, person, until)?))?);
+        let mut rows: Vec<PersonRow> =
+            self.log.pending().of_person(person, until).copied().collect();
+        rows.extend(
+            self.log.with(|conn| Ok(crate::ledger::index::person_rows(conn, person, until)?))?,
+        );
         rows.sort_unstable();
         rows.dedup_by_key(|row| (row.until, row.position, row.handle));
         Ok(rows)
@@ -220,7 +225,8 @@ impl Keyring {
     pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
         let epoch = self.provider.current()?;
         self.leased(KeyName::Tenant(epoch.0), |conn| {
-            let mut select = conn.prepare_cached("SELECT wrapped FROM tenant_key WHERE epoch = ?1")?;
+            let mut select =
+                conn.prepare_cached("SELECT wrapped FROM tenant_key WHERE epoch = ?1")?;
             Ok(select.query_row([epoch.0], |row| row.get(0)).optional()?)
         })
         .map_err(|error| match error {
@@ -242,16 +248,21 @@ impl Keyring {
         class: RetentionClass,
     ) -> Result<Arc<Lease>, KeyError> {
         self.leased(KeyName::Person(person, class), |conn| {
-            let mut select = conn
-                .prepare_cached("SELECT wrapped FROM person_key WHERE person = ?1 AND class = ?2")?;
+            let mut select = conn.prepare_cached(
+                "SELECT wrapped FROM person_key WHERE person = ?1 AND class = ?2",
+            )?;
             Ok(select.query_row((int(person.0), class.code()), |row| row.get(0)).optional()?)
         })
     }
 
-    pub(crate) fn period_key(&self, class: RetentionClass, year: i16) -> Result<Arc<Lease>, KeyError> {
+    pub(crate) fn period_key(
+        &self,
+        class: RetentionClass,
+        year: i16,
+    ) -> Result<Arc<Lease>, KeyError> {
         self.leased(KeyName::Period(class, year), |conn| {
-            let mut select =
-                conn.prepare_cached("SELECT wrapped FROM period_key WHERE class = ?1 AND year = ?2")?;
+            let mut select = conn
+                .prepare_cached("SELECT wrapped FROM period_key WHERE class = ?1 AND year = ?2")?;
             Ok(select.query_row((class.code(), year), |row| row.get(0)).optional()?)
         })
     }
@@ -341,4 +352,3 @@ pub(crate) fn data_key(
         })
         .optional()
 }
-

@@ -31,7 +31,9 @@ use crate::sqlite;
 pub enum StoreError {
     #[error("another process writes this data directory")]
     Locked,
-    #[error("a tenant's name is 1 to 63 small letters, digits and hyphens, and begins with a letter")]
+    #[error(
+        "a tenant's name is 1 to 63 small letters, digits and hyphens, and begins with a letter"
+    )]
     BadName,
     #[error("there is no tenant of this name")]
     UnknownTenant,
@@ -222,7 +224,8 @@ fn tenant_folder(dir: &Path, name: &str) -> Result<PathBuf, StoreError> {
 }
 
 fn is_tenant_name(name: &str) -> bool {
-    let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+    let plain =
+        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
     (1..=63).contains(&name.len())
         && name.bytes().all(plain)
         && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())

@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The program `tidbok`: everything around the ledger that people and programs meet.
+
+pub mod app;
+pub mod clock;
+pub mod desk;
+
+pub use app::{App, AppError};
+pub use desk::{Desk, DeskError};

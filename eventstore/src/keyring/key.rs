@@ -88,7 +88,10 @@ impl Key {
         text: &'a mut [u8],
     ) -> Result<&'a [u8], WrongKey> {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.gcm()?.open_in_place(nonce, Aad::from(aad), text).map(|text| &*text).map_err(|_| WrongKey)
+        self.gcm()?
+            .open_in_place(nonce, Aad::from(aad), text)
+            .map(|text| &*text)
+            .map_err(|_| WrongKey)
     }
 
     fn gcm(&self) -> Result<LessSafeKey, WrongKey> {

@@ -210,9 +210,8 @@ fn find(conn: &Connection, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
     for at in seals {
         let mut select =
             tx.prepare_cached("SELECT ciphertext FROM seal WHERE position = ?1 AND n = ?2")?;
-        let ciphertext = select
-            .query_row((int(at.position.0), at.seal.seal), |row| row.get(0))
-            .optional()?;
+        let ciphertext =
+            select.query_row((int(at.position.0), at.seal.seal), |row| row.get(0)).optional()?;
         let data_key = data_key(&tx, at.seal.handle, at.seal.class)?;
         found.push(Found { at: *at, data_key, ciphertext });
     }
@@ -220,7 +219,13 @@ fn find(conn: &Connection, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
 }
 
 impl SealAt {
-    pub fn new(position: Position, kind: Kind, handle: Handle, class: RetentionClass, seal: u16) -> Self {
+    pub fn new(
+        position: Position,
+        kind: Kind,
+        handle: Handle,
+        class: RetentionClass,
+        seal: u16,
+    ) -> Self {
         Self { position, kind, seal: SealRef { handle, class, seal } }
     }
 }

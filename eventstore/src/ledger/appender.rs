@@ -325,8 +325,8 @@ impl Writer {
             let mut select = self
                 .conn
                 .prepare_cached("SELECT position FROM tag WHERE tag = ?1 AND position >= ?2")?;
-            let rows = select
-                .query_map((int(tag.0), int(size)), |row| Ok(Position(uint(row.get(0)?))))?;
+            let rows =
+                select.query_map((int(tag.0), int(size)), |row| Ok(Position(uint(row.get(0)?))))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
         let pending = self.log.pending();
@@ -533,7 +533,10 @@ fn booker(append: &Append) -> Option<PersonId> {
 }
 
 fn is_new(append: &Append, person: PersonId) -> bool {
-    append.sealing.as_ref().is_some_and(|sealing| sealing.persons.iter().any(|new| new.id == person))
+    append
+        .sealing
+        .as_ref()
+        .is_some_and(|sealing| sealing.persons.iter().any(|new| new.id == person))
 }
 
 /// A client acts as their part of what is appended, which only the event knows where it is new.

@@ -103,10 +103,7 @@ impl Batch {
     }
 
     /// The seals of an entry, in order of their index.
-    pub(super) fn seals_of(
-        &mut self,
-        event: &Event,
-    ) -> Result<Vec<Vec<u8>>, AppendError> {
+    pub(super) fn seals_of(&mut self, event: &Event) -> Result<Vec<Vec<u8>>, AppendError> {
         let mut references = event.seals();
         references.sort_by_key(|seal| seal.seal);
         let kind = event.kind();
@@ -414,13 +411,16 @@ impl Writer {
     fn repeat_key(&mut self, day: i64, make: bool) -> Result<Option<&Key>, AppendError> {
         if !self.repeats.contains_key(&day) {
             let name = format!("repeats {day}");
-            let mut select = self.conn.prepare_cached("SELECT wrapped FROM secret WHERE name = ?1")?;
+            let mut select =
+                self.conn.prepare_cached("SELECT wrapped FROM secret WHERE name = ?1")?;
             let wrapped: Option<Vec<u8>> =
                 select.query_row([&name], |row| row.get(0)).optional()?;
             drop(select);
             let tenant_key = self.keyring.tenant_key()?;
             let key = match wrapped {
-                Some(wrapped) => tenant_key.key.unwrap(&wrapped).map_err(crate::keyring::KeyError::from)?,
+                Some(wrapped) => {
+                    tenant_key.key.unwrap(&wrapped).map_err(crate::keyring::KeyError::from)?
+                }
                 None if !make => return Ok(None),
                 None => {
                     let key = Key::random(&self.env);
@@ -462,9 +462,8 @@ fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<(
 }
 
 fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    let mut person = conn.prepare_cached(
-        "INSERT INTO person (id, state, fence, fields) VALUES (?1, 1, ?2, ?3)",
-    )?;
+    let mut person = conn
+        .prepare_cached("INSERT INTO person (id, state, fence, fields) VALUES (?1, 1, ?2, ?3)")?;
     let mut person_key = conn.prepare_cached("INSERT INTO person_key VALUES (?1, ?2, ?3)")?;
     for new in &batch.persons {
         person.execute(params![int(new.id.0), new.fence.0, new.fields.0])?;
@@ -472,11 +471,16 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             person_key.execute(params![int(new.id.0), class.code(), wrapped])?;
         }
     }
-    let mut data_key =
-        conn.prepare_cached("INSERT INTO data_key VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut data_key = conn.prepare_cached("INSERT INTO data_key VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for new in &batch.data_keys {
         let person = new.person.map(|person| int(person.0));
-        data_key.execute(params![int(new.handle.0), new.class.code(), person, new.year, new.wrapped])?;
+        data_key.execute(params![
+            int(new.handle.0),
+            new.class.code(),
+            person,
+            new.year,
+            new.wrapped
+        ])?;
     }
     let mut forget = conn.prepare_cached("DELETE FROM lookup WHERE person = ?1")?;
     let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
@@ -492,8 +496,7 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
 }
 
 fn insert_repeats(conn: &Connection, repeats: &[(Repeat, Appended)]) -> rusqlite::Result<()> {
-    let mut insert =
-        conn.prepare_cached("INSERT INTO idempotency VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = conn.prepare_cached("INSERT INTO idempotency VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (repeat, appended) in repeats {
         let first = int(appended.first.0);
         insert.execute(params![repeat.day, repeat.key, repeat.body, first, appended.count])?;
@@ -575,15 +578,12 @@ fn erase_content(
 }
 
 /// Pending rows of what an effect has ended count no seals any more.
-fn forget_seals(
-    rows: &mut std::collections::BTreeSet<PersonRow>,
-    batch: &Batch,
-    effect: &Effect,
-) {
+fn forget_seals(rows: &mut std::collections::BTreeSet<PersonRow>, batch: &Batch, effect: &Effect) {
     let ended: Vec<PersonRow> = match effect {
         Effect::Registered { .. } => Vec::new(),
         Effect::Rectified { was, handle } => {
-            let old = |row: &&PersonRow| Some(row.person) == batch.person(*handle) && row.handle == *was;
+            let old =
+                |row: &&PersonRow| Some(row.person) == batch.person(*handle) && row.handle == *was;
             rows.iter().filter(old).copied().collect()
         }
         Effect::ContentErased { booking, .. } => {

@@ -72,7 +72,8 @@ pub fn encode(
 ) -> Result<Vec<u8>, CodecError> {
     let event = &tagged.draft.event;
     let body = event.body()?;
-    let mut bytes = Vec::with_capacity(64 + 8 * tagged.tags.len() + 32 * seal_hashes.len() + body.len());
+    let mut bytes =
+        Vec::with_capacity(64 + 8 * tagged.tags.len() + 32 * seal_hashes.len() + body.len());
     bytes.push(FORMAT);
     bytes.extend(header.position.0.to_be_bytes());
     bytes.extend(header.recorded_at.as_microsecond().to_be_bytes());
@@ -164,8 +165,9 @@ fn instant(reader: &mut Reader<'_>) -> Option<Timestamp> {
 
 fn lists(reader: &mut Reader<'_>) -> Option<(Vec<Tag>, Vec<Hash>)> {
     let tags = u16::from_be_bytes(reader.take()?);
-    let tags =
-        (0..tags).map(|_| reader.take().map(|tag| Tag(u64::from_be_bytes(tag)))).collect::<Option<_>>()?;
+    let tags = (0..tags)
+        .map(|_| reader.take().map(|tag| Tag(u64::from_be_bytes(tag))))
+        .collect::<Option<_>>()?;
     let seals = u16::from_be_bytes(reader.take()?);
     let seals = (0..seals).map(|_| reader.take()).collect::<Option<_>>()?;
     Some((tags, seals))
@@ -222,7 +224,8 @@ mod tests {
     fn the_bytes_of_an_entry_are_frozen() {
         let (header, tagged) = sample();
         let bytes = encode(&header, &tagged, &[]).unwrap();
-        let hex: String = crate::tree::leaf_hash(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String =
+            crate::tree::leaf_hash(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(bytes.len(), 1 + 24 + 4 + 9 + 16 + 2 + 8 + 2 + br#"{"name":"Hall"}"#.len());
         assert_eq!(hex.len(), 64);
     }

@@ -80,7 +80,8 @@ impl Writer {
         person: Option<PersonId>,
     ) -> Result<Position, AppendError> {
         let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
-        let command = Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
+        let command =
+            Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
         let now = self.tick();
         let context =
             Context { now, occurred_at: now, actor: Actor::System, visits: Default::default() };
@@ -141,7 +142,8 @@ impl Writer {
     }
 
     fn rows_until(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, AppendError> {
-        let mut rows: Vec<PersonRow> = self.log.pending().of_person(person, until).copied().collect();
+        let mut rows: Vec<PersonRow> =
+            self.log.pending().of_person(person, until).copied().collect();
         rows.extend(super::index::person_rows(&self.conn, person, until)?);
         Ok(rows)
     }

@@ -68,7 +68,7 @@ impl Pending {
         let rows: Vec<PersonRow> = self.of_person(person, 0).copied().collect();
         for row in &rows {
             self.persons.remove(row);
-        });
+        }
     }
 }
 
@@ -189,7 +189,10 @@ pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<Per
         Some(PersonRow { person, until, position, handle, booking, seals, year, visits })
     };
     let matter = |handle: Handle| {
-        row(handle).map(|row| PersonRow { seals: links.live(handle, 1), ..row }).into_iter().collect()
+        row(handle)
+            .map(|row| PersonRow { seals: links.live(handle, 1), ..row })
+            .into_iter()
+            .collect()
     };
     match event {
         Event::BookingRequested(event) => {
@@ -302,8 +305,7 @@ impl Links for StoredLinks<'_> {
         match self.requested(booking) {
             Some(Event::BookingRequested(event)) => {
                 let booker = event.booker();
-                let mut handles: Vec<Handle> =
-                    event.parts.iter().map(|part| part.handle).collect();
+                let mut handles: Vec<Handle> = event.parts.iter().map(|part| part.handle).collect();
                 handles.sort_by_key(|handle| Some(*handle) != booker);
                 handles
             }

@@ -46,12 +46,8 @@ pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(
         if !known.contains(&fence) {
             let last = read_entry(&conn, position)?.map(|entry| entry.leaf).unwrap_or_default();
             let size = position.0 + 1;
-            let caught_up = Mark {
-                fence: Some(fence),
-                size,
-                last_leaf: domain::ids::Hash(last),
-                ..*mark
-            };
+            let caught_up =
+                Mark { fence: Some(fence), size, last_leaf: domain::ids::Hash(last), ..*mark };
             provider.add_mark(head.tenant, &caught_up)?;
         }
     }

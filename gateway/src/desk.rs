@@ -1,0 +1,211 @@
+//! A desk: one tenant at work, its ledger and the read models that follow it.
+//!
+//! The desk pumps committed entries into the read models. Whoever needs the newest asks for it by
+//! position; a reader that sends back the position of its own write is answered from there on.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::Position;
+use eventstore::ledger::codec::CodecError;
+use eventstore::ledger::log::{Log, ReadError};
+use eventstore::{EntryBytes, Tenant};
+use projections::{Feed, Hashes, ProjectionError, ReadModels, Reader, Rebuild};
+use tokio::sync::watch;
+
+/// Entries that one transaction of the read models takes in.
+const STRIDE: usize = 2000;
+
+/// Why a desk cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("entry {0} cannot be read")]
+    Entry(Position, #[source] CodecError),
+    #[error("a read model stopped at {0} and must be rebuilt")]
+    Stopped(Position),
+}
+
+/// One tenant with its read models.
+pub struct Desk {
+    pub tenant: Arc<Tenant>,
+    models: Mutex<ReadModels>,
+    path: PathBuf,
+    readers: Mutex<Vec<Reader>>,
+    reflected: watch::Sender<u64>,
+}
+
+impl Desk {
+    /// Opens a tenant's read models; builds them anew where they do not fit the ledger.
+    ///
+    /// # Errors
+    /// Where files cannot be opened.
+    pub fn open(tenant: Arc<Tenant>) -> Result<Self, DeskError> {
+        let path = tenant.folder().join("read.sqlite");
+        let models = ReadModels::open(&path)?;
+        let fits = !models.needs_rebuild() && agrees(&models, tenant.log())?;
+        let models = if fits {
+            models
+        } else {
+            drop(models);
+            rebuild(&path, tenant.log(), &|_, _| ())?;
+            ReadModels::open(&path)?
+        };
+        let reflected = watch::Sender::new(models.next().0);
+        Ok(Self { tenant, models: Mutex::new(models), path, readers: Mutex::default(), reflected })
+    }
+
+    /// Takes in everything committed so far; answers the next position.
+    ///
+    /// # Errors
+    /// Where ledger or read models cannot be read or written.
+    pub fn follow(&self) -> Result<Position, DeskError> {
+        self.follow_with(&|_, _| ())
+    }
+
+    /// As [`Self::follow`], telling how far it is of how many.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn follow_with(&self, progress: &dyn Fn(u64, u64)) -> Result<Position, DeskError> {
+        let mut models = self.models();
+        loop {
+            let next = models.next();
+            let entries = self.tenant.log().entries(next, STRIDE)?;
+            if entries.is_empty() {
+                return Ok(next);
+            }
+            feed(&entries, |feeds| models.apply(feeds))?;
+            progress(models.next().0, self.tenant.log().size());
+            if models.next() == next {
+                return Err(DeskError::Stopped(next));
+            }
+            self.reflected.send_replace(models.next().0);
+        }
+    }
+
+    /// Follows the ledger until it is closed. Runs on a thread of its own.
+    pub async fn keep_following(self: Arc<Self>) {
+        let mut growth = self.tenant.log().growth();
+        loop {
+            let desk = Arc::clone(&self);
+            let followed = tokio::task::spawn_blocking(move || desk.follow().map(drop)).await;
+            if let Ok(Err(error)) = followed {
+                tracing::error!(%error, tenant = self.tenant.name(), "read models stopped");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            let size = *growth.borrow_and_update();
+            if *self.reflected.borrow() < size {
+                continue;
+            }
+            if growth.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next position that the read models do not reflect yet.
+    pub fn position(&self) -> Position {
+        Position(*self.reflected.borrow())
+    }
+
+    /// Waits until the read models reflect everything before `position`; whether they do in time.
+    pub async fn reflects(&self, position: Position, patience: Duration) -> bool {
+        let mut reflected = self.reflected.subscribe();
+        let wait = reflected.wait_for(|next| *next >= position.0);
+        matches!(tokio::time::timeout(patience, wait).await, Ok(Ok(_)))
+    }
+
+    /// Asks the read models something, on a connection of its own.
+    ///
+    /// # Errors
+    /// Whatever the question answers, and where no reader can be opened.
+    pub fn read<T, E: From<ProjectionError>>(
+        &self,
+        question: impl FnOnce(&Reader) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => Reader::open(&self.path)?,
+        };
+        let answer = question(&reader);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < 8 {
+            readers.push(reader);
+        }
+        answer
+    }
+
+    /// Each read model with its state.
+    pub fn status(&self) -> Vec<projections::ProjectionStatus> {
+        self.models().status().to_vec()
+    }
+
+    /// Builds all read models again beside the live ones and puts them in their place; answers the
+    /// hashes before and after.
+    ///
+    /// # Errors
+    /// Where ledger or read models cannot be read or written.
+    pub fn rebuild(&self, progress: &dyn Fn(u64, u64)) -> Result<(Hashes, Hashes), DeskError> {
+        self.follow()?;
+        let mut models = self.models();
+        let before = models.reader()?.hashes()?;
+        let after = rebuild(&self.path, self.tenant.log(), progress)?;
+        *models = ReadModels::open(&self.path)?;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.reflected.send_replace(models.next().0);
+        Ok((before, after))
+    }
+
+    fn models(&self) -> MutexGuard<'_, ReadModels> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the ledger has the entry that the read models saw last.
+fn agrees(models: &ReadModels, log: &Log) -> Result<bool, DeskError> {
+    match models.checkpoint() {
+        None => Ok(true),
+        Some((position, leaf)) => Ok(log.entry(position)?.is_some_and(|entry| entry.leaf == leaf)),
+    }
+}
+
+fn rebuild(
+    path: &std::path::Path,
+    log: &Log,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Hashes, DeskError> {
+    let mut rebuild = Rebuild::begin(path)?;
+    let size = log.size();
+    while rebuild.next().0 < size {
+        let next = rebuild.next();
+        let left = usize::try_from(size - next.0).unwrap_or(STRIDE);
+        let entries = log.entries(next, STRIDE.min(left))?;
+        feed(&entries, |feeds| rebuild.apply(feeds))?;
+        if rebuild.next() == next {
+            return Err(DeskError::Stopped(next));
+        }
+        progress(rebuild.next().0, size);
+    }
+    Ok(rebuild.finish()?)
+}
+
+/// Decodes entries and hands them on together.
+pub fn feed<T>(
+    entries: &[EntryBytes],
+    take: impl FnOnce(&[Feed<'_>]) -> Result<T, ProjectionError>,
+) -> Result<T, DeskError> {
+    let decoded = entries.iter().map(|entry| match entry.decode() {
+        Ok(decoded) => Ok((decoded.recorded, entry.leaf)),
+        Err(error) => Err(DeskError::Entry(entry.position, error)),
+    });
+    let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
+    let feeds: Vec<Feed<'_>> =
+        decoded.iter().map(|(recorded, leaf)| Feed { recorded, leaf: *leaf }).collect();
+    Ok(take(&feeds)?)
+}
