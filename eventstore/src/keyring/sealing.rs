@@ -146,6 +146,11 @@ impl Sealing {
         }
     }
 
+    /// Another part of the same person, who may be new.
+    pub fn again(&mut self, part: &Part) -> Part {
+        self.link(part.person, part.fence, part.fields)
+    }
+
     /// A part that exists already, so that more can be sealed under the same handle.
     ///
     /// # Errors
