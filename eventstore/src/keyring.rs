@@ -231,7 +231,12 @@ impl Keyring {
         })
         .map_err(|error| match error {
             KeyError::Missing => KeyError::Provider(ProviderError::NoEpoch(epoch)),
-            other => other,
+            other @ (KeyError::Unknown
+            | KeyError::Erased
+            | KeyError::Restricted
+            | KeyError::TooLong
+            | KeyError::Provider(_)
+            | KeyError::Read(_)) => other,
         })
     }
 

@@ -8,6 +8,7 @@ mod erasure;
 pub mod index;
 mod loader;
 pub mod log;
+mod writer;
 
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
@@ -23,8 +24,9 @@ use crate::keyring::provider::Provider;
 use crate::keyring::sealing::Sealing;
 use crate::keyring::{KeyError, Keyring};
 use crate::sqlite::{self, OpenError};
-use appender::{Append, AppendError, Appended, Erasure, Job, Writer};
+use appender::{Append, AppendError, Appended, Erasure};
 use log::{Log, ReadError};
+use writer::{Job, Writer};
 
 /// How many commands may wait for the writer; more callers wait before they are taken.
 const QUEUE: usize = 4096;

@@ -20,7 +20,10 @@ pub enum OpenError {
 }
 
 /// Opens a file for writing and gives it the schema if it is new.
-pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+///
+/// # Errors
+/// Where it cannot be opened, or its schema is newer than this program.
+pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let mut conn = Connection::open(path)?;
     settings(&conn)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;

@@ -364,7 +364,7 @@ impl TenantView {
     ) -> Result<Self, StoreError> {
         let folder = tenant_folder(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(FileProvider::open(keys)?);
-        gate::pass(name, &folder.join(LEDGER), provider.as_ref())?;
+        gate::look(name, &folder.join(LEDGER), provider.as_ref())?;
         let log = Arc::new(Log::open(&folder.join(LEDGER))?);
         let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;
         let ids = keyring.public_ids()?;

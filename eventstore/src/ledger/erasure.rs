@@ -12,10 +12,11 @@ use domain::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::appender::{AppendError, Erasure, Job, Reply, Writer};
+use super::appender::{AppendError, Erasure};
 use super::batch::Batch;
 use super::index::PersonRow;
 use super::log::read_entry;
+use super::writer::{Job, Reply, Writer};
 use super::{codec, loader};
 use crate::keyring::KeyError;
 use crate::keyring::person::{self, PersonId, PersonState};

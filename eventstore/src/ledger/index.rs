@@ -9,14 +9,17 @@
 //! The index from persons to entries works the same, but only the keyring knows whose handle is
 //! whose: its rows are made from entries and links, and end with the person.
 
+mod persons;
+
 use std::collections::BTreeSet;
 
-use domain::{BookingId, Event, Handle, Position, Tag};
-use rusqlite::{Connection, OptionalExtension, params};
+use domain::{BookingId, Handle, Position, Tag};
+use rusqlite::{Connection, params};
 
 use super::codec;
 use crate::keyring::person::PersonId;
 use crate::sqlite::{int, uint};
+pub use persons::{Links, StoredLinks, rows_of};
 
 /// One row of the index from persons to entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +120,10 @@ impl<K: Ord + Copy> Round<K> {
     }
 }
 
+/// Writes rows of the index over tags; one that is there already stays.
+///
+/// # Errors
+/// Where the file cannot be written.
 pub fn insert_tags(conn: &Connection, rows: &[(Tag, Position)]) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO tag VALUES (?1, ?2)")?;
     for (tag, position) in rows {
@@ -125,6 +132,10 @@ pub fn insert_tags(conn: &Connection, rows: &[(Tag, Position)]) -> rusqlite::Res
     Ok(())
 }
 
+/// Writes rows of the index from persons.
+///
+/// # Errors
+/// Where the file cannot be written.
 pub fn insert_persons(conn: &Connection, rows: &[PersonRow]) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
         "INSERT OR REPLACE INTO person_tag VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -145,6 +156,9 @@ pub fn insert_persons(conn: &Connection, rows: &[PersonRow]) -> rusqlite::Result
 }
 
 /// A person's rows in the table whose booking ends after `until`.
+///
+/// # Errors
+/// Where the file cannot be read.
 pub fn person_rows(
     conn: &Connection,
     person: PersonId,
@@ -169,152 +183,10 @@ pub fn person_rows(
     rows.collect()
 }
 
-/// What the index from persons must know to place an entry.
-pub trait Links {
-    /// Whose handle, and whether what the person sealed under it can still be opened.
-    fn person(&self, handle: Handle) -> Option<PersonId>;
-
-    /// How many seals of a handle would end with its person.
-    fn live(&self, handle: Handle, seals: u32) -> u32;
-
-    /// The parts of a booking, the booker's first.
-    fn parts(&self, booking: BookingId) -> Vec<Handle>;
-}
-
-/// The rows that an entry brings to the index from persons.
-pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<PersonRow> {
-    let row = |handle: Handle| {
-        let person = links.person(handle)?;
-        let (until, booking, seals, year, visits) = (0, None, 0, 0, 0);
-        Some(PersonRow { person, until, position, handle, booking, seals, year, visits })
-    };
-    let matter = |handle: Handle| {
-        row(handle)
-            .map(|row| PersonRow { seals: links.live(handle, 1), ..row })
-            .into_iter()
-            .collect()
-    };
-    match event {
-        Event::BookingRequested(event) => {
-            let booker = event.booker();
-            let booking = Some(BookingId(position.0));
-            let (until, year) = (event.end.as_second(), event.facets.day.year());
-            let parts = event.parts.iter().filter_map(|part| {
-                let ending = part.seals().filter(|seal| seal.class.ends_with_person()).count();
-                let ending = u32::try_from(ending).unwrap_or(u32::MAX);
-                let seals = links.live(part.handle, ending);
-                let visits = i8::from(Some(part.handle) == booker);
-                row(part.handle).map(|row| PersonRow { until, booking, seals, year, visits, ..row })
-            });
-            parts.collect()
-        }
-        Event::BookingRescheduled(event) => {
-            let booking = Some(event.booking);
-            let until = event.end.as_second();
-            let (before, year) = (event.facets_before.day.year(), event.facets.day.year());
-            let mut rows = Vec::new();
-            for (place, handle) in links.parts(event.booking).into_iter().enumerate() {
-                let Some(row) = row(handle) else { continue };
-                let moved = i8::from(place == 0 && before != year);
-                rows.push(PersonRow { until, booking, year, visits: moved, ..row });
-                if moved != 0 {
-                    rows.push(PersonRow { booking, year: before, visits: -1, ..row });
-                }
-            }
-            rows
-        }
-        Event::BookingCancelled(event) => {
-            let handle = links.parts(event.booking).first().copied();
-            let given_up = handle.and_then(row).map(|row| {
-                let noted = event.note.is_some_and(|note| note.handle == row.handle);
-                let seals = links.live(row.handle, u32::from(noted));
-                let (booking, year) = (Some(event.booking), event.facets.day.year());
-                PersonRow { booking, seals, year, visits: -1, ..row }
-            });
-            given_up.into_iter().collect()
-        }
-        Event::BookingDeclined(event) => {
-            let handle = links.parts(event.booking).first().copied();
-            let year = event.facets.day.year();
-            let booking = Some(event.booking);
-            let declined =
-                handle.and_then(row).map(|row| PersonRow { booking, year, visits: -1, ..row });
-            declined.into_iter().collect()
-        }
-        Event::PersonRegistered(event) => matter(event.contact.handle),
-        Event::PersonRectified(event) => matter(event.contact.handle),
-        Event::ConsentGiven(event) => matter(event.evidence.handle),
-        Event::PolicyAccepted(event) => matter(event.evidence.handle),
-        Event::BookingConfirmed(_)
-        | Event::BookingCheckedIn(_)
-        | Event::BookingCompleted(_)
-        | Event::BookingMissed(_)
-        | Event::BookingChanged(_)
-        | Event::BookingContentErased(_)
-        | Event::PersonErased(_)
-        | Event::ConsentWithdrawn(_)
-        | Event::GroupDefined(_)
-        | Event::ResourceDefined(_)
-        | Event::ResourceRevised(_)
-        | Event::ResourceRetired(_)
-        | Event::ServiceDefined(_)
-        | Event::ServiceRevised(_)
-        | Event::ServiceRetired(_)
-        | Event::PolicySet(_)
-        | Event::LedgerReopened(_)
-        | Event::SealsOpened(_) => Vec::new(),
-    }
-}
-
-/// Links as the tables hold them: for rebuilding, where nothing is in memory.
-pub struct StoredLinks<'a>(pub &'a Connection);
-
-impl StoredLinks<'_> {
-    fn requested(&self, booking: BookingId) -> Option<Event> {
-        let mut select =
-            self.0.prepare_cached("SELECT bytes FROM entry WHERE position = ?1").ok()?;
-        let bytes: Vec<u8> =
-            select.query_row([int(booking.0)], |row| row.get(0)).optional().ok()??;
-        codec::decode_event(&bytes).ok()
-    }
-}
-
-impl Links for StoredLinks<'_> {
-    fn person(&self, handle: Handle) -> Option<PersonId> {
-        let mut select = self
-            .0
-            .prepare_cached(
-                "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
-            )
-            .ok()?;
-        let person: i64 = select.query_row([int(handle.0)], |row| row.get(0)).optional().ok()??;
-        Some(PersonId(uint(person)))
-    }
-
-    fn live(&self, handle: Handle, seals: u32) -> u32 {
-        let select = self.0.prepare_cached(
-            "SELECT count(*) FROM data_key
-             WHERE handle = ?1 AND year IS NULL AND wrapped IS NOT NULL",
-        );
-        let keys: rusqlite::Result<u32> =
-            select.and_then(|mut select| select.query_row([int(handle.0)], |row| row.get(0)));
-        if keys.unwrap_or(0) == 0 { 0 } else { seals }
-    }
-
-    fn parts(&self, booking: BookingId) -> Vec<Handle> {
-        match self.requested(booking) {
-            Some(Event::BookingRequested(event)) => {
-                let booker = event.booker();
-                let mut handles: Vec<Handle> = event.parts.iter().map(|part| part.handle).collect();
-                handles.sort_by_key(|handle| Some(*handle) != booker);
-                handles
-            }
-            Some(_) | None => Vec::new(),
-        }
-    }
-}
-
 /// Makes the rows again that are not in the tables yet: those of entries from `indexed` on.
+///
+/// # Errors
+/// Where the file cannot be read.
 pub fn rebuild(conn: &Connection, indexed: u64) -> rusqlite::Result<Pending> {
     let mut pending = Pending::default();
     let links = StoredLinks(conn);

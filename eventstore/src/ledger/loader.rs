@@ -11,9 +11,10 @@ use domain::tag::TagKind;
 use domain::{Book, Event, Key, Position};
 use rusqlite::Connection;
 
-use super::appender::{Append, Appended, Job, Reply};
+use super::appender::{Append, Appended};
 use super::index::{self, PersonRow};
 use super::log::{Log, ReadError, read_entry};
+use super::writer::{Job, Reply};
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
 use crate::sqlite::{int, uint};

@@ -29,17 +29,23 @@ pub struct Loss {
     pub origin: u32,
 }
 
-/// Compares a ledger with the provider's mark; tells the provider of fences it has not heard of.
-pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
+/// Compares a ledger with the provider's mark.
+pub(super) fn look(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
     let conn = sqlite::open_reader(path)?;
     let head = read_head(&conn)?;
     let marks = provider.marks(head.tenant)?;
-    let Some(mark) = marks.last() else {
-        // A ledger is marked before it gets its name.
-        let unborn = head.frontier.size() == 0;
-        return if unborn { Ok(()) } else { Err(StoreError::MarkLost(name.to_owned())) };
-    };
-    compare(name, &conn, head.frontier.size(), mark)?;
+    // A ledger is marked before it gets its name.
+    let mark = marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
+    compare(name, &conn, head.frontier.size(), mark)
+}
+
+/// Compares a ledger with the provider's mark; tells the provider of fences it has not heard of.
+pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
+    look(name, path, provider)?;
+    let conn = sqlite::open_reader(path)?;
+    let head = read_head(&conn)?;
+    let marks = provider.marks(head.tenant)?;
+    let Some(mark) = marks.last() else { return Ok(()) };
     let known: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
     // A crash may have come between a fence and its mark.
     for (position, fence) in fences(&conn, head.indexed)? {

@@ -1,0 +1,175 @@
+//! What each entry brings to the index from persons, and how handles are resolved for it.
+
+use domain::booking::{Cancelled, Requested, Rescheduled};
+use domain::{BookingId, Event, Handle, Position};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::PersonRow;
+use crate::keyring::person::PersonId;
+use crate::ledger::codec;
+use crate::sqlite::{int, uint};
+
+/// What the index from persons must know to place an entry.
+pub trait Links {
+    /// Whose handle, and whether what the person sealed under it can still be opened.
+    fn person(&self, handle: Handle) -> Option<PersonId>;
+
+    /// How many seals of a handle would end with its person.
+    fn live(&self, handle: Handle, seals: u32) -> u32;
+
+    /// The parts of a booking, the booker's first.
+    fn parts(&self, booking: BookingId) -> Vec<Handle>;
+}
+
+/// The rows that an entry brings to the index from persons.
+pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<PersonRow> {
+    let at = Place { position, links };
+    match event {
+        Event::BookingRequested(event) => at.requested(event),
+        Event::BookingRescheduled(event) => at.rescheduled(event),
+        Event::BookingCancelled(event) => at.cancelled(event),
+        Event::BookingDeclined(event) => {
+            at.given_up(event.booking, event.facets.day.year()).into_iter().collect()
+        }
+        Event::PersonRegistered(event) => at.matter(event.contact.handle),
+        Event::PersonRectified(event) => at.matter(event.contact.handle),
+        Event::ConsentGiven(event) => at.matter(event.evidence.handle),
+        Event::PolicyAccepted(event) => at.matter(event.evidence.handle),
+        Event::BookingConfirmed(_)
+        | Event::BookingCheckedIn(_)
+        | Event::BookingCompleted(_)
+        | Event::BookingMissed(_)
+        | Event::BookingChanged(_)
+        | Event::BookingContentErased(_)
+        | Event::PersonErased(_)
+        | Event::ConsentWithdrawn(_)
+        | Event::GroupDefined(_)
+        | Event::ResourceDefined(_)
+        | Event::ResourceRevised(_)
+        | Event::ResourceRetired(_)
+        | Event::ServiceDefined(_)
+        | Event::ServiceRevised(_)
+        | Event::ServiceRetired(_)
+        | Event::PolicySet(_)
+        | Event::LedgerReopened(_)
+        | Event::SealsOpened(_) => Vec::new(),
+    }
+}
+
+/// Where an entry stands, and how its handles are resolved.
+struct Place<'a, L> {
+    position: Position,
+    links: &'a L,
+}
+
+impl<L: Links> Place<'_, L> {
+    /// A row that counts nothing yet, where the handle is somebody's.
+    fn row(&self, handle: Handle) -> Option<PersonRow> {
+        let person = self.links.person(handle)?;
+        let position = self.position;
+        let (until, booking, seals, year, visits) = (0, None, 0, 0, 0);
+        Some(PersonRow { person, until, position, handle, booking, seals, year, visits })
+    }
+
+    /// A matter of a person's own, with one seal.
+    fn matter(&self, handle: Handle) -> Vec<PersonRow> {
+        let row = self.row(handle);
+        row.map(|row| PersonRow { seals: self.links.live(handle, 1), ..row }).into_iter().collect()
+    }
+
+    fn requested(&self, event: &Requested) -> Vec<PersonRow> {
+        let booker = event.booker();
+        let booking = Some(BookingId(self.position.0));
+        let (until, year) = (event.end.as_second(), event.facets.day.year());
+        let parts = event.parts.iter().filter_map(|part| {
+            let ending = part.seals().filter(|seal| seal.class.ends_with_person()).count();
+            let ending = u32::try_from(ending).unwrap_or(u32::MAX);
+            let seals = self.links.live(part.handle, ending);
+            let visits = i8::from(Some(part.handle) == booker);
+            let row = self.row(part.handle)?;
+            Some(PersonRow { until, booking, seals, year, visits, ..row })
+        });
+        parts.collect()
+    }
+
+    /// Every part's booking ends at another time now; the booker's visit may fall into another
+    /// year.
+    fn rescheduled(&self, event: &Rescheduled) -> Vec<PersonRow> {
+        let booking = Some(event.booking);
+        let until = event.end.as_second();
+        let (before, year) = (event.facets_before.day.year(), event.facets.day.year());
+        let mut rows = Vec::new();
+        for (place, handle) in self.links.parts(event.booking).into_iter().enumerate() {
+            let Some(row) = self.row(handle) else { continue };
+            let moved = i8::from(place == 0 && before != year);
+            rows.push(PersonRow { until, booking, year, visits: moved, ..row });
+            if moved != 0 {
+                rows.push(PersonRow { booking, year: before, visits: -1, ..row });
+            }
+        }
+        rows
+    }
+
+    fn cancelled(&self, event: &Cancelled) -> Vec<PersonRow> {
+        let given_up = self.given_up(event.booking, event.facets.day.year()).map(|row| {
+            let noted = event.note.is_some_and(|note| note.handle == row.handle);
+            PersonRow { seals: self.links.live(row.handle, u32::from(noted)), ..row }
+        });
+        given_up.into_iter().collect()
+    }
+
+    /// The booker has one visit less.
+    fn given_up(&self, booking: BookingId, year: i16) -> Option<PersonRow> {
+        let booker = self.links.parts(booking).first().copied()?;
+        let row = self.row(booker)?;
+        Some(PersonRow { booking: Some(booking), year, visits: -1, ..row })
+    }
+}
+
+/// Links as the tables hold them: for rebuilding, where nothing is in memory.
+pub struct StoredLinks<'a>(pub &'a Connection);
+
+impl StoredLinks<'_> {
+    fn requested(&self, booking: BookingId) -> Option<Event> {
+        let mut select =
+            self.0.prepare_cached("SELECT bytes FROM entry WHERE position = ?1").ok()?;
+        let bytes: Vec<u8> =
+            select.query_row([int(booking.0)], |row| row.get(0)).optional().ok()??;
+        codec::decode_event(&bytes).ok()
+    }
+}
+
+impl Links for StoredLinks<'_> {
+    fn person(&self, handle: Handle) -> Option<PersonId> {
+        let mut select = self
+            .0
+            .prepare_cached(
+                "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
+            )
+            .ok()?;
+        let person: i64 = select.query_row([int(handle.0)], |row| row.get(0)).optional().ok()??;
+        Some(PersonId(uint(person)))
+    }
+
+    fn live(&self, handle: Handle, seals: u32) -> u32 {
+        let select = self.0.prepare_cached(
+            "SELECT count(*) FROM data_key
+             WHERE handle = ?1 AND year IS NULL AND wrapped IS NOT NULL",
+        );
+        let keys: rusqlite::Result<u32> =
+            select.and_then(|mut select| select.query_row([int(handle.0)], |row| row.get(0)));
+        if keys.unwrap_or(0) == 0 { 0 } else { seals }
+    }
+
+    fn parts(&self, booking: BookingId) -> Vec<Handle> {
+        match self.requested(booking) {
+            Some(Event::BookingRequested(event)) => {
+                let booker = event.booker();
+                let mut handles: Vec<Handle> = event.parts.iter().map(|part| part.handle).collect();
+                handles.sort_by_key(|handle| Some(*handle) != booker);
+                handles
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+}

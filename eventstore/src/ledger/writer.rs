@@ -1,0 +1,306 @@
+//! The writer: takes the commands that wait, decides each in order, commits once, answers all.
+//!
+//! What a decision needs is on the book's shelves; a command whose days or booking are not there
+//! is handed to the loader and comes back with them, so that cold state never holds up the others.
+//! Commands of one batch see what earlier ones of the same batch decided. If the commit fails,
+//! nobody was told of success: all are told of the failure, and the shelves are made anew.
+
+mod decide;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use domain::book::Shelf;
+use domain::{Book, Position, RetentionClass, Tag};
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::appender::{Append, AppendError, Appended, Erasure};
+use super::batch::Batch;
+use super::codec;
+use super::index::{self, Round};
+use super::loader::{self, LoadJob, Loaded};
+use super::log::{Log, ReadError, read_entry, read_head};
+use crate::environment::Environment;
+use crate::keyring::Keyring;
+use crate::keyring::person::PersonId;
+use crate::keyring::provider::Provider;
+use crate::sqlite::{int, uint};
+use crate::tree::Frontier;
+
+/// The most commands of one commit.
+const BATCH: usize = 512;
+/// How many things each generation of a shelf keeps.
+const SHELF: usize = 65_536;
+/// How long the writer sleeps at most before it looks after leases.
+const IDLE: Duration = Duration::from_secs(5);
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+type Change = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
+
+/// What the writer can be asked to do.
+pub(crate) enum Job {
+    Append(Box<Append>, Reply<Appended>),
+    Loaded(Box<Append>, Reply<Appended>, Result<Loaded, ReadError>),
+    Erase(PersonId, Reply<Erasure>),
+    Clear(super::erasure::Clearing),
+    Refence(domain::FenceId, Reply<()>),
+    Mark(Reply<()>),
+    Period(RetentionClass, i16, Reply<()>),
+    Change(Change, Reply<()>),
+    Stop,
+}
+
+pub(crate) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) log: Arc<Log>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) env: Environment,
+    pub(super) book: Book,
+    pub(super) visits: Shelf<PersonId, BTreeMap<i16, u32>>,
+    pub(super) frontier: Frontier,
+    pub(super) recorded_at: i64,
+    pub(super) origin: u32,
+    pub(super) tag_round: Round<(Tag, Position)>,
+    pub(super) person_round: Round<index::PersonRow>,
+    pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
+    loader: std::sync::mpsc::Sender<LoadJob>,
+    itself: SyncSender<Job>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        conn: Connection,
+        log: &Arc<Log>,
+        keyring: &Arc<Keyring>,
+        provider: Arc<dyn Provider>,
+        env: &Environment,
+        itself: SyncSender<Job>,
+    ) -> Result<Self, ReadError> {
+        let head = read_head(&conn)?;
+        let size = head.frontier.size();
+        let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself.clone());
+        let mut writer = Self {
+            conn,
+            log: Arc::clone(log),
+            keyring: Arc::clone(keyring),
+            provider,
+            env: env.clone(),
+            book: Book::partial(SHELF),
+            visits: Shelf::partial(SHELF),
+            frontier: head.frontier,
+            recorded_at: head.recorded_at,
+            origin: head.origin,
+            tag_round: Round::new(head.indexed, size),
+            person_round: Round::new(head.indexed, size),
+            repeats: BTreeMap::new(),
+            loader,
+            itself,
+        };
+        writer.book = loader::standing_book(&writer.conn, log, size, SHELF)?;
+        Ok(writer)
+    }
+
+    /// Works until it is told to stop or nobody is left to ask.
+    pub(crate) fn run(mut self, queue: &Receiver<Job>) {
+        self.resume_erasures();
+        loop {
+            let first = match queue.recv_timeout(IDLE) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.keyring.sweep();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut jobs = vec![first];
+            while jobs.len() < BATCH
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
+            if self.work(jobs) {
+                break;
+            }
+        }
+        self.close();
+    }
+
+    /// Does what was asked; says whether to stop.
+    fn work(&mut self, jobs: Vec<Job>) -> bool {
+        // What was loaded is put on the shelves before the batch decides anything: it was read
+        // from committed entries, which then are all there are.
+        let jobs: Vec<Job> = jobs.into_iter().map(|job| self.shelve(job)).collect();
+        let mut batch = Batch::default();
+        for job in jobs {
+            match job {
+                Job::Append(append, reply) => self.take(&mut batch, append, reply),
+                Job::Loaded(_, reply, loaded) => {
+                    let error = loaded.err().map_or(AppendError::Stopped, AppendError::from);
+                    drop(reply.send(Err(error)));
+                }
+                Job::Erase(person, reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    let erased = self.erase(person);
+                    drop(reply.send(erased));
+                }
+                Job::Clear(clearing) => {
+                    self.commit(std::mem::take(&mut batch));
+                    self.clear(clearing);
+                }
+                Job::Refence(fence, reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    let set = self.refence(fence);
+                    drop(reply.send(set));
+                }
+                Job::Mark(reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    let marked = self.mark(None);
+                    drop(reply.send(marked));
+                }
+                Job::Period(class, year, reply) => {
+                    let made = self.make_period(class, year);
+                    drop(reply.send(made));
+                }
+                Job::Change(change, reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    let done = self.change(change);
+                    drop(reply.send(done));
+                }
+                Job::Stop => {
+                    self.commit(std::mem::take(&mut batch));
+                    return true;
+                }
+            }
+        }
+        self.commit(batch);
+        false
+    }
+
+    fn shelve(&mut self, job: Job) -> Job {
+        match job {
+            Job::Loaded(append, reply, Ok(loaded)) => match self.install(loaded) {
+                Ok(()) => Job::Append(append, reply),
+                Err(error) => Job::Loaded(append, reply, Err(error)),
+            },
+            Job::Loaded(..)
+            | Job::Append(..)
+            | Job::Erase(..)
+            | Job::Clear(_)
+            | Job::Refence(..)
+            | Job::Mark(_)
+            | Job::Period(..)
+            | Job::Change(..)
+            | Job::Stop => job,
+        }
+    }
+
+    /// Puts loaded state on the shelves, with what was committed since it was read.
+    fn install(&mut self, loaded: Loaded) -> Result<(), ReadError> {
+        for (key, mut entries) in loaded.states {
+            if self.book.knows(key) {
+                continue;
+            }
+            for position in self.positions_since(key.tag(), loaded.size)? {
+                if let Some(entry) = read_entry(&self.conn, position)? {
+                    let event = codec::decode_event(&entry.bytes)
+                        .map_err(|error| ReadError::Entry(position, error))?;
+                    entries.push((position, event));
+                }
+            }
+            self.book.load(key, entries.iter().map(|(position, event)| (*position, event)));
+        }
+        if let Some((person, _)) = loaded.person
+            && !self.visits.knows(&person)
+        {
+            // The rows are few and now in the cache: reading them again is the simple way to
+            // have those that came since.
+            let rows = loader::all_rows(&self.conn, &self.log, person)?;
+            self.visits.put(person, loader::visits(&rows));
+        }
+        Ok(())
+    }
+
+    fn positions_since(&self, tag: Tag, size: u64) -> Result<Vec<Position>, ReadError> {
+        let mut positions: Vec<Position> = {
+            let mut select = self
+                .conn
+                .prepare_cached("SELECT position FROM tag WHERE tag = ?1 AND position >= ?2")?;
+            let rows =
+                select.query_map((int(tag.0), int(size)), |row| Ok(Position(uint(row.get(0)?))))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        let pending = self.log.pending();
+        positions.extend(pending.positions(tag).filter(|position| position.0 >= size));
+        positions.sort_unstable();
+        positions.dedup();
+        Ok(positions)
+    }
+
+    /// The ledger's clock: never before the last entry, whatever the machine's says.
+    pub(super) fn tick(&mut self) -> Timestamp {
+        let now = self.env.clock.now().as_microsecond().max(self.recorded_at);
+        self.recorded_at = now;
+        Timestamp::from_microsecond(now).unwrap_or(Timestamp::MAX)
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), AppendError> {
+        let tx = self.conn.transaction()?;
+        change(&tx)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn make_period(&mut self, class: RetentionClass, year: i16) -> Result<(), AppendError> {
+        let key = crate::keyring::key::Key::random(&self.env);
+        let wrapped = self.keyring.tenant_key()?.key.wrap(&key);
+        // Whoever was first has made it for all.
+        self.conn.execute(
+            "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
+            (class.code(), year, wrapped),
+        )?;
+        Ok(())
+    }
+
+    /// Makes everything in memory anew from what is committed.
+    pub(super) fn reset(&mut self) {
+        let anew = read_head(&self.conn).and_then(|head| {
+            let size = head.frontier.size();
+            let pending = index::rebuild(&self.conn, head.indexed)?;
+            self.book = loader::standing_book(&self.conn, &self.log, size, SHELF)?;
+            *self.log.pending() = pending;
+            self.visits = Shelf::partial(SHELF);
+            self.tag_round = Round::new(head.indexed, size);
+            self.person_round = Round::new(head.indexed, size);
+            self.frontier = head.frontier;
+            self.recorded_at = head.recorded_at;
+            self.repeats.clear();
+            Ok(())
+        });
+        if let Err(error) = anew {
+            tracing::error!(%error, "the ledger cannot be read after a failed commit");
+        }
+    }
+
+    /// Writes what is pending and closes the file whole, so that the next start is short.
+    fn close(&mut self) {
+        if let Err(error) = self.write_pending() {
+            tracing::warn!(%error, "index rows stay for the next start");
+        }
+        self.log.close_readers();
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the write-ahead log stays for the next start");
+        }
+    }
+
+    pub(super) fn requeue(&self, job: Job) {
+        // A full queue: the work is found again at the next start.
+        if self.itself.try_send(job).is_err() {
+            tracing::warn!("an erasure's clearing is left to the next start");
+        }
+    }
+}

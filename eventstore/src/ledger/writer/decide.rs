@@ -1,0 +1,192 @@
+//! Deciding one command and taking what follows into the batch.
+
+use domain::booking::{BookingCommand, Role};
+use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Position, Tag};
+use rusqlite::OptionalExtension;
+
+use super::{Reply, Writer};
+use crate::keyring::person::PersonId;
+use crate::ledger::appender::{Append, AppendError, Appended};
+use crate::ledger::batch::{Batch, Seen};
+use crate::ledger::codec;
+use crate::ledger::index::{self, Links};
+use crate::ledger::loader::{self, LoadJob};
+use crate::ledger::log::ReadError;
+use crate::sqlite::{int, uint};
+use crate::tree::{self, Hash};
+
+impl Writer {
+    /// Decides one command into the batch, or sends it for what it lacks.
+    pub(super) fn take(
+        &mut self,
+        batch: &mut Batch,
+        mut append: Box<Append>,
+        reply: Reply<Appended>,
+    ) {
+        let keys = self.book.missing(&append.command);
+        let booker = booker(&append).filter(|person| !self.visits.touch(person));
+        let booker = booker.filter(|person| !batch.is_new(*person) && !is_new(&append, *person));
+        if !keys.is_empty() || booker.is_some() {
+            if let Err(refused) = self.loader.send(LoadJob { keys, booker, append, reply }) {
+                drop(refused.0.reply.send(Err(AppendError::Stopped)));
+            }
+            return;
+        }
+        match self.decide(batch, &mut append) {
+            Ok(Decided::Now(appended)) => batch.answer(reply, appended),
+            Ok(Decided::Before(appended)) => batch.answer(reply, appended),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Decided, AppendError> {
+        let now = self.tick();
+        let repeat = match append.idempotency {
+            Some(idempotency) => match self.repeated(batch, idempotency, now)? {
+                Seen::Before(appended) => return Ok(Decided::Before(appended)),
+                Seen::Never(repeat) => Some(repeat),
+            },
+            None => None,
+        };
+        let visits = booker(append).and_then(|person| self.visits.get(&person).cloned());
+        let context = Context {
+            now,
+            occurred_at: append.occurred_at.unwrap_or(now),
+            actor: append.actor,
+            visits: visits.unwrap_or_default(),
+        };
+        let drafts = self.book.decide(&append.command, &context)?;
+        batch.fits(&drafts, append.sealing.as_ref())?;
+        let first = self.book.next;
+        let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
+        let cause = self.env.random();
+        if let Some(sealing) = append.sealing.take() {
+            batch.bring(sealing);
+        }
+        for draft in drafts {
+            let header = codec::Header {
+                position: self.book.next,
+                recorded_at: now,
+                occurred_at: draft.occurred_at.unwrap_or(context.occurred_at),
+                actor: actor_of(append.actor, &draft.event),
+                cause,
+            };
+            self.write(batch, &header, draft)?;
+        }
+        let appended = Appended { first, count, repeated: false };
+        if let Some(repeat) = repeat {
+            batch.remember(repeat, &appended);
+        }
+        Ok(Decided::Now(appended))
+    }
+
+    /// Takes an entry into book, tree and batch.
+    pub(in crate::ledger) fn write(
+        &mut self,
+        batch: &mut Batch,
+        header: &codec::Header,
+        draft: Draft,
+    ) -> Result<(), AppendError> {
+        let tagged = self.book.take(draft);
+        let seals = batch.seals_of(&tagged.draft.event)?;
+        let hashes: Vec<Hash> = seals.iter().map(|seal| tree::hash(&[seal])).collect();
+        let encoded = codec::encode(header, &tagged, &hashes);
+        let bytes = match encoded {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // The book has taken it already; nothing of this batch may stand.
+                batch.spoil();
+                return Err(error.into());
+            }
+        };
+        let leaf = tree::leaf_hash(&bytes);
+        self.frontier.push(leaf);
+        let rows = {
+            let links = WriterLinks { batch, writer: self };
+            index::rows_of(header.position, &tagged.draft.event, &links)
+        };
+        for row in &rows {
+            if let Some(visits) = self.visits.get_mut(&row.person) {
+                loader::count_visit(visits, row);
+            } else if batch.is_new(row.person) {
+                self.visits.put(row.person, loader::visits(std::slice::from_ref(row)));
+            }
+        }
+        let told = self.told(batch, &tagged.draft.event)?;
+        batch.entry(header.position, bytes, leaf, seals, tagged, rows, told);
+        Ok(())
+    }
+
+    /// The entries that tell of the booking whose content an event erases.
+    fn told(&self, batch: &Batch, event: &Event) -> Result<Vec<Position>, ReadError> {
+        let Event::BookingContentErased(event) = event else { return Ok(Vec::new()) };
+        let tag = Tag::booking(event.booking);
+        let mut positions = self.log.positions(tag)?;
+        positions.push(Position(event.booking.0));
+        positions.extend(batch.positions(tag));
+        Ok(positions)
+    }
+
+    /// Whose handle, where it is committed.
+    fn stored_person(&self, handle: Handle) -> rusqlite::Result<Option<PersonId>> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
+        )?;
+        let person = select.query_row([int(handle.0)], |row| row.get(0)).optional()?;
+        Ok(person.map(|person| PersonId(uint(person))))
+    }
+}
+
+enum Decided {
+    Now(Appended),
+    Before(Appended),
+}
+
+/// The person whose visits a request counts.
+fn booker(append: &Append) -> Option<PersonId> {
+    let Command::Booking(BookingCommand::Request(request)) = &append.command else { return None };
+    let part = request.parts.iter().find(|part| part.role == Role::Booker)?;
+    append.sealing.as_ref()?.links.get(&part.handle).copied()
+}
+
+fn is_new(append: &Append, person: PersonId) -> bool {
+    append
+        .sealing
+        .as_ref()
+        .is_some_and(|sealing| sealing.persons.iter().any(|new| new.id == person))
+}
+
+/// A client acts as their part of what is appended, which only the event knows where it is new.
+fn actor_of(actor: Actor, event: &Event) -> Actor {
+    match actor {
+        Actor::Client(handle) => {
+            let own = event.seals().iter().any(|seal| seal.handle == handle);
+            let first = event.seals().first().map(|seal| seal.handle);
+            Actor::Client(if own { handle } else { first.unwrap_or(handle) })
+        }
+        Actor::Staff(_) | Actor::Support(_) | Actor::Key(_) | Actor::System => actor,
+    }
+}
+
+/// Links as the writer knows them: of this batch, and committed ones.
+struct WriterLinks<'a> {
+    batch: &'a Batch,
+    writer: &'a Writer,
+}
+
+impl Links for WriterLinks<'_> {
+    fn person(&self, handle: Handle) -> Option<PersonId> {
+        self.batch.person(handle).or_else(|| self.writer.stored_person(handle).ok().flatten())
+    }
+
+    fn live(&self, _: Handle, seals: u32) -> u32 {
+        seals
+    }
+
+    fn parts(&self, booking: BookingId) -> Vec<Handle> {
+        let Some(booking) = self.writer.book.bookings.get(&booking) else { return Vec::new() };
+        let mut handles = booking.handles.clone();
+        handles.sort_by_key(|handle| Some(*handle) != booking.booker);
+        handles
+    }
+}
