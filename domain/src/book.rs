@@ -6,6 +6,7 @@
 //! then: [`Book::decide`] is pure and depends on nothing else. A test or an audit that folds a
 //! ledger from its first entry uses a book whose shelves are complete from the start.
 
+pub mod audit;
 mod fold;
 pub mod shelf;
 #[cfg(test)]

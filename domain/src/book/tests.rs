@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::audit::Auditor;
 use super::{Book, Command, Key};
 use crate::booking::{BookingCommand, Change, Reason, Side, Wanted};
 use crate::consent::{ConsentCommand, Medium, Occasion, Purpose, Text};
-use crate::entry::{Actor, Context, Tagged};
+use crate::entry::{Actor, Context, Recorded, Tagged};
 use crate::event::Event;
 use crate::ids::{
     ActorId, BookingId, ConsentId, Handle, Hash, Position, RegistrationId, ResourceId,
@@ -104,6 +105,15 @@ impl Pair {
             let places: u32 = inside.map(|hold| u32::from(hold.units)).sum();
             let capacity = self.complete.resources[&begun.resource].capacity;
             assert!(places <= u32::from(capacity), "{places} of {capacity} at {at}");
+        }
+    }
+
+    fn assert_an_audit_finds_nothing(&self) {
+        let mut auditor = Auditor::default();
+        for (position, (event, tags)) in (0..).map(Position).zip(&self.entries) {
+            let (actor, event, at) = (Actor::System, event.clone(), at(NOW));
+            let recorded = Recorded { position, recorded_at: at, occurred_at: at, actor, event };
+            assert_eq!(auditor.check(&recorded, tags), [], "{recorded:?}");
         }
     }
 }
@@ -223,6 +233,7 @@ fn a_forgetful_book_decides_as_a_complete_one() {
                 pair.assert_nothing_is_held_beyond_capacity();
             }
         }
+        pair.assert_an_audit_finds_nothing();
         for (event, _) in &pair.entries {
             *kinds.entry(event.kind().name()).or_default() += 1;
         }

@@ -143,24 +143,21 @@ impl Day {
 
     /// The most places held at any one instant of `slot`, without those of one booking.
     pub fn peak(&self, slot: Slot, without: Option<BookingId>) -> u32 {
-        let inside = |held: &Occupied| held.from < slot.end() && slot.start() < held.until;
-        let rivals = || {
-            self.held
-                .iter()
-                .filter(move |(booking, held)| Some(**booking) != without && inside(held))
-                .map(|(_, held)| held)
-        };
-        // Use only rises where something begins, so these instants are enough.
-        let starts = rivals().map(|held| held.from.max(slot.start()));
-        starts
-            .map(|at| {
-                rivals()
-                    .filter(|held| held.from <= at && at < held.until)
-                    .map(|held| u32::from(held.units))
-                    .sum()
-            })
-            .max()
-            .unwrap_or(0)
+        let mut changes: Vec<(Timestamp, i64)> = Vec::new();
+        for (booking, held) in &self.held {
+            let inside = held.from < slot.end() && slot.start() < held.until;
+            if inside && Some(*booking) != without {
+                let units = i64::from(held.units);
+                changes.extend([(held.from.max(slot.start()), units), (held.until, -units)]);
+            }
+        }
+        // Where one ends as another begins, the end sorts first: spans that touch do not overlap.
+        changes.sort_unstable();
+        let running = changes.iter().scan(0, |sum, (_, units)| {
+            *sum += units;
+            Some(*sum)
+        });
+        running.max().map_or(0, |peak| u32::try_from(peak).unwrap_or(u32::MAX))
     }
 
     pub fn len(&self) -> usize {
