@@ -1,0 +1,214 @@
+//! What the keyring says of handles, packed so that a million take a few megabytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Handle, RetentionClass};
+use rusqlite::Connection;
+
+use super::Findings;
+use super::fault::Fault;
+use crate::keyring::person::PersonId;
+use crate::ledger::log::ReadError;
+use crate::sqlite::uint;
+
+/// How it stands with the key of one handle and class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyState {
+    /// There is no row, or nothing above it that could open it.
+    Unknown,
+    /// The person's, and it opens.
+    Live,
+    /// A period's, and the period's key is there.
+    Kept,
+    /// Destroyed.
+    Blank,
+    /// Its person is being erased: nothing opens, the row is still to be cleared.
+    Dark,
+    /// Its period is over.
+    Over,
+}
+
+impl KeyState {
+    const ALL: [Self; 6] =
+        [Self::Unknown, Self::Live, Self::Kept, Self::Blank, Self::Dark, Self::Over];
+
+    fn code(self) -> u32 {
+        match self {
+            Self::Unknown => 0,
+            Self::Live => 1,
+            Self::Kept => 2,
+            Self::Blank => 3,
+            Self::Dark => 4,
+            Self::Over => 5,
+        }
+    }
+}
+
+/// Bits that one class takes.
+const BITS: u32 = 3;
+/// The bit that says that a matter has begun under the handle.
+const USED: u32 = 1 << 31;
+
+/// One handle: whose, and the states of its keys.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row {
+    person: Option<u32>,
+    packed: u32,
+}
+
+impl Row {
+    fn state(self, class: RetentionClass) -> KeyState {
+        let code = (self.packed >> (BITS * u32::from(class.code() - 1))) & ((1 << BITS) - 1);
+        KeyState::ALL.into_iter().find(|state| state.code() == code).unwrap_or(KeyState::Unknown)
+    }
+
+    fn set(&mut self, class: RetentionClass, state: KeyState) {
+        self.packed |= state.code() << (BITS * u32::from(class.code() - 1));
+    }
+}
+
+/// Rows by number in pages, so that a stray number costs a page and not all below it.
+#[derive(Debug, Default)]
+struct Pages(BTreeMap<u64, Box<[Row]>>);
+
+impl Pages {
+    const PAGE: u64 = 1024;
+
+    fn get(&self, number: u64) -> Row {
+        let page = self.0.get(&(number / Self::PAGE));
+        page.and_then(|page| page.get(Self::place(number))).copied().unwrap_or_default()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Row> {
+        let empty = || vec![Row::default(); Self::place(u64::MAX) + 1].into_boxed_slice();
+        let page = self.0.entry(number / Self::PAGE).or_insert_with(empty);
+        page.get_mut(Self::place(number))
+    }
+
+    fn place(number: u64) -> usize {
+        usize::try_from(number % Self::PAGE).unwrap_or(0)
+    }
+}
+
+/// The keyring as an auditor sees it, who has no key.
+pub(super) struct Keys {
+    handles: Pages,
+    /// Whether somebody's links and seals are being cleared right now.
+    pub(super) erasing: bool,
+}
+
+/// Persons by state, and the classes of which each has a key.
+struct Persons {
+    states: BTreeMap<u64, i64>,
+    keys: BTreeMap<u64, u32>,
+}
+
+const ERASING: i64 = 3;
+const ERASED: i64 = 4;
+
+impl Keys {
+    pub(super) fn read(conn: &Connection, findings: &mut Findings) -> Result<Self, ReadError> {
+        let persons = Persons::read(conn)?;
+        let periods = periods(conn)?;
+        let mut handles = Pages::default();
+        let mut select =
+            conn.prepare("SELECT handle, class, person, year, wrapped IS NULL FROM data_key")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let person = row.get::<_, Option<i64>>(2)?.map(uint);
+            let Some(class) = RetentionClass::from_code(row.get(1)?) else { continue };
+            if person.is_some_and(|person| persons.are_gone(person)) {
+                findings.add(None, &Fault::LinkLeft("data_key"));
+            }
+            let year: Option<i16> = row.get(3)?;
+            let state = match (row.get(4)?, year, person) {
+                (true, ..) => KeyState::Blank,
+                (false, Some(year), _) if periods.contains(&(class.code(), year)) => KeyState::Kept,
+                (false, Some(_), _) => KeyState::Over,
+                (false, None, Some(person)) => persons.key(person, class),
+                (false, None, None) => KeyState::Unknown,
+            };
+            if let Some(known) = handles.get_mut(uint(row.get(0)?)) {
+                known.set(class, state);
+                known.person = person.and_then(|person| u32::try_from(person).ok());
+            }
+        }
+        for table in ["person_tag", "lookup", "person_key", "api_key"] {
+            for _ in 0..links_left(conn, table)? {
+                findings.add(None, &Fault::LinkLeft(table));
+            }
+        }
+        let erasing = persons.states.values().any(|state| *state == ERASING);
+        Ok(Self { handles, erasing })
+    }
+
+    pub(super) fn state(&self, handle: Handle, class: RetentionClass) -> KeyState {
+        self.handles.get(handle.0).state(class)
+    }
+
+    /// Whose handle, if anybody's any more.
+    pub(super) fn person(&self, handle: Handle) -> Option<PersonId> {
+        self.handles.get(handle.0).person.map(|person| PersonId(person.into()))
+    }
+
+    /// Whether something that ends with the person still opens under the handle.
+    pub(super) fn is_live(&self, handle: Handle) -> bool {
+        let row = self.handles.get(handle.0);
+        RetentionClass::ALL.into_iter().any(|class| row.state(class) == KeyState::Live)
+    }
+
+    /// A matter begins under the handle; whether it is the first.
+    pub(super) fn begin(&mut self, handle: Handle) -> bool {
+        let Some(row) = self.handles.get_mut(handle.0) else { return false };
+        let first = row.packed & USED == 0;
+        row.packed |= USED;
+        first
+    }
+}
+
+impl Persons {
+    fn read(conn: &Connection) -> Result<Self, ReadError> {
+        let mut persons = Self { states: BTreeMap::new(), keys: BTreeMap::new() };
+        let mut select = conn.prepare("SELECT id, state FROM person")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            persons.states.insert(uint(row.get(0)?), row.get(1)?);
+        }
+        let mut select = conn.prepare("SELECT person, class FROM person_key")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let class: u32 = row.get(1)?;
+            *persons.keys.entry(uint(row.get(0)?)).or_default() |= 1 << class.min(31);
+        }
+        Ok(persons)
+    }
+
+    fn are_gone(&self, person: u64) -> bool {
+        self.states.get(&person).is_none_or(|state| *state == ERASED)
+    }
+
+    fn key(&self, person: u64, class: RetentionClass) -> KeyState {
+        let keys = self.keys.get(&person).copied().unwrap_or(0);
+        let has = keys & (1 << class.code()) != 0;
+        match self.states.get(&person) {
+            Some(&ERASING) => KeyState::Dark,
+            Some(_) if has => KeyState::Live,
+            Some(_) | None => KeyState::Unknown,
+        }
+    }
+}
+
+fn periods(conn: &Connection) -> Result<BTreeSet<(u8, i16)>, ReadError> {
+    let mut select = conn.prepare("SELECT class, year FROM period_key")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many rows of a table refer to somebody who is not there any more.
+fn links_left(conn: &Connection, table: &str) -> Result<u64, ReadError> {
+    let sql = format!(
+        "SELECT count(*) FROM {table} WHERE person IS NOT NULL
+         AND person NOT IN (SELECT id FROM person WHERE state <> {ERASED})"
+    );
+    Ok(uint(conn.query_row(&sql, [], |row| row.get(0))?))
+}
