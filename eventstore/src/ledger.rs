@@ -106,7 +106,8 @@ impl Ledger {
         self.hand_in(append)?.blocking_recv().map_err(|_| AppendError::Stopped)?
     }
 
-    /// Hands a command in without waiting for the answer: an import keeps many on their way.
+    /// Hands a command in without waiting for the answer: an import keeps many on their way. Waits
+    /// while the queue is full.
     ///
     /// # Errors
     /// Where the writer has stopped.
@@ -115,7 +116,9 @@ impl Ledger {
         append: Append,
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Append(Box::new(append), reply))?;
+        let sender = self.sender.as_ref().ok_or(AppendError::Stopped)?;
+        let job = Job::Append(Box::new(append), reply);
+        sender.send(job).map_err(|_| AppendError::Stopped)?;
         Ok(answer)
     }
 

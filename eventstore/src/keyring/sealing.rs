@@ -177,7 +177,11 @@ impl Sealing {
         self.look_up(person, lookups)
     }
 
-    fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
+    /// More by which somebody can be found, besides what they are found by already.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached.
+    pub fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
         for lookup in lookups {
             self.lookups.push((self.keyring.lookup_value(lookup)?, person));
         }
