@@ -33,7 +33,7 @@ pub struct PartIn {
     pub role: Role,
     /// Contact fields only for somebody new; those of the booking for all.
     pub fields: Personal,
-    /// What somebody new can be found by, besides mail and phone.
+    /// What they can be found by from now on, besides mail and phone.
     pub references: Vec<Lookup>,
 }
 
@@ -140,6 +140,7 @@ fn seal_part(
             if let Some(field) = contact.fields().iter().next() {
                 return Err(IntakeError::FieldOutOfPlace(field));
             }
+            sealing.look_up(person, &part.references)?;
             (sealing.known(person)?, None)
         }
         Who::New => {

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod clock;
 pub mod desk;
+pub mod import;
 pub mod intake;
 
 pub use app::{App, AppError};
