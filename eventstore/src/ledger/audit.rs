@@ -13,6 +13,8 @@ mod fault;
 mod indexes;
 mod keys;
 mod seals;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use domain::Position;

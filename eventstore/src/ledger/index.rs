@@ -38,7 +38,7 @@ pub struct PersonRow {
 }
 
 /// The rows that are in memory and not yet in the tables.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Pending {
     pub tags: BTreeSet<(Tag, Position)>,
     pub persons: BTreeSet<PersonRow>,
@@ -202,5 +202,25 @@ pub fn rebuild(conn: &Connection, indexed: u64) -> rusqlite::Result<Pending> {
         pending.tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
         pending.persons.extend(rows_of(position, &entry.recorded.event, &links));
     }
+    leave_out_stored(conn, &mut pending.persons)?;
     Ok(pending)
+}
+
+/// A round that was not over has moved some rows behind `indexed` already: what is counted, not
+/// only found, must not be in memory as well.
+fn leave_out_stored(conn: &Connection, rows: &mut BTreeSet<PersonRow>) -> rusqlite::Result<()> {
+    let mut select = conn.prepare_cached(
+        "SELECT 1 FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
+    )?;
+    let mut stored = Vec::new();
+    for row in rows.iter() {
+        let place = (int(row.person.0), row.until, int(row.position.0), int(row.handle.0));
+        if select.exists(place)? {
+            stored.push(*row);
+        }
+    }
+    for row in &stored {
+        rows.remove(row);
+    }
+    Ok(())
 }
