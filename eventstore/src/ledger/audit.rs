@@ -13,6 +13,7 @@ mod fault;
 mod indexes;
 mod keys;
 mod seals;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -26,6 +27,7 @@ use super::log::{Head, Log, ReadError, read_head};
 use crate::tree::Hash;
 use fault::Fault;
 use keys::Keys;
+pub use standing::{Standing, standings};
 use walk::Walk;
 
 /// How many findings a report names; it counts all.
