@@ -10,6 +10,7 @@ mod landing;
 mod mapping;
 mod plan;
 mod refusal;
+mod rehearsal;
 mod report;
 mod source;
 mod survey;
@@ -17,13 +18,12 @@ mod target;
 mod value;
 mod when;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use domain::booking::{Request, Role, Wanted};
 use domain::policy::Policy;
 use domain::slot::Zone;
-use domain::{FenceId, RetentionClass};
 use eventstore::AppendError;
 use eventstore::keyring::KeyError;
 use eventstore::ledger::log::ReadError;
@@ -32,15 +32,15 @@ pub use mapping::{MappingError, Unfit};
 pub use report::{Created, Refused, RefusedRow, Report, Seats};
 
 use crate::desk::{Desk, DeskError};
-use crate::intake;
 use catalogue::{Catalogue, Places, furnish};
 use landing::{Arrival, Landing};
 use mapping::Mapping;
 use plan::{Plan, plan};
 use refusal::Fault;
+use rehearsal::Rehearsal;
 use source::Source;
 use survey::{RowKeys, Survey, survey};
-use target::{Target, Trial, unsealed};
+use target::{Target, Trial};
 
 /// Rows between two words about the progress.
 const STEP: u64 = 256;
@@ -160,36 +160,10 @@ impl Walk<'_> {
     }
 
     /// Decides every row as the ledger would.
-    fn rehearse(&self, mut trial: Trial, report: &mut Report) -> Result<(), ImportError> {
-        self.arrivals(report, |arrival, report| {
-            let line = arrival.line;
-            match self.rehearsed(&mut trial, arrival) {
-                Ok(()) => report.imported += 1,
-                Err(fault) => report.refuse(line, fault),
-            }
-            Ok(())
-        })
-    }
-
-    fn rehearsed(&self, trial: &mut Trial, arrival: Arrival) -> Result<(), Fault> {
-        let Arrival { service, resource, mut plan, .. } = arrival;
-        let given = plan.fields.fields();
-        let contact = plan.fields.split_off(RetentionClass::Contact);
-        if let Err(intake::IntakeError::FieldMalformed(field)) = intake::lookups(&contact) {
-            return Err(landing::malformed(self.mapping, field));
-        }
-        let request = Request {
-            service,
-            wanted: vec![Wanted { resource, units: plan.units }],
-            slot: plan.slot,
-            parts: vec![unsealed(Role::Booker, FenceId([0; 16]), given, true)],
-            party: plan.party,
-            channel: plan.channel,
-            policy: None,
-            price: plan.price,
-            past: plan.past,
-        };
-        trial.book(request, plan.booked).map_err(|refusal| Fault::new(refusal.into()))
+    fn rehearse(&self, trial: Trial, report: &mut Report) -> Result<(), ImportError> {
+        let (tenant, mapping) = (&self.desk.tenant, self.mapping);
+        let mut rehearsal = Rehearsal { tenant, mapping, trial, people: BTreeMap::new() };
+        self.arrivals(report, |arrival, report| rehearsal.take(arrival, report))
     }
 
     /// Reads every row, counts those that go no further, and hands on the others.

@@ -21,7 +21,7 @@ use super::mapping::Mapping;
 use super::plan::Plan;
 use super::refusal::{Fault, Why};
 use super::report::Report;
-use super::survey::reference;
+use super::survey::{person_key, reference};
 use crate::intake::{self, BookingIn, IntakeError, PartIn, Sender, Who};
 
 /// Rows that are announced together.
@@ -149,7 +149,7 @@ impl<'a> Landing<'a> {
         let Some(same) = arrival.plan.same.as_deref().filter(|_| self.anybody) else {
             return Ok(None);
         };
-        let name = self.person_key(same);
+        let name = person_key(self.mapping, same);
         if self.people.contains_key(&name) {
             return Ok(None);
         }
@@ -192,12 +192,8 @@ impl<'a> Landing<'a> {
         Ok(Append::new(command, Actor::System).sealed(sealing))
     }
 
-    fn person_key(&self, same: &str) -> String {
-        format!("import {} person {same}", self.mapping.source)
-    }
-
     fn send(&mut self, arrival: Arrival, report: &mut Report) -> Result<(), ImportError> {
-        let same = arrival.plan.same.as_deref().map(|same| self.person_key(same));
+        let same = arrival.plan.same.as_deref().map(|same| person_key(self.mapping, same));
         let mut known = self.somebody(same.as_ref());
         if known.is_some_and(|somebody| !somebody.settled) {
             self.settle_until(0, report)?;

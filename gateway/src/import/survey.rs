@@ -179,7 +179,12 @@ impl<'m> RowKeys<'m> {
     }
 }
 
-/// How a row is found again.
+/// What all rows of one person have in common, apart from other systems' people.
+pub(super) fn person_key(mapping: &Mapping, same: &str) -> String {
+    format!("import {} person {same}", mapping.source)
+}
+
+/// How a row or a person is found again.
 pub(super) fn reference(key: String) -> Lookup {
     Lookup::new(LookupKind::Reference, key)
 }

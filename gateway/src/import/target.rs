@@ -1,6 +1,6 @@
 //! Where an import goes: into the ledger, or into a book that is thrown away after a dry run.
 
-use domain::booking::{BookingCommand, NewPart, Request};
+use domain::booking::{BookingCommand, Request};
 use domain::{Actor, Book, Command, Context, Position, Refusal};
 use eventstore::{Append, AppendError, Log, Tenant};
 use jiff::Timestamp;
@@ -79,25 +79,5 @@ impl Trial {
             self.book.take(draft);
         }
         Ok(first)
-    }
-}
-
-/// Parts that only a dry run sees: under no handle, with nothing sealed.
-pub(super) fn unsealed(
-    role: domain::booking::Role,
-    fence: domain::FenceId,
-    given: domain::sealed::FieldSet,
-    is_new: bool,
-) -> NewPart {
-    let handle = domain::Handle(0);
-    NewPart {
-        handle,
-        role,
-        details: domain::Sealed::new(handle, 0),
-        health: None,
-        accounting: None,
-        fence,
-        given,
-        registers: is_new.then(|| domain::Sealed::new(handle, 0)),
     }
 }
