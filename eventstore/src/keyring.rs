@@ -149,7 +149,7 @@ impl Keyring {
     pub fn persons_of(&self, handles: &[Handle]) -> Result<BTreeMap<Handle, PersonId>, KeyError> {
         let links = self.log.with(|conn| {
             let mut select = conn.prepare_cached(
-                "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
+                "SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL LIMIT 1",
             )?;
             let mut links = BTreeMap::new();
             for handle in handles {
@@ -344,9 +344,8 @@ pub(crate) fn data_key(
     handle: Handle,
     class: RetentionClass,
 ) -> rusqlite::Result<Option<DataKeyRow>> {
-    let mut select = conn.prepare_cached(
-        "SELECT person, year, wrapped FROM data_key WHERE handle = ?1 AND class = ?2",
-    )?;
+    let mut select =
+        conn.prepare_cached("SELECT person, year, wrapped FROM data_key WHERE id = ?1 * 8 + ?2")?;
     select
         .query_row((int(handle.0), class.code()), |row| {
             Ok(DataKeyRow {

@@ -133,6 +133,17 @@ impl Ledger {
         self.ask(|reply| Job::Erase(person, reply)).await?
     }
 
+    /// Which of a person's bookings are still to come or under way: what stands against erasing.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub async fn open_bookings(
+        &self,
+        person: PersonId,
+    ) -> Result<Vec<domain::BookingId>, AppendError> {
+        self.ask(|reply| Job::OpenBookings(person, reply)).await?
+    }
+
     /// Writes the present size and root into the key store's mark.
     pub(crate) fn mark_blocking(&self) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();

@@ -31,13 +31,14 @@ CREATE TRIGGER entry_has_the_next_position BEFORE INSERT ON entry
 WHEN NEW.position IS NOT coalesce((SELECT max(position) + 1 FROM entry), 0)
 BEGIN SELECT RAISE(ABORT, 'entries are only added, at the next position'); END;
 
--- Ciphertext beside the log; may be deleted, and every proof still verifies.
+-- Ciphertext beside the log; may be deleted, and every proof still verifies. One integer for both
+-- parts of its place, for rows with an integer key are appended without rebalancing the tree.
 CREATE TABLE seal (
-    position   INTEGER NOT NULL,
-    n          INTEGER NOT NULL,
+    id         INTEGER PRIMARY KEY,         -- position * 65536 + n
     ciphertext BLOB NOT NULL,
-    PRIMARY KEY (position, n)
-) STRICT, WITHOUT ROWID;
+    position   INTEGER AS (id >> 16),
+    n          INTEGER AS (id & 65535)
+) STRICT;
 
 -- What entries are found by. Derived from them, written late.
 CREATE TABLE tag (
@@ -96,13 +97,13 @@ CREATE TABLE period_key (
 
 -- Also the link: whose handle. A row without a key is a tombstone: what was sealed is erased.
 CREATE TABLE data_key (
-    handle  INTEGER NOT NULL,
-    class   INTEGER NOT NULL,
+    id      INTEGER PRIMARY KEY,            -- handle * 8 + class
     person  INTEGER,
-    year    INTEGER,
+    year    INTEGER,                        -- of the period key it hangs on, if not on a person's
     wrapped BLOB,
-    PRIMARY KEY (handle, class)
-) STRICT, WITHOUT ROWID;
+    handle  INTEGER AS (id >> 3),
+    class   INTEGER AS (id & 7)
+) STRICT;
 
 -- A person's entries: a cache made from entries and links, written late, in no backup.
 CREATE TABLE person_tag (

@@ -209,7 +209,7 @@ fn find(conn: &Connection, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
     let mut found = Vec::with_capacity(seals.len());
     for at in seals {
         let mut select =
-            tx.prepare_cached("SELECT ciphertext FROM seal WHERE position = ?1 AND n = ?2")?;
+            tx.prepare_cached("SELECT ciphertext FROM seal WHERE id = ?1 * 65536 + ?2")?;
         let ciphertext =
             select.query_row((int(at.position.0), at.seal.seal), |row| row.get(0)).optional()?;
         let data_key = data_key(&tx, at.seal.handle, at.seal.class)?;

@@ -47,7 +47,8 @@ impl Writer {
             }
         }
         let open = self.open_bookings(person)?;
-        if open > 0 {
+        if !open.is_empty() {
+            let open = u32::try_from(open.len()).unwrap_or(u32::MAX);
             return Err(AppendError::OpenBookings(open));
         }
         let fence = info.fence.ok_or(KeyError::Missing)?;
@@ -90,7 +91,7 @@ impl Writer {
         let position = self.book.next;
         let mut batch = Batch::default();
         for draft in drafts {
-            let cause = self.env.random();
+            let cause = self.causes.mint();
             let (recorded_at, occurred_at, actor) = (now, now, Actor::System);
             let position = self.book.next;
             let header = codec::Header { position, recorded_at, occurred_at, actor, cause };
@@ -125,19 +126,23 @@ impl Writer {
         Ok(self.provider.add_mark(self.keyring.tenant, &mark)?)
     }
 
-    /// How many of the person's bookings are still to come or under way.
-    fn open_bookings(&mut self, person: PersonId) -> Result<u32, AppendError> {
+    /// Which of the person's bookings are still to come or under way.
+    pub(super) fn open_bookings(
+        &mut self,
+        person: PersonId,
+    ) -> Result<Vec<BookingId>, AppendError> {
         let now = self.tick();
         let rows = self.rows_until(person, now.as_second() + 1)?;
         let mut bookings: Vec<BookingId> = rows.iter().filter_map(|row| row.booking).collect();
         bookings.sort_unstable();
         bookings.dedup();
-        let mut open = 0;
+        let mut open = Vec::new();
         for id in bookings {
             loader::ensure_booking(&mut self.book, &self.log, id)?;
             let booking = self.book.bookings.get(&id);
-            let is_open = booking.is_some_and(|b| b.status.is_open() && b.slot_end > now);
-            open += u32::from(is_open);
+            if booking.is_some_and(|booking| booking.status.is_open() && booking.slot_end > now) {
+                open.push(id);
+            }
         }
         Ok(open)
     }
@@ -249,7 +254,7 @@ fn clear_row(conn: &Connection, row: &PersonRow) -> rusqlite::Result<()> {
     if let Some(entry) = read_entry(conn, row.position)?
         && let Ok(event) = codec::decode_event(&entry.bytes)
     {
-        let mut delete = conn.prepare_cached("DELETE FROM seal WHERE position = ?1 AND n = ?2")?;
+        let mut delete = conn.prepare_cached("DELETE FROM seal WHERE id = ?1 * 65536 + ?2")?;
         for seal in event.seals() {
             if seal.handle == row.handle && seal.class.ends_with_person() {
                 delete.execute((int(row.position.0), seal.seal))?;
@@ -259,7 +264,8 @@ fn clear_row(conn: &Connection, row: &PersonRow) -> rusqlite::Result<()> {
     // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any more.
     conn.prepare_cached(
         "UPDATE data_key SET person = NULL,
-         wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END WHERE handle = ?1",
+         wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END
+         WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7",
     )?
     .execute([int(row.handle.0)])?;
     conn.prepare_cached(
@@ -295,7 +301,7 @@ pub(super) fn delete_seals(
         for seal in event.seals() {
             let content = domain::booking::aggregate::is_content(seal.class);
             if content && handles.contains(&seal.handle) {
-                conn.prepare_cached("DELETE FROM seal WHERE position = ?1 AND n = ?2")?
+                conn.prepare_cached("DELETE FROM seal WHERE id = ?1 * 65536 + ?2")?
                     .execute((int(position.0), seal.seal))?;
             }
         }

@@ -47,11 +47,34 @@ pub(crate) enum Job {
     Loaded(Box<Append>, Reply<Appended>, Result<Loaded, ReadError>),
     Erase(PersonId, Reply<Erasure>),
     Clear(super::erasure::Clearing),
+    OpenBookings(PersonId, Reply<Vec<domain::BookingId>>),
     Refence(domain::FenceId, Reply<()>),
     Mark(Reply<()>),
     Period(RetentionClass, i16, Reply<()>),
     Change(Change, Reply<()>),
     Stop,
+}
+
+/// Mints what tells the appends apart: random for this writer's life, then counted. A caller never
+/// chooses it.
+pub(super) struct Causes {
+    life: [u8; 8],
+    minted: u64,
+}
+
+impl Causes {
+    fn new(env: &Environment) -> Self {
+        Self { life: env.random(), minted: 0 }
+    }
+
+    pub(super) fn mint(&mut self) -> [u8; 16] {
+        self.minted += 1;
+        let mut cause = [0; 16];
+        let (life, number) = cause.split_at_mut(8);
+        life.copy_from_slice(&self.life);
+        number.copy_from_slice(&self.minted.to_be_bytes());
+        cause
+    }
 }
 
 pub(crate) struct Writer {
@@ -68,6 +91,7 @@ pub(crate) struct Writer {
     pub(super) tag_round: Round<(Tag, Position)>,
     pub(super) person_round: Round<index::PersonRow>,
     pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
+    pub(super) causes: Causes,
     loader: std::sync::mpsc::Sender<LoadJob>,
     itself: SyncSender<Job>,
 }
@@ -98,6 +122,7 @@ impl Writer {
             tag_round: Round::new(head.indexed, size),
             person_round: Round::new(head.indexed, size),
             repeats: BTreeMap::new(),
+            causes: Causes::new(env),
             loader,
             itself,
         };
@@ -152,6 +177,11 @@ impl Writer {
                     self.commit(std::mem::take(&mut batch));
                     self.clear(clearing);
                 }
+                Job::OpenBookings(person, reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    let open = self.open_bookings(person);
+                    drop(reply.send(open));
+                }
                 Job::Refence(fence, reply) => {
                     self.commit(std::mem::take(&mut batch));
                     let set = self.refence(fence);
@@ -191,6 +221,7 @@ impl Writer {
             | Job::Append(..)
             | Job::Erase(..)
             | Job::Clear(_)
+            | Job::OpenBookings(..)
             | Job::Refence(..)
             | Job::Mark(_)
             | Job::Period(..)

@@ -181,7 +181,7 @@ impl Writer {
 
 fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<()> {
     let mut entry = conn.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
-    let mut seal = conn.prepare_cached("INSERT INTO seal VALUES (?1, ?2, ?3)")?;
+    let mut seal = conn.prepare_cached("INSERT INTO seal VALUES (?1 * 65536 + ?2, ?3)")?;
     for new in entries {
         let position = int(new.position.0);
         entry.execute(params![position, new.bytes, new.leaf])?;
@@ -202,7 +202,8 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             person_key.execute(params![int(new.id.0), class.code(), wrapped])?;
         }
     }
-    let mut data_key = conn.prepare_cached("INSERT INTO data_key VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut data_key =
+        conn.prepare_cached("INSERT INTO data_key VALUES (?1 * 8 + ?2, ?3, ?4, ?5)")?;
     for new in &batch.data_keys {
         let person = new.person.map(|person| int(person.0));
         data_key.execute(params![

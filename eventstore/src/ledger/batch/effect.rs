@@ -78,7 +78,8 @@ pub(super) fn apply(
             let person = int(person.0);
             end_key(conn, *was, RetentionClass::Contact)?;
             conn.execute(
-                "DELETE FROM seal WHERE position = (SELECT contact_at FROM person WHERE id = ?1)",
+                "DELETE FROM seal WHERE id >= 65536 * (SELECT contact_at FROM person WHERE id = ?1)
+                 AND id < 65536 * (1 + (SELECT contact_at FROM person WHERE id = ?1))",
                 [person],
             )?;
             conn.execute(
@@ -100,7 +101,7 @@ pub(super) fn apply(
 
 /// Destroys a data key. The row stays as a tombstone: what was sealed is erased, not lost.
 fn end_key(conn: &Connection, handle: Handle, class: RetentionClass) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE data_key SET wrapped = NULL WHERE handle = ?1 AND class = ?2")?
+    conn.prepare_cached("UPDATE data_key SET wrapped = NULL WHERE id = ?1 * 8 + ?2")?
         .execute((int(handle.0), class.code()))?;
     Ok(())
 }
@@ -113,7 +114,7 @@ fn erase_content(
     for handle in handles {
         let rows: Vec<(i64, i64)> = {
             let mut select = conn.prepare_cached(
-                "SELECT person, class FROM data_key WHERE handle = ?1 AND person IS NOT NULL",
+                "SELECT person, class FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL",
             )?;
             let rows = select.query_map([int(handle.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<rusqlite::Result<_>>()?

@@ -59,7 +59,7 @@ impl Writer {
         batch.fits(&drafts, append.sealing.as_ref())?;
         let first = self.book.next;
         let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
-        let cause = self.env.random();
+        let cause = self.causes.mint();
         if let Some(sealing) = append.sealing.take() {
             batch.bring(sealing);
         }
@@ -130,7 +130,7 @@ impl Writer {
     /// Whose handle, where it is committed.
     fn stored_person(&self, handle: Handle) -> rusqlite::Result<Option<PersonId>> {
         let mut select = self.conn.prepare_cached(
-            "SELECT person FROM data_key WHERE handle = ?1 AND person IS NOT NULL LIMIT 1",
+            "SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL LIMIT 1",
         )?;
         let person = select.query_row([int(handle.0)], |row| row.get(0)).optional()?;
         Ok(person.map(|person| PersonId(uint(person))))
