@@ -32,10 +32,12 @@ pub enum DeskError {
 
 /// One tenant with its read models.
 pub struct Desk {
-    pub tenant: Arc<Tenant>,
-    models: Mutex<ReadModels>,
-    path: PathBuf,
+    // Readers are closed first: the last to close a file empties its write-ahead log, and only a
+    // writer can.
     readers: Mutex<Vec<Reader>>,
+    models: Mutex<ReadModels>,
+    pub tenant: Arc<Tenant>,
+    path: PathBuf,
     reflected: watch::Sender<u64>,
 }
 

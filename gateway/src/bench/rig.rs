@@ -1,0 +1,301 @@
+//! What is measured on: a tenant in a temporary folder, with known persons and many bookings.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::booking::{Past, PastStep, Role, Status, Wanted};
+use domain::catalogue::{
+    CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service,
+};
+use domain::facet::Channel;
+use domain::slot::{Hours, Slot, Zone};
+use domain::{Actor, Command, Field, GroupId, ResourceId, ServiceId};
+use eventstore::ledger::appender::{Append, AppendError};
+use eventstore::{PersonId, Personal, Tenant};
+use jiff::{Span, Timestamp};
+
+use crate::app::App;
+use crate::cli::CliError;
+use crate::clock;
+use crate::intake::{self, BookingIn, PartIn, Sender, Who};
+
+pub(super) const RESOURCES: u64 = 100;
+pub(super) const DAYS: u64 = 500;
+pub(super) const PERSONS: u64 = 10_000;
+const SLOTS: u64 = 144;
+
+/// A tenant to be measured.
+pub(super) struct Rig {
+    pub folder: tempfile::TempDir,
+    pub runtime: tokio::runtime::Handle,
+    pub app: Arc<App>,
+    pub bench: Arc<Bench>,
+    /// How many bookings the tenant holds.
+    pub stored: u64,
+}
+
+/// What callers need to make bookings.
+pub(super) struct Bench {
+    pub tenant: Arc<Tenant>,
+    pub service: ServiceId,
+    pub resources: Vec<ResourceId>,
+    pub persons: Vec<PersonId>,
+    pub first_day: Timestamp,
+}
+
+/// A small generator of numbers (SplitMix64), so that every run books the same times.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)) % sides.max(1)
+    }
+}
+
+impl Rig {
+    pub fn new(runtime: tokio::runtime::Handle) -> Result<Self, CliError> {
+        let folder = tempfile::Builder::new()
+            .prefix("tidbok-bench-")
+            .tempdir()
+            .map_err(|error| CliError::File("a temporary folder".to_owned(), error))?;
+        let data = folder.path().join("data");
+        let keys = folder.path().join("data.keys");
+        let app = Arc::new(App::open(&data, &keys, clock::system())?);
+        let tenant = app.store.create_tenant("bench", Zone::utc())?;
+        let bench = Arc::new(Bench::furnish(tenant, &app)?);
+        Ok(Self { folder, runtime, app, bench, stored: 0 })
+    }
+
+    /// Fills the tenant up to so many bookings.
+    pub fn fill(&mut self, stored: u64, progress: &dyn Fn(u64, u64)) -> Result<(), CliError> {
+        let mut dice = Dice::new(1 + self.stored);
+        let mut waiting = std::collections::VecDeque::new();
+        while self.stored < stored {
+            let append = self.bench.booking(&mut dice)?;
+            waiting.push_back(self.bench.tenant.ledger.hand_in(append)?);
+            if waiting.len() >= 400
+                && let Some(answer) = waiting.pop_front()
+                && accepted(answer.blocking_recv())
+            {
+                self.stored += 1;
+                if self.stored.is_multiple_of(4096) {
+                    progress(self.stored, stored);
+                }
+            }
+        }
+        self.stored += waiting
+            .into_iter()
+            .map(|answer| u64::from(accepted(answer.blocking_recv())))
+            .sum::<u64>();
+        progress(1, 1);
+        Ok(())
+    }
+
+    /// Bookings per second with so many callers at once, for so long.
+    pub fn rate(&mut self, callers: u64, run: Duration, wish: Wish) -> Result<f64, CliError> {
+        let done = Arc::new(AtomicU64::new(0));
+        let until = Instant::now() + run;
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..callers)
+            .map(|caller| {
+                let (bench, done) = (Arc::clone(&self.bench), Arc::clone(&done));
+                let seed = self.stored.wrapping_mul(1000).wrapping_add(caller);
+                self.runtime.spawn(async move {
+                    let mut dice = Dice::new(seed);
+                    while Instant::now() < until {
+                        let append = bench.wish(&mut dice, wish)?;
+                        match bench.tenant.ledger.append(append).await {
+                            Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                            Err(AppendError::Refused(_)) => (),
+                            Err(error) => return Err(CliError::from(error)),
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            let ended = self.runtime.block_on(task);
+            ended.map_err(|error| CliError::Bench("append", error.to_string()))??;
+        }
+        let done = done.load(Ordering::Relaxed);
+        self.stored += done;
+        Ok(done as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+/// What callers wish.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wish {
+    /// Any time on any resource.
+    Anywhere,
+    /// Three of ten on one resource and day.
+    BusyDay,
+}
+
+fn accepted<T, E, R>(answer: Result<Result<T, E>, R>) -> bool {
+    matches!(answer, Ok(Ok(_)))
+}
+
+impl Bench {
+    fn furnish(tenant: Arc<Tenant>, app: &App) -> Result<Self, CliError> {
+        let make = |command| -> Result<u64, CliError> {
+            let append = Append::new(Command::Catalogue(command), Actor::System);
+            Ok(tenant.ledger.append_blocking(append)?.first.0)
+        };
+        let group = GroupId(make(CatalogueCommand::DefineGroup { name: "Bench".to_owned() })?);
+        let mut resources = Vec::new();
+        for number in 0..RESOURCES {
+            let resource = Resource {
+                capacity: 4,
+                group,
+                hours: Hours::always(),
+                kind: ResourceKind::Room,
+                name: format!("Room {number}"),
+                zone: Zone::utc(),
+            };
+            resources.push(ResourceId(make(CatalogueCommand::DefineResource(resource))?));
+        }
+        let service = Service {
+            buffer_after: 0,
+            buffer_before: 0,
+            confirmation: Confirmation::Instant,
+            length: Length::Fixed { minutes: 10 },
+            name: "Visit".to_owned(),
+            price: None,
+            requires: [Field::Name].into(),
+            resources: [].into(),
+        };
+        let service = ServiceId(make(CatalogueCommand::DefineService(service))?);
+        let midnight = app.env.clock.now().as_second().div_euclid(86_400) + 2;
+        let first_day = Timestamp::from_second(midnight * 86_400).unwrap_or(Timestamp::UNIX_EPOCH);
+        let persons = register(&tenant, PERSONS)?;
+        Ok(Self { tenant, service, resources, persons, first_day })
+    }
+
+    /// A booking of a known person at a random time.
+    pub fn booking(&self, dice: &mut Dice) -> Result<Append, CliError> {
+        self.wish(dice, Wish::Anywhere)
+    }
+
+    pub fn wish(&self, dice: &mut Dice, wish: Wish) -> Result<Append, CliError> {
+        let busy = matches!(wish, Wish::BusyDay) && dice.roll(10) < 3;
+        let (resource, day) = if busy { (0, 0) } else { (dice.roll(RESOURCES), dice.roll(DAYS)) };
+        let person = dice.roll(PERSONS);
+        let minutes = i64::try_from(day * 1440 + dice.roll(SLOTS) * 10).unwrap_or(0);
+        self.booking_at(index(&self.persons, person), index(&self.resources, resource), minutes)
+    }
+
+    /// A booking of ten minutes, so many minutes after the first day's midnight.
+    pub fn booking_at(
+        &self,
+        person: Option<PersonId>,
+        resource: Option<ResourceId>,
+        minutes: i64,
+    ) -> Result<Append, CliError> {
+        let broken = || CliError::Bench("append", "the rig is not furnished".to_owned());
+        let start = self.first_day.checked_add(Span::new().minutes(minutes));
+        let start = start.map_err(|_| broken())?;
+        let end = start.checked_add(Span::new().minutes(10)).map_err(|_| broken())?;
+        let note = "would like the place by the window, and comes by bus";
+        let part = PartIn {
+            who: Who::Known(person.ok_or_else(broken)?),
+            role: Role::Booker,
+            fields: Personal::default().with(Field::Note, note.to_owned()),
+            references: Vec::new(),
+        };
+        let booking = BookingIn {
+            service: self.service,
+            wanted: vec![Wanted { resource: resource.ok_or_else(broken)?, units: 1 }],
+            slot: Slot::new(start, end).map_err(|_| broken())?,
+            parts: vec![part],
+            party: 1,
+            channel: Channel::Online,
+            policy: None,
+            price: None,
+            past: None,
+        };
+        self.seal(booking)
+    }
+
+    /// A booking of ten minutes that is over and done.
+    pub fn over(&self, person: PersonId, minutes: i64) -> Result<Append, CliError> {
+        let broken = |_| CliError::Bench("erase", "no such time".to_owned());
+        let start = self.first_day.checked_add(Span::new().minutes(minutes)).map_err(broken)?;
+        let end = start.checked_add(Span::new().minutes(10)).map_err(broken)?;
+        let slot = Slot::new(start, end)
+            .map_err(|error| CliError::Bench("erase", error.to_string()))?;
+        let resource = index(&self.resources, 1)
+            .ok_or_else(|| CliError::Bench("erase", "the rig is not furnished".to_owned()))?;
+        let part = PartIn {
+            who: Who::Known(person),
+            role: Role::Booker,
+            fields: Personal::default().with(Field::Note, "came by bus".to_owned()),
+            references: Vec::new(),
+        };
+        self.seal(BookingIn {
+            service: self.service,
+            wanted: vec![Wanted { resource, units: 1 }],
+            slot,
+            parts: vec![part],
+            party: 1,
+            channel: Channel::Online,
+            policy: None,
+            price: None,
+            past: Some(Past { steps: vec![(end, PastStep::Reached(Status::Completed))] }),
+        })
+    }
+
+    fn seal(&self, booking: BookingIn) -> Result<Append, CliError> {
+        let sender = Sender::new(Actor::System);
+        let (append, _) = intake::booking(&self.tenant, booking, 2026, sender)
+            .map_err(|error| CliError::Bench("append", error.to_string()))?;
+        Ok(append)
+    }
+}
+
+fn index<T: Copy>(things: &[T], number: u64) -> Option<T> {
+    things.get(usize::try_from(number).ok()?).copied()
+}
+
+/// Registers persons with a name, a mail address and a phone number.
+pub(super) fn register(tenant: &Tenant, count: u64) -> Result<Vec<PersonId>, CliError> {
+    let mut persons = Vec::new();
+    let mut waiting = Vec::new();
+    for number in 0..count {
+        let fields = Personal::default()
+            .with(Field::Name, format!("Person Number {number}"))
+            .with(Field::Email, format!("person{number}@example.org"))
+            .with(Field::Phone, format!("+4670{number:07}"));
+        let sender = Sender::new(Actor::System);
+        let (append, part) = intake::register(tenant, &fields, Vec::new(), sender)
+            .map_err(|error| CliError::Bench("append", error.to_string()))?;
+        persons.push(part.person);
+        waiting.push(tenant.ledger.hand_in(append)?);
+        if waiting.len() >= 1000 {
+            drain(&mut waiting)?;
+        }
+    }
+    drain(&mut waiting)?;
+    Ok(persons)
+}
+
+type Answer = tokio::sync::oneshot::Receiver<
+    Result<eventstore::ledger::appender::Appended, AppendError>,
+>;
+
+pub(super) fn drain(waiting: &mut Vec<Answer>) -> Result<(), CliError> {
+    for answer in waiting.drain(..) {
+        answer.blocking_recv().map_err(|_| AppendError::Stopped)??;
+    }
+    Ok(())
+}

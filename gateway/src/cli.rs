@@ -1,0 +1,206 @@
+//! The command line: what each command does, and how it answers.
+//!
+//! A command takes the data directory's lock and works on its files; where a server has the lock,
+//! it works through that server's socket. Commands that only read the ledger need no lock.
+//! Exit codes: 0 done, 1 a check found something or something failed, 2 wrong use.
+
+mod audit;
+mod clients;
+pub mod console;
+mod demo;
+mod erase;
+mod key;
+mod projections;
+pub mod remote;
+mod serve;
+mod stats;
+mod tenant;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use eventstore::StoreError;
+use eventstore::ledger::appender::AppendError;
+use ::projections::ProjectionError;
+
+use crate::app::{App, AppError};
+use crate::clock;
+use crate::config::{Command, Config, Place};
+use crate::desk::DeskError;
+use console::Console;
+
+/// How a command ended, if it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// A check found something.
+    Found,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
+    #[error("{0} cannot be read or written")]
+    File(String, #[source] std::io::Error),
+    #[error("a server has the data directory, but does not answer on its socket")]
+    NoAnswer(#[source] std::io::Error),
+    #[error("the address {0} cannot be listened on")]
+    Listen(String, #[source] std::io::Error),
+    #[error("the measurement {0} could not be made: {1}")]
+    Bench(&'static str, String),
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::App(error.into())
+    }
+}
+
+impl From<DeskError> for CliError {
+    fn from(error: DeskError) -> Self {
+        Self::App(error.into())
+    }
+}
+
+impl From<ProjectionError> for CliError {
+    fn from(error: ProjectionError) -> Self {
+        DeskError::from(error).into()
+    }
+}
+
+impl From<eventstore::keyring::KeyError> for CliError {
+    fn from(error: eventstore::keyring::KeyError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<eventstore::ledger::log::ReadError> for CliError {
+    fn from(error: eventstore::ledger::log::ReadError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl CliError {
+    /// Whether the command was used wrongly, so that trying again as it is makes no sense.
+    fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::App(AppError::Store(error)) => matches!(
+                error,
+                StoreError::BadName | StoreError::UnknownTenant | StoreError::TenantExists
+            ),
+            Self::Import(error) => error.is_usage(),
+            Self::App(_)
+            | Self::Append(_)
+            | Self::File(..)
+            | Self::NoAnswer(_)
+            | Self::Listen(..)
+            | Self::Bench(..) => false,
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) => {
+            // Help and version go to standard output and are no error.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("the system gives a program threads");
+    let mut console = Console::terminal(config.place.json);
+    let ended = run(&config, &mut console, runtime.handle());
+    // Pending work of the runtime is nobody's any more.
+    runtime.shutdown_background();
+    ExitCode::from(ended)
+}
+
+fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle) -> u8 {
+    let ended = match &config.command {
+        Command::Serve(serve) => serve::serve(&config.place, serve, console, runtime),
+        Command::Demo(demo) => demo::demo(demo, console, runtime),
+        Command::Openapi => serve::openapi(console),
+        Command::Bench(bench) => crate::bench::run(bench, console, runtime),
+        Command::Clients(clients) => clients::list(&config.place, clients, console),
+        Command::Audit(audit) => audit::run(&config.place, audit, console),
+        Command::Tenant(_)
+        | Command::Key(_)
+        | Command::Import(_)
+        | Command::Erase(_)
+        | Command::Projections(_)
+        | Command::Stats(_)
+        | Command::Restore(_) => here_or_there(config, console, runtime),
+    };
+    conclude(ended, console)
+}
+
+/// Turns how a command ended into its exit code, and says what failed.
+pub(crate) fn conclude(ended: Result<Outcome, CliError>, console: &mut Console) -> u8 {
+    match ended {
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::Found) => 1,
+        Err(error) => {
+            console.fail(&error);
+            if error.is_usage() { 2 } else { 1 }
+        }
+    }
+}
+
+/// Runs a command on the files, or through the server that has them.
+fn here_or_there(
+    config: &Config,
+    console: &mut Console,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Outcome, CliError> {
+    let Place { data, .. } = &config.place;
+    if !data.exists() && !matches!(config.command, Command::Tenant(_)) {
+        return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
+    }
+    match App::open(data, &config.place.keys(), clock::system()) {
+        Ok(app) => execute(&Arc::new(app), &config.command, console, runtime),
+        Err(StoreError::Locked) => {
+            remote::ask(&config.place.socket(), console).map_err(CliError::NoAnswer)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs a command on files that this process has.
+pub(crate) fn execute(
+    app: &Arc<App>,
+    command: &Command,
+    console: &mut Console,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Outcome, CliError> {
+    match command {
+        Command::Tenant(command) => tenant::run(app, command, console),
+        Command::Key(command) => key::run(app, command, console, runtime),
+        Command::Import(command) => tenant::import(app, command, console),
+        Command::Erase(command) => erase::run(app, command, console, runtime),
+        Command::Projections(command) => projections::run(app, command, console),
+        Command::Stats(command) => stats::run(app, command, console),
+        Command::Restore(command) => tenant::restore(app, command, console),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Openapi
+        | Command::Bench(_)
+        | Command::Clients(_)
+        | Command::Audit(_) => {
+            Err(CliError::Usage("a running server does not do this".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `serve` and `openapi`: the HTTP interface.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::console::Console;
+use super::{CliError, Outcome, remote};
+use crate::app::App;
+use crate::config::{Place, Serve};
+use crate::{clock, http, openapi};
+
+pub(super) fn serve(
+    place: &Place,
+    command: &Serve,
+    console: &mut Console,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Outcome, CliError> {
+    log_to_standard_error();
+    let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);
+    let listener = listen(&command.listen, runtime)?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| CliError::Listen(command.listen.clone(), error))?;
+    remote::listen(&place.socket(), &app, runtime)
+        .map_err(|error| CliError::File(place.socket().display().to_string(), error))?;
+    console.answer(
+        &json!({ "address": format!("http://{address}/") }),
+        format_args!("Tidbok serves http://{address}/ (stop with Ctrl-C)"),
+    );
+    until_told(app, listener, runtime);
+    drop(std::fs::remove_file(place.socket()));
+    Ok(Outcome::Done)
+}
+
+/// Serves until the process is asked to stop, and finishes what it has begun.
+pub(super) fn until_told(app: Arc<App>, listener: TcpListener, runtime: &tokio::runtime::Handle) {
+    let served = runtime.block_on(http::serve(app, listener, told_to_stop()));
+    if let Err(error) = served {
+        tracing::error!(%error, "the server stopped");
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => (),
+        _ = terminate.recv() => (),
+    }
+}
+
+pub(super) fn listen(
+    address: &str,
+    runtime: &tokio::runtime::Handle,
+) -> Result<TcpListener, CliError> {
+    runtime
+        .block_on(TcpListener::bind(address))
+        .map_err(|error| CliError::Listen(address.to_owned(), error))
+}
+
+/// Structured logs on standard error; `TIDBOK_LOG` says how much.
+pub(super) fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("TIDBOK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second server in one process (a test) keeps the first one's logs.
+    drop(logs.try_init());
+}
+
+pub(super) fn openapi(console: &mut Console) -> Result<Outcome, CliError> {
+    let text = openapi::text().map_err(|error| CliError::Usage(error.to_string()))?;
+    console.plain(text.trim_end());
+    Ok(Outcome::Done)
+}

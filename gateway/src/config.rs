@@ -1,0 +1,256 @@
+//! Configuration: the command line, and the only reader of the environment (through clap's `env`).
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
+/// persons erasable, statistics unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "tidbok", version, about, propagate_version = true)]
+pub struct Config {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where everything lies, and how to answer.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The data directory.
+    #[arg(long, global = true, env = "TIDBOK_DATA", default_value = "tidbok-data")]
+    pub data: PathBuf,
+    /// The key store, which belongs on another disk and in another backup [default: DATA.keys].
+    #[arg(long, global = true, env = "TIDBOK_KEYS")]
+    pub keys: Option<PathBuf>,
+    /// Answer with one JSON value on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Place {
+    /// The key store's folder.
+    pub fn keys(&self) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| beside(&self.data, "keys"))
+    }
+
+    /// The socket on which a running server takes commands.
+    pub fn socket(&self) -> PathBuf {
+        self.data.join("tidbok.sock")
+    }
+}
+
+/// `DIR.suffix` beside `DIR`, whatever slashes it was given with.
+fn beside(dir: &Path, suffix: &str) -> PathBuf {
+    let mut name = dir.components().collect::<PathBuf>().into_os_string();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Starts a server with sample tenants and prints what to try.
+    Demo(Demo),
+    /// Serves the HTTP interface until it is told to stop.
+    Serve(Serve),
+    /// Makes and lists tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Issues, lists and revokes API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Imports bookings from a CSV file through a mapping.
+    Import(Import),
+    /// Lists clients by opaque id, without personal data.
+    #[command(subcommand)]
+    Clients(Clients),
+    /// Erases persons: for good, everywhere, at once.
+    Erase(Erase),
+    /// Replays and verifies the history.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Shows and rebuilds read models.
+    #[command(subcommand)]
+    Projections(Projections),
+    /// Counts bookings by facets.
+    Stats(Stats),
+    /// Takes up an older copy of a tenant's ledger.
+    Restore(Restore),
+    /// Prints the OpenAPI description of the HTTP interface.
+    Openapi,
+    /// Measures this machine.
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "TIDBOK_LISTEN", default_value = "127.0.0.1:8017")]
+    pub listen: String,
+    /// Keep the demo's data here instead of a temporary folder.
+    #[arg(long)]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address to listen on.
+    #[arg(long, env = "TIDBOK_LISTEN", default_value = "127.0.0.1:8017")]
+    pub listen: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Makes a tenant.
+    Create {
+        name: String,
+        /// The IANA time zone it lives in, such as Europe/Stockholm.
+        #[arg(long)]
+        zone: String,
+    },
+    /// Lists the tenants.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Issues a key and shows it, this once.
+    Create {
+        #[arg(long)]
+        tenant: String,
+        /// client, staff, admin or auditor.
+        #[arg(long)]
+        role: String,
+        /// What the key is for; no names of clients.
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Whose key it is, for the role client.
+        #[arg(long)]
+        person: Option<String>,
+    },
+    /// Lists keys, without their secrets.
+    List {
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Revokes a key.
+    Revoke {
+        id: String,
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The CSV file.
+    pub file: PathBuf,
+    /// The mapping from its columns, in TOML (see docs/IMPORT.md).
+    #[arg(long)]
+    pub mapping: PathBuf,
+    #[arg(long)]
+    pub tenant: String,
+    /// Only report what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Clients {
+    /// Lists them.
+    List {
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Erase {
+    #[arg(long)]
+    pub tenant: String,
+    /// Whom, by the ids that `clients list` shows.
+    #[arg(long, num_args = 1.., required = true)]
+    pub person: Vec<String>,
+    /// Cancel their open bookings first; without it, a person with open bookings is refused.
+    #[arg(long)]
+    pub cancel_open: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Tells the history, with every blank and why it is one.
+    Replay {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        resource: Option<String>,
+        #[arg(long)]
+        booking: Option<String>,
+        /// Up to a position or a time (RFC 3339) of recording.
+        #[arg(long)]
+        as_of: Option<String>,
+    },
+    /// Checks every entry, seal and rule.
+    Verify {
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Projections {
+    /// Shows how far each read model is.
+    Status {
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Builds the read models again beside the live ones and swaps them in.
+    Rebuild {
+        #[arg(long)]
+        tenant: String,
+        /// Compare before and after; exit 1 where they differ.
+        #[arg(long)]
+        verify: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Stats {
+    #[arg(long)]
+    pub tenant: String,
+    /// outcome, group, service, day, month, year, hour, lead, party, channel, nth; more nest.
+    #[arg(long, value_delimiter = ',', default_value = "outcome")]
+    pub by: Vec<String>,
+    /// As the ledger stood at a position or a time of recording.
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// As things stood at a time, by when they occurred.
+    #[arg(long, conflicts_with = "as_of")]
+    pub occurred: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[arg(long)]
+    pub tenant: String,
+    /// Accept that what the older copy lacks is lost. The erased stay erased.
+    #[arg(long, required = true)]
+    pub accept_loss: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Which measurements; all by default.
+    pub names: Vec<String>,
+    /// Runs of each, of which the median is shown.
+    #[arg(long, default_value_t = 5)]
+    pub runs: u32,
+    /// Bookings that the store holds before measuring.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub stored: u64,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 4)]
+    pub seconds: u64,
+}

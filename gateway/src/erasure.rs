@@ -1,0 +1,53 @@
+//! Erasing a person, whole: open bookings cancelled if asked for, then fence, keys, links, seals.
+
+use domain::booking::{Reason, Side};
+use domain::{Actor, BookingId};
+use eventstore::PersonId;
+use eventstore::ledger::appender::{AppendError, Erasure};
+
+use crate::desk::Desk;
+use crate::intake::{self, CancelIn, IntakeError, Sender};
+
+/// What an erasure did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// Where the fence stands.
+    pub fence: domain::Position,
+    pub ended: u64,
+}
+
+/// Erases a person and waits until links and seals are gone too.
+///
+/// # Errors
+/// Where the person is unknown, erased, or has open bookings that are not to be cancelled.
+pub async fn erase(
+    desk: &Desk,
+    person: PersonId,
+    cancel_open: bool,
+) -> Result<Erased, AppendError> {
+    if cancel_open {
+        cancel_open_bookings(desk, person).await?;
+    }
+    let Erasure { fence, ended, cleared } = desk.tenant.ledger.erase(person).await?;
+    cleared.await.map_err(|_| AppendError::Stopped)??;
+    Ok(Erased { fence, ended })
+}
+
+async fn cancel_open_bookings(desk: &Desk, person: PersonId) -> Result<(), AppendError> {
+    let bookings = desk.tenant.ledger.open_bookings(person).await?;
+    for booking in bookings {
+        cancel(desk, booking).await?;
+    }
+    Ok(())
+}
+
+async fn cancel(desk: &Desk, booking: BookingId) -> Result<(), AppendError> {
+    let cancel = CancelIn { booking, expected: None, by: Side::System, reason: Reason::Erasure };
+    let append = intake::cancel(&desk.tenant, cancel, None, Sender::new(Actor::System));
+    let append = append.map_err(|error| match error {
+        IntakeError::Key(error) => AppendError::Key(error),
+        // A cancellation without a note brings no field.
+        IntakeError::FieldOutOfPlace(_) | IntakeError::FieldMalformed(_) => AppendError::SealsDiffer,
+    })?;
+    desk.tenant.ledger.append(append).await.map(drop)
+}
