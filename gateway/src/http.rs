@@ -1,0 +1,139 @@
+//! The HTTP side as a whole: every route with its limits around it, and the server that runs them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::app::App;
+use crate::problem::{self, Code, Problem};
+use crate::{metrics, routes, sent};
+
+/// How long a request may take.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How many requests are worked on at once; more wait.
+const AT_ONCE: usize = 1024;
+/// How long a stopping server waits for requests under way.
+const LAST_ORDERS: Duration = Duration::from_secs(15);
+/// How often measurements are folded together where nobody asks for them.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+const NOTHING_LOADS: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// Every route, with all its layers: what tests call and [`serve`] serves.
+pub fn router(app: Arc<App>) -> Router {
+    metrics::recorder();
+    routes::table()
+        .split_for_parts()
+        .0
+        .layer(DefaultBodyLimit::max(sent::LARGEST_BODY))
+        .layer(from_fn(problem_documents))
+        .layer(CatchPanicLayer::custom(caught))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIME_LIMIT))
+        .layer(GlobalConcurrencyLimitLayer::new(AT_ONCE))
+        .layer(from_fn_with_state(Arc::clone(&app), observed))
+        .with_state(app)
+}
+
+/// Serves until `shutdown` comes, and then finishes what is under way.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let upkeep = tokio::spawn(async {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            metrics::recorder().run_upkeep();
+        }
+    });
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        shutdown.await;
+        tracing::info!("stopping: no new requests, those under way are finished");
+        stopping.send_replace(true);
+    });
+    let too_late = async {
+        if stopped.wait_for(|stopping| *stopping).await.is_ok() {
+            tokio::time::sleep(LAST_ORDERS).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let served = tokio::select! {
+        served = server => served,
+        () = too_late => Ok(()),
+    };
+    upkeep.abort();
+    served
+}
+
+/// Gives every request a number, every answer its headers, and the operator a line about both.
+///
+/// The route is named by its template: a path may hold ids, and nothing of a body is ever logged.
+async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = app.env.clock.since_boot();
+    let id = number(app.env.random());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let method = request.method().clone();
+    let mut response = problem::dress(next.run(request).await);
+    let took = app.env.clock.since_boot().saturating_sub(began);
+    let status = response.status().as_u16();
+    metrics::request(&route, method.as_str(), status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(%method, route, status, micros, request = id, "answered");
+    guard(&mut response, &id);
+    response
+}
+
+fn number(random: [u8; 8]) -> String {
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The headers that every answer carries: nothing is guessed, kept, framed or loaded.
+fn guard(response: &mut Response, id: &str) {
+    let headers = response.headers_mut();
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let same = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(same, HeaderValue::from_static("same-origin"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(NOTHING_LOADS);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+}
+
+async fn problem_documents(request: Request, next: Next) -> Response {
+    problem::dress(next.run(request).await)
+}
+
+/// A bug: the caller gets a problem document like any other, and the log what it was.
+fn caught(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word");
+    tracing::error!(said, "a request ended in a bug");
+    Problem::new(Code::Internal).into_response()
+}

@@ -1,0 +1,215 @@
+//! API keys: issued, recognised, revoked. Of a key only its hash is kept.
+//!
+//! A key that was recognised is remembered for a few seconds, so that a busy client costs no query
+//! per request. Revoking forgets it at once; a client's key is checked against its person each
+//! time, so it dies with them.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use eventstore::keyring::KeyError;
+use eventstore::tree::{Hash, hash};
+use eventstore::{AppendError, Environment, PersonId, PersonState, Tenant};
+
+use crate::app::App;
+use crate::desk::Desk;
+
+/// How long a key is taken to be good without asking again.
+const REMEMBERED: Duration = Duration::from_secs(3);
+/// How many keys are remembered at most.
+const MOST: usize = 10_000;
+const PREFIX: &str = "tbk";
+
+/// What a caller may be in a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// One person, who sees their own things.
+    Client,
+    /// Works with bookings and clients.
+    Staff,
+    /// Also decides about services, resources, policy and keys.
+    Admin,
+    /// Reads history and counts, nobody's personal data.
+    Auditor,
+}
+
+/// No role has this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("roles are client, staff, admin and auditor")]
+pub struct UnknownRole;
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Client, Self::Staff, Self::Admin, Self::Auditor];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+    }
+}
+
+/// Why no key was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("a client's key belongs to a person, and only a client's does")]
+    PersonMismatch,
+    #[error("a label has at most 100 characters, none of them a control character")]
+    BadLabel,
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Makes a key; answers its number and the secret, which is shown this once.
+///
+/// # Errors
+/// Where role and person do not fit each other, the label is none, or nothing can be written.
+pub async fn issue(
+    tenant: &Tenant,
+    role: Role,
+    label: &str,
+    person: Option<PersonId>,
+    env: &Environment,
+) -> Result<(u64, String), IssueError> {
+    if (role == Role::Client) != person.is_some() {
+        return Err(IssueError::PersonMismatch);
+    }
+    if label.chars().count() > 100 || label.chars().any(char::is_control) {
+        return Err(IssueError::BadLabel);
+    }
+    let random = domain::ids::Hash(env.random());
+    let secret = format!("{PREFIX}.{}.{random}", tenant.name());
+    let now = env.clock.now();
+    let kept = hash(&[secret.as_bytes()]);
+    let id = tenant.add_api_key(kept, role.name(), label, person, now).await?;
+    Ok((id, secret))
+}
+
+/// Whom a key stands for.
+#[derive(Clone)]
+pub struct Holder {
+    pub desk: Arc<Desk>,
+    pub key: u64,
+    pub role: Role,
+    /// Whose key it is; always there for a client.
+    pub person: Option<PersonId>,
+}
+
+struct Known {
+    holder: Holder,
+    until: Duration,
+}
+
+/// The keys recognised lately.
+#[derive(Default)]
+pub struct Keys {
+    known: Mutex<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    by_hash: BTreeMap<Hash, Known>,
+    /// Rises with every revocation, so that none is missed by whoever was just looking.
+    revocations: u64,
+}
+
+impl Keys {
+    /// Whom a secret stands for, if it is a key that is good.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, KeyError> {
+        let hash = hash(&[secret.as_bytes()]);
+        let now = app.env.clock.since_boot();
+        let (known, revocations) = {
+            let remembered = self.remembered();
+            let known = remembered.by_hash.get(&hash).filter(|known| now < known.until);
+            (known.map(|known| known.holder.clone()), remembered.revocations)
+        };
+        let holder = match known {
+            Some(holder) => holder,
+            None => match look_up(app, secret, &hash)? {
+                Some(holder) => {
+                    self.remember(hash, holder.clone(), now, revocations);
+                    holder
+                }
+                None => return Ok(None),
+            },
+        };
+        Ok(is_there(&holder)?.then_some(holder))
+    }
+
+    /// Revokes a key; whether there was one to revoke.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be written.
+    pub async fn revoke(
+        &self,
+        tenant: &Tenant,
+        id: u64,
+        env: &Environment,
+    ) -> Result<bool, AppendError> {
+        let revoked = tenant.revoke_api_key(id, env.clock.now()).await?;
+        let mut remembered = self.remembered();
+        remembered.revocations += 1;
+        let is_it =
+            |holder: &Holder| holder.key == id && holder.desk.tenant.name() == tenant.name();
+        remembered.by_hash.retain(|_, known| !is_it(&known.holder));
+        Ok(revoked)
+    }
+
+    fn remember(&self, hash: Hash, holder: Holder, now: Duration, revocations: u64) {
+        let mut remembered = self.remembered();
+        if remembered.revocations != revocations {
+            return;
+        }
+        if remembered.by_hash.len() >= MOST {
+            remembered.by_hash.retain(|_, known| now < known.until);
+        }
+        if remembered.by_hash.len() < MOST {
+            remembered.by_hash.insert(hash, Known { holder, until: now + REMEMBERED });
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, KeyError> {
+    let mut pieces = secret.split('.');
+    let (Some(PREFIX), Some(tenant), Some(_), None) =
+        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+    else {
+        return Ok(None);
+    };
+    // A tenant that is not there and a key that is not its own look the same from outside.
+    let Ok(desk) = app.desk(tenant) else { return Ok(None) };
+    let Some(key) = desk.tenant.api_key(hash)? else { return Ok(None) };
+    let Ok(role) = key.role.parse() else { return Ok(None) };
+    Ok(Some(Holder { desk, key: key.id, role, person: key.person }))
+}
+
+/// A client's key is good as long as its person is: the row goes last in an erasure.
+fn is_there(holder: &Holder) -> Result<bool, KeyError> {
+    match (holder.role, holder.person) {
+        (Role::Client, Some(person)) => {
+            let info = holder.desk.tenant.keyring().info(person)?;
+            Ok(info.is_some_and(|info| info.state == PersonState::Live))
+        }
+        (Role::Client, None) => Ok(false),
+        (Role::Staff | Role::Admin | Role::Auditor, _) => Ok(true),
+    }
+}

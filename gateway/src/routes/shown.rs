@@ -1,0 +1,222 @@
+//! What answers have in common: who acted, and sealed fields with their state.
+//!
+//! Everything that an answer will show is asked for first and opened at once, under one ticket:
+//! one access record per request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::booking::Role;
+use domain::ledger::ReadPurpose;
+use domain::{Actor, Event, Handle, Kind, Position, RetentionClass};
+use eventstore::keyring::person::PersonInfo;
+use eventstore::{Disclosed, Disclosure, IdKind, Opening, PersonId, Personal, SealAt};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::caller::Caller;
+use crate::problem::Problem;
+
+/// What makes a request safe to repeat.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "stands in the description only; `Once` reads the header")]
+pub(super) struct Repeat {
+    /// New for each new wish, and the same when it is sent again. Remembered for a day.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: String,
+}
+
+/// Who acted: nobody by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActorOut {
+    /// client, staff, support, key or system.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+impl ActorOut {
+    pub(super) fn new<P>(caller: &Caller<P>, actor: Actor) -> Self {
+        let (kind, id) = match actor {
+            Actor::Client(part) => ("client", Some((IdKind::Part, part.0))),
+            Actor::Staff(id) => ("staff", Some((IdKind::Key, id.0))),
+            Actor::Support(id) => ("support", Some((IdKind::Key, id.0))),
+            Actor::Key(id) => ("key", Some((IdKind::Key, id.0))),
+            Actor::System => ("system", None),
+        };
+        Self { kind, id: id.map(|(kind, number)| caller.show(kind, number)) }
+    }
+}
+
+/// Sealed fields: how it stands with them, and their values where they are live.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Fields {
+    /// live, restricted, erased, `unknown_key` or tampered.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    fields: Option<Disclosed>,
+}
+
+/// A client: their id and state, and their contact fields where the answer shows them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ClientOut {
+    /// Absent once the person is erased: nothing links the part to anybody any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "cli_00112233445566778899aabbccddeeff")]
+    pub(super) id: Option<String>,
+    /// live, restricted, erasing or erased.
+    pub(super) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub(super) contact: Option<Disclosed>,
+}
+
+/// Seals to be opened together, and whose they are.
+#[derive(Default)]
+pub(super) struct Openings {
+    seals: Vec<SealAt>,
+    whom: BTreeSet<PersonId>,
+    classes: BTreeSet<RetentionClass>,
+}
+
+/// Which of the seals asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask(usize);
+
+impl Openings {
+    /// Asks for a seal of somebody's, or of somebody who is not linked any more.
+    pub(super) fn ask(&mut self, person: Option<PersonId>, seal: SealAt) -> Ask {
+        self.whom.extend(person);
+        self.classes.insert(seal.seal.class);
+        self.seals.push(seal);
+        Ask(self.seals.len() - 1)
+    }
+
+    /// Asks for somebody's newest contact fields.
+    pub(super) fn ask_contact(&mut self, info: &PersonInfo) -> Option<Ask> {
+        contact_seal(info).map(|seal| self.ask(Some(info.id), seal))
+    }
+
+    /// Records that all of it is read, and opens it.
+    pub(super) async fn open<P>(
+        self,
+        caller: &Caller<P>,
+        purpose: ReadPurpose,
+    ) -> Result<Opened, Problem> {
+        if self.seals.is_empty() {
+            return Ok(Opened { ticket: None, openings: Vec::new() });
+        }
+        let whom: Vec<PersonId> = self.whom.into_iter().collect();
+        let classes: Vec<RetentionClass> = self.classes.into_iter().collect();
+        let ticket = caller.tenant().disclose(caller.actor(), purpose, &classes, &whom).await?;
+        let desk = std::sync::Arc::clone(caller.desk());
+        let seals = self.seals;
+        let opening = tokio::task::spawn_blocking(move || {
+            let openings = desk.tenant.keyring().open(&ticket, &seals);
+            openings.map(|openings| (ticket, openings))
+        });
+        let (ticket, openings) = opening.await??;
+        Ok(Opened { ticket: Some(ticket), openings: openings.into_iter().map(Some).collect() })
+    }
+}
+
+/// Why somebody of the caller's role reads personal data.
+pub(super) fn purpose<P>(caller: &Caller<P>, otherwise: ReadPurpose) -> ReadPurpose {
+    if caller.is_client() { ReadPurpose::OwnAccount } else { otherwise }
+}
+
+fn contact_seal(info: &PersonInfo) -> Option<SealAt> {
+    let (position, handle) = info.contact?;
+    let first = info.registration.is_some_and(|registration| registration.0 == position.0);
+    let kind = match first {
+        true => Event::KIND_PERSON_REGISTERED,
+        false => Event::KIND_PERSON_RECTIFIED,
+    };
+    Some(SealAt::new(position, kind, handle, RetentionClass::Contact, 0))
+}
+
+/// What came of opening.
+pub(super) struct Opened {
+    ticket: Option<Disclosure>,
+    openings: Vec<Option<Opening>>,
+}
+
+impl Opened {
+    /// What came of one seal; each is handed out once.
+    pub(super) fn take(&mut self, Ask(index): Ask) -> Fields {
+        let opening = self.openings.get_mut(index).and_then(Option::take);
+        let state = opening.as_ref().map_or("unknown_key", Opening::state);
+        let fields = match (opening, &self.ticket) {
+            (Some(Opening::Live(content)), Some(ticket)) => Some(content.disclose(ticket)),
+            (Some(_) | None, _) => None,
+        };
+        Fields { state, fields }
+    }
+
+    /// The values of one seal in the clear, to be sealed again.
+    pub(super) fn content(&mut self, Ask(index): Ask) -> Option<Personal> {
+        match self.openings.get_mut(index).and_then(Option::take)? {
+            Opening::Live(content) => Some(content),
+            Opening::Restricted | Opening::Erased | Opening::UnknownKey | Opening::Tampered => None,
+        }
+    }
+
+    pub(super) fn values(&mut self, ask: Option<Ask>) -> Option<Disclosed> {
+        ask.and_then(|ask| self.take(ask).fields)
+    }
+}
+
+/// Where a read model says that a seal lies.
+pub(super) fn sealed_at(at: projections::SealAt, kind: Kind, class: RetentionClass) -> SealAt {
+    SealAt::new(at.position, kind, at.handle, class, at.seal)
+}
+
+/// Whose these handles are, and how it stands with each of those persons.
+pub(super) struct People {
+    of: BTreeMap<Handle, PersonId>,
+    known: BTreeMap<PersonId, PersonInfo>,
+}
+
+impl People {
+    pub(super) fn behind<P>(caller: &Caller<P>, handles: &[Handle]) -> Result<Self, Problem> {
+        let keyring = caller.tenant().keyring();
+        let of = keyring.persons_of(handles)?;
+        let mut known = BTreeMap::new();
+        for person in of.values() {
+            if let Some(info) = keyring.info(*person)? {
+                known.insert(*person, info);
+            }
+        }
+        Ok(Self { of, known })
+    }
+
+    pub(super) fn person(&self, handle: Handle) -> Option<&PersonInfo> {
+        self.of.get(&handle).and_then(|person| self.known.get(person))
+    }
+
+    /// The client behind a handle, without contact fields.
+    pub(super) fn client<P>(&self, caller: &Caller<P>, handle: Handle) -> ClientOut {
+        match self.person(handle) {
+            Some(info) => client(caller, info),
+            None => ClientOut { id: None, state: "erased", contact: None },
+        }
+    }
+}
+
+/// A client, without contact fields.
+pub(super) fn client<P>(caller: &Caller<P>, info: &PersonInfo) -> ClientOut {
+    let id = Some(caller.show(IdKind::Client, info.id.0));
+    ClientOut { id, state: info.state.name(), contact: None }
+}
+
+/// What somebody does in a booking.
+pub(super) fn role(role: Role) -> &'static str {
+    role.name()
+}
+
+/// The position behind the last entry of an append.
+pub(super) fn behind(appended: &eventstore::Appended) -> Position {
+    Position(appended.first.0 + u64::from(appended.count))
+}
