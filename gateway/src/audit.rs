@@ -65,7 +65,8 @@ impl FromStr for AsOf {
 }
 
 impl AsOf {
-    fn includes(self, recorded: &Recorded) -> bool {
+    /// Whether an entry belongs to the past that is asked for.
+    pub fn includes(self, recorded: &Recorded) -> bool {
         match self {
             Self::Position(last) => recorded.position <= last,
             Self::Recorded(until) => recorded.recorded_at <= until,

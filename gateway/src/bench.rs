@@ -10,6 +10,10 @@
 mod append;
 mod busy;
 mod erase;
+mod http;
+mod import;
+mod plain;
+mod replay;
 mod rig;
 
 use std::time::{Duration, Instant};
@@ -23,7 +27,7 @@ use rig::Rig;
 
 /// One measured figure beside its baseline.
 #[derive(Debug, Clone, Serialize)]
-pub struct Figure {
+pub(crate) struct Figure {
     pub name: &'static str,
     /// The median of all runs.
     pub median: f64,
@@ -77,10 +81,14 @@ struct Extent {
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 3] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("append", append::measure),
+    ("privacy", plain::measure),
     ("busy", busy::measure),
+    ("http", http::measure),
     ("erase", erase::measure),
+    ("replay", replay::measure),
+    ("import", import::measure),
 ];
 
 /// Runs the measurements that were asked for, or all.

@@ -19,10 +19,10 @@ mod tenant;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ::projections::ProjectionError;
 use clap::Parser;
 use eventstore::StoreError;
 use eventstore::ledger::appender::AppendError;
-use ::projections::ProjectionError;
 
 use crate::app::{App, AppError};
 use crate::clock;
@@ -49,6 +49,8 @@ pub enum CliError {
     Append(#[from] AppendError),
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
+    #[error(transparent)]
+    Replay(#[from] crate::audit::ReplayError),
     #[error("{0} cannot be read or written")]
     File(String, #[source] std::io::Error),
     #[error("a server has the data directory, but does not answer on its socket")]
@@ -99,6 +101,7 @@ impl CliError {
                 StoreError::BadName | StoreError::UnknownTenant | StoreError::TenantExists
             ),
             Self::Import(error) => error.is_usage(),
+            Self::Replay(error) => matches!(error, crate::audit::ReplayError::Unknown(_)),
             Self::App(_)
             | Self::Append(_)
             | Self::File(..)
@@ -199,8 +202,6 @@ pub(crate) fn execute(
         | Command::Openapi
         | Command::Bench(_)
         | Command::Clients(_)
-        | Command::Audit(_) => {
-            Err(CliError::Usage("a running server does not do this".to_owned()))
-        }
+        | Command::Audit(_) => Err(CliError::Usage("a running server does not do this".to_owned())),
     }
 }

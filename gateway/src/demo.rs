@@ -7,9 +7,7 @@ use std::collections::VecDeque;
 
 use domain::availability;
 use domain::booking::{Past, PastStep, Price, Reason, Role, Side, Status, Wanted};
-use domain::catalogue::{
-    CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service,
-};
+use domain::catalogue::{CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service};
 use domain::consent::{Medium, Occasion, Purpose, Text};
 use domain::facet::Channel;
 use domain::ids::Hash;
@@ -21,8 +19,8 @@ use jiff::{Span, Timestamp};
 
 use crate::app::{App, AppError};
 use crate::desk::{Desk, DeskError};
+use crate::dice::Dice;
 use crate::intake::{self, BookingIn, ConsentIn, IntakeError, PartIn, Sender, Who};
-use people::Dice;
 
 /// What to show of a sample tenant.
 pub struct Guide {
@@ -87,24 +85,28 @@ fn guide(desk: &Desk, about: &'static str, now: Timestamp) -> Result<Guide, Demo
     let persons = desk.tenant.keyring().page(PersonId(0), 1000)?;
     let client = persons.iter().find(|person| person.state == PersonState::Live);
     let client = client.ok_or_else(empty)?.id;
-    let (service, resource, start) = desk.read(|reader| {
-        let service = reader.catalogue().services()?.into_iter().next();
-        let resource = reader.catalogue().resources()?.into_iter().next();
-        let (Some(service), Some(resource)) = (service, resource) else {
-            return Ok::<_, DeskError>(None);
-        };
-        let from = now.checked_add(Span::new().hours(24)).unwrap_or(now);
-        let to = from.checked_add(Span::new().hours(24 * 14)).unwrap_or(from);
-        let Ok(window) = Slot::new(whole_second(from), whole_second(to)) else { return Ok(None) };
-        let dates = Zone::utc().local(from).date()..=Zone::utc().local(to).date();
-        let days = reader.occupancy().days(resource.id, dates)?;
-        let offers = availability::offers(&service.value, &resource.value, window, 15, |date| {
-            days.get(&date)
-        });
-        let offer = offers.first().map(|offer| offer.slot.start());
-        Ok(offer.map(|start| (service.id, resource.id, start)))
-    })?
-    .ok_or_else(empty)?;
+    let (service, resource, start) = desk
+        .read(|reader| {
+            let service = reader.catalogue().services()?.into_iter().next();
+            let resource = reader.catalogue().resources()?.into_iter().next();
+            let (Some(service), Some(resource)) = (service, resource) else {
+                return Ok::<_, DeskError>(None);
+            };
+            let from = now.checked_add(Span::new().hours(24)).unwrap_or(now);
+            let to = from.checked_add(Span::new().hours(24 * 14)).unwrap_or(from);
+            let Ok(window) = Slot::new(whole_second(from), whole_second(to)) else {
+                return Ok(None);
+            };
+            let dates = Zone::utc().local(from).date()..=Zone::utc().local(to).date();
+            let days = reader.occupancy().days(resource.id, dates)?;
+            let offers =
+                availability::offers(&service.value, &resource.value, window, 15, |date| {
+                    days.get(&date)
+                });
+            let offer = offers.first().map(|offer| offer.slot.start());
+            Ok(offer.map(|start| (service.id, resource.id, start)))
+        })?
+        .ok_or_else(empty)?;
     let ids = desk.tenant.ids();
     Ok(Guide {
         tenant: name,
@@ -121,9 +123,8 @@ fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-type Answer = tokio::sync::oneshot::Receiver<
-    Result<eventstore::ledger::appender::Appended, AppendError>,
->;
+type Answer =
+    tokio::sync::oneshot::Receiver<Result<eventstore::ledger::appender::Appended, AppendError>>;
 
 /// One tenant being furnished.
 struct Sample<'a> {
@@ -140,8 +141,7 @@ impl<'a> Sample<'a> {
     }
 
     fn fill(mut self, name: &str, progress: &dyn Fn(u64, u64)) -> Result<(), DemoError> {
-        let (services, resources) =
-            if name == SALON { self.salon()? } else { self.cabins()? };
+        let (services, resources) = if name == SALON { self.salon()? } else { self.cabins()? };
         let clients = self.clients()?;
         for number in 0..BOOKINGS {
             self.book(&services, &resources, &clients)?;
@@ -203,17 +203,32 @@ impl<'a> Sample<'a> {
         let services = vec![
             self.service("Haircut", Length::Fixed { minutes: 45 }, ("495.00", "SEK"), 0, &chairs)?,
             self.service("Beard", Length::Fixed { minutes: 30 }, ("295.00", "SEK"), 0, &chairs)?,
-            self.service("Colour", Length::Fixed { minutes: 120 }, ("1450.00", "SEK"), 15, &chairs)?,
+            self.service(
+                "Colour",
+                Length::Fixed { minutes: 120 },
+                ("1450.00", "SEK"),
+                15,
+                &chairs,
+            )?,
         ];
         Ok((services, chairs))
     }
 
     fn cabins(&mut self) -> Result<(Vec<ServiceId>, Vec<ResourceId>), DemoError> {
         let mut resources = Vec::new();
-        for (group, kinds) in [("Fjord", [("Small cabin", 6), ("Large cabin", 3)]), ("Forest", [("Hut", 4), ("Lodge", 2)])] {
+        for (group, kinds) in [
+            ("Fjord", [("Small cabin", 6), ("Large cabin", 3)]),
+            ("Forest", [("Hut", 4), ("Lodge", 2)]),
+        ] {
             let group = GroupId(self.define(CatalogueCommand::DefineGroup { name: group.into() })?);
             for (name, capacity) in kinds {
-                resources.push(self.resource(group, name, ResourceKind::Room, capacity, Hours::always())?);
+                resources.push(self.resource(
+                    group,
+                    name,
+                    ResourceKind::Room,
+                    capacity,
+                    Hours::always(),
+                )?);
             }
         }
         let stay = self.service("Stay", Length::Nights { most: 21 }, ("950.00", "NOK"), 60, &[])?;
@@ -262,7 +277,7 @@ impl<'a> Sample<'a> {
         else {
             return Ok(());
         };
-        let booked = slot.start().checked_sub(Span::new().hours(self.dice.hours(24 * 30)));
+        let booked = slot.start().checked_sub(Span::new().hours(self.dice.number(24 * 30)));
         let booked = booked.unwrap_or(self.now).min(self.now);
         let part = PartIn {
             who: Who::Known(client),
@@ -276,7 +291,10 @@ impl<'a> Sample<'a> {
             slot,
             parts: vec![part],
             party: u16::try_from(1 + self.dice.roll(if nights { 4 } else { 1 })).unwrap_or(1),
-            channel: self.dice.pick(&[Channel::Online, Channel::Online, Channel::Phone, Channel::WalkIn]).unwrap_or(Channel::Online),
+            channel: self
+                .dice
+                .pick(&[Channel::Online, Channel::Online, Channel::Phone, Channel::WalkIn])
+                .unwrap_or(Channel::Online),
             policy: None,
             price: None,
             past: Some(self.past(slot, booked)),
@@ -292,10 +310,14 @@ impl<'a> Sample<'a> {
         let today = self.zone.local(self.now).date();
         let date = today.checked_add(Span::new().days(day)).ok()?;
         let (start, end) = if nights {
-            let leave = date.checked_add(Span::new().days(self.dice.hours(5) + 1)).ok()?;
+            let leave = date.checked_add(Span::new().days(self.dice.number(5) + 1)).ok()?;
             (date.at(15, 0, 0, 0), leave.at(11, 0, 0, 0))
         } else {
-            let minutes = match service { Some(0) => 45, Some(1) => 30, _ => 120 };
+            let minutes = match service {
+                Some(0) => 45,
+                Some(1) => 30,
+                _ => 120,
+            };
             let quarter = i64::try_from(self.dice.roll(28)).ok()?;
             let start = date.at(9, 0, 0, 0).checked_add(Span::new().minutes(15 * quarter)).ok()?;
             (start, start.checked_add(Span::new().minutes(minutes)).ok()?)

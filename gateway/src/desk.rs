@@ -11,11 +11,8 @@ use domain::Position;
 use eventstore::ledger::codec::CodecError;
 use eventstore::ledger::log::{Log, ReadError};
 use eventstore::{EntryBytes, Tenant};
-use projections::{Feed, Hashes, ProjectionError, ReadModels, Reader, Rebuild};
+use projections::{CATCH_UP, Feed, Hashes, ProjectionError, ReadModels, Reader, Rebuild};
 use tokio::sync::watch;
-
-/// Entries that one transaction of the read models takes in.
-const STRIDE: usize = 2000;
 
 /// Why a desk cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +74,7 @@ impl Desk {
         let mut models = self.models();
         loop {
             let next = models.next();
-            let entries = self.tenant.log().entries(next, STRIDE)?;
+            let entries = self.tenant.log().entries(next, CATCH_UP)?;
             if entries.is_empty() {
                 return Ok(next);
             }
@@ -186,8 +183,8 @@ fn rebuild(
     let size = log.size();
     while rebuild.next().0 < size {
         let next = rebuild.next();
-        let left = usize::try_from(size - next.0).unwrap_or(STRIDE);
-        let entries = log.entries(next, STRIDE.min(left))?;
+        let left = usize::try_from(size - next.0).unwrap_or(CATCH_UP);
+        let entries = log.entries(next, CATCH_UP.min(left))?;
         feed(&entries, |feeds| rebuild.apply(feeds))?;
         if rebuild.next() == next {
             return Err(DeskError::Stopped(next));

@@ -6,10 +6,11 @@
 use eventstore::sqlite;
 use rusqlite::params;
 
-use super::rig::{Dice, Rig, Wish};
+use super::rig::{Rig, Wish};
 use super::{Extent, Figure, seconds};
 use crate::cli::CliError;
 use crate::cli::console::Console;
+use crate::dice::Dice;
 
 const BATCH: usize = 32;
 
@@ -53,8 +54,8 @@ fn bare_inserts(rig: &Rig) -> Result<f64, CliError> {
     }
     let rows = rows(&conn, size).map_err(failed)?;
     drop(conn);
-    let mut target = sqlite::open_writer(&copy)
-        .map_err(|error| CliError::Bench("append", error.to_string()))?;
+    let mut target =
+        sqlite::open_writer(&copy).map_err(|error| CliError::Bench("append", error.to_string()))?;
     let mut next: i64 = target
         .query_row("SELECT max(position) + 1 FROM entry", [], |row| row.get(0))
         .map_err(failed)?;

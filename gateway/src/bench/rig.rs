@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::booking::{Past, PastStep, Role, Status, Wanted};
-use domain::catalogue::{
-    CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service,
-};
+use domain::catalogue::{CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service};
 use domain::facet::Channel;
 use domain::slot::{Hours, Slot, Zone};
 use domain::{Actor, Command, Field, GroupId, ResourceId, ServiceId};
@@ -18,6 +16,7 @@ use jiff::{Span, Timestamp};
 use crate::app::App;
 use crate::cli::CliError;
 use crate::clock;
+use crate::dice::Dice;
 use crate::intake::{self, BookingIn, PartIn, Sender, Who};
 
 pub(super) const RESOURCES: u64 = 100;
@@ -44,25 +43,8 @@ pub(super) struct Bench {
     pub first_day: Timestamp,
 }
 
-/// A small generator of numbers (SplitMix64), so that every run books the same times.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (bits ^ (bits >> 31)) % sides.max(1)
-    }
-}
-
 impl Rig {
-    pub fn new(runtime: tokio::runtime::Handle) -> Result<Self, CliError> {
+    pub(super) fn new(runtime: tokio::runtime::Handle) -> Result<Self, CliError> {
         let folder = tempfile::Builder::new()
             .prefix("tidbok-bench-")
             .tempdir()
@@ -76,7 +58,11 @@ impl Rig {
     }
 
     /// Fills the tenant up to so many bookings.
-    pub fn fill(&mut self, stored: u64, progress: &dyn Fn(u64, u64)) -> Result<(), CliError> {
+    pub(super) fn fill(
+        &mut self,
+        stored: u64,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(), CliError> {
         let mut dice = Dice::new(1 + self.stored);
         let mut waiting = std::collections::VecDeque::new();
         while self.stored < stored {
@@ -101,7 +87,12 @@ impl Rig {
     }
 
     /// Bookings per second with so many callers at once, for so long.
-    pub fn rate(&mut self, callers: u64, run: Duration, wish: Wish) -> Result<f64, CliError> {
+    pub(super) fn rate(
+        &mut self,
+        callers: u64,
+        run: Duration,
+        wish: Wish,
+    ) -> Result<f64, CliError> {
         let done = Arc::new(AtomicU64::new(0));
         let until = Instant::now() + run;
         let start = Instant::now();
@@ -183,11 +174,11 @@ impl Bench {
     }
 
     /// A booking of a known person at a random time.
-    pub fn booking(&self, dice: &mut Dice) -> Result<Append, CliError> {
+    pub(super) fn booking(&self, dice: &mut Dice) -> Result<Append, CliError> {
         self.wish(dice, Wish::Anywhere)
     }
 
-    pub fn wish(&self, dice: &mut Dice, wish: Wish) -> Result<Append, CliError> {
+    pub(super) fn wish(&self, dice: &mut Dice, wish: Wish) -> Result<Append, CliError> {
         let busy = matches!(wish, Wish::BusyDay) && dice.roll(10) < 3;
         let (resource, day) = if busy { (0, 0) } else { (dice.roll(RESOURCES), dice.roll(DAYS)) };
         let person = dice.roll(PERSONS);
@@ -196,7 +187,7 @@ impl Bench {
     }
 
     /// A booking of ten minutes, so many minutes after the first day's midnight.
-    pub fn booking_at(
+    pub(super) fn booking_at(
         &self,
         person: Option<PersonId>,
         resource: Option<ResourceId>,
@@ -228,12 +219,12 @@ impl Bench {
     }
 
     /// A booking of ten minutes that is over and done.
-    pub fn over(&self, person: PersonId, minutes: i64) -> Result<Append, CliError> {
+    pub(super) fn over(&self, person: PersonId, minutes: i64) -> Result<Append, CliError> {
         let broken = |_| CliError::Bench("erase", "no such time".to_owned());
         let start = self.first_day.checked_add(Span::new().minutes(minutes)).map_err(broken)?;
         let end = start.checked_add(Span::new().minutes(10)).map_err(broken)?;
-        let slot = Slot::new(start, end)
-            .map_err(|error| CliError::Bench("erase", error.to_string()))?;
+        let slot =
+            Slot::new(start, end).map_err(|error| CliError::Bench("erase", error.to_string()))?;
         let resource = index(&self.resources, 1)
             .ok_or_else(|| CliError::Bench("erase", "the rig is not furnished".to_owned()))?;
         let part = PartIn {
@@ -289,9 +280,8 @@ pub(super) fn register(tenant: &Tenant, count: u64) -> Result<Vec<PersonId>, Cli
     Ok(persons)
 }
 
-type Answer = tokio::sync::oneshot::Receiver<
-    Result<eventstore::ledger::appender::Appended, AppendError>,
->;
+type Answer =
+    tokio::sync::oneshot::Receiver<Result<eventstore::ledger::appender::Appended, AppendError>>;
 
 pub(super) fn drain(waiting: &mut Vec<Answer>) -> Result<(), CliError> {
     for answer in waiting.drain(..) {

@@ -2,9 +2,12 @@
 
 use eventstore::ledger::audit::verify;
 use eventstore::store::TenantView;
+use eventstore::{IdKind, PublicIds};
+use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{CliError, Outcome};
+use crate::audit::{Replay, Scope, Told};
 use crate::clock;
 use crate::config::{Audit, Place};
 
@@ -15,7 +18,18 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     match command {
         Audit::Verify { tenant } => check(&open(place, tenant)?, console),
-        Audit::Replay { .. } => Ok(Outcome::Done),
+        Audit::Replay { tenant, resource, booking, as_of } => {
+            let view = open(place, tenant)?;
+            let scope = scope(&view.ids, resource.as_deref(), booking.as_deref())?;
+            let as_of = match as_of {
+                Some(text) => Some(
+                    text.parse()
+                        .map_err(|error| CliError::Usage(format!("--as-of {text}: {error}")))?,
+                ),
+                None => None,
+            };
+            replay(&Replay { log: &view.log, ids: &view.ids, scope, as_of }, console)
+        }
     }
 }
 
@@ -31,7 +45,48 @@ fn check(view: &TenantView, console: &mut Console) -> Result<Outcome, CliError> 
         let place = finding.position.map(|at| format!(" at entry {at}")).unwrap_or_default();
         text.push_str(&format!("\n{}{place}: {}", finding.code, finding.detail));
     }
-    let verdict = if report.findings.is_empty() { "Nothing was found." } else { "" };
-    console.answer(&value, format!("{text}\n{verdict}").trim_end());
-    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Found })
+    let verdict = if report.is_clean() {
+        "Nothing was found: every leaf, seal, tag and rule agrees.".to_owned()
+    } else {
+        format!("{} findings.", report.found)
+    };
+    console.answer(&value, format!("{text}\n{verdict}"));
+    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Found })
+}
+
+fn scope(
+    ids: &PublicIds,
+    resource: Option<&str>,
+    booking: Option<&str>,
+) -> Result<Scope, CliError> {
+    let read = |kind, id: &str| {
+        ids.read(kind, id).ok_or_else(|| CliError::Usage(format!("{id} is no id of this tenant")))
+    };
+    match (resource, booking) {
+        (None, None) => Ok(Scope::Whole),
+        (Some(id), None) => Ok(Scope::Resource(domain::ResourceId(read(IdKind::Resource, id)?))),
+        (None, Some(id)) => Ok(Scope::Booking(domain::BookingId(read(IdKind::Booking, id)?))),
+        (Some(_), Some(_)) => {
+            Err(CliError::Usage("ask for a resource or for a booking, not both".to_owned()))
+        }
+    }
+}
+
+fn replay(replay: &Replay<'_>, console: &mut Console) -> Result<Outcome, CliError> {
+    let mut told: Vec<Value> = Vec::new();
+    let json = console.is_json();
+    // A replay's own lines show how far it is.
+    let summary = replay.run(
+        &mut |entry: &Told| {
+            if json {
+                told.push(serde_json::to_value(entry).unwrap_or_default());
+            } else {
+                console.say(entry);
+            }
+        },
+        &mut |_, _| (),
+    )?;
+    console.answer(&json!({ "entries": told, "summary": summary }), summary);
+    let agrees = summary.missing == 0 && summary.blanks_agree != Some(false);
+    Ok(if agrees { Outcome::Done } else { Outcome::Found })
 }

@@ -24,9 +24,10 @@ pub(super) fn list(
         let page = view.keyring.page(after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        rows.extend(page.iter().map(|person| {
-            (view.ids.show(IdKind::Client, person.id.0), person.state.name())
-        }));
+        rows.extend(
+            page.iter()
+                .map(|person| (view.ids.show(IdKind::Client, person.id.0), person.state.name())),
+        );
     }
     let value = rows.iter().map(|(id, state)| json!({ "id": id, "state": state })).collect();
     let text: Vec<String> = rows.iter().map(|(id, state)| format!("{id}  {state}")).collect();

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::console::Console;
 use super::{CliError, Outcome, remote, serve};
 use crate::app::App;
+use crate::clock;
 use crate::config::{Demo, Place};
 use crate::demo::{self, Guide};
 use crate::keys::{self, Role};
-use crate::clock;
 
 pub(super) fn demo(
     command: &Demo,
@@ -27,9 +27,8 @@ pub(super) fn demo(
     // First the address, so that nothing is made if it is taken.
     let listener = serve::listen(&command.listen, runtime)?;
     let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);
-    let address = listener
-        .local_addr()
-        .map_err(|error| CliError::Listen(command.listen.clone(), error))?;
+    let address =
+        listener.local_addr().map_err(|error| CliError::Listen(command.listen.clone(), error))?;
     let guides = furnish(&app, console)?;
     remote::listen(&place.socket(), &app, runtime)
         .map_err(|error| CliError::File(place.socket().display().to_string(), error))?;
@@ -57,11 +56,7 @@ struct Keys {
     client: String,
 }
 
-fn issue(
-    app: &App,
-    guide: &Guide,
-    runtime: &tokio::runtime::Handle,
-) -> Result<Keys, CliError> {
+fn issue(app: &App, guide: &Guide, runtime: &tokio::runtime::Handle) -> Result<Keys, CliError> {
     let desk = app.desk(&guide.tenant)?;
     let key = |role, person| {
         let issued = keys::issue(&desk.tenant, role, "demo", person, &app.env);
@@ -98,8 +93,12 @@ fn tell(console: &mut Console, address: &str, data: &Path, shown: &[(&Guide, Key
     let mut text = format!("Tidbok is open at {address}/   (stop with Ctrl-C)\n");
     for (guide, keys) in shown {
         text.push_str(&format!("\n{}, {}\n", guide.tenant, guide.about));
-        let all =
-            [("admin", &keys.admin), ("staff", &keys.staff), ("auditor", &keys.auditor), ("client", &keys.client)];
+        let all = [
+            ("admin", &keys.admin),
+            ("staff", &keys.staff),
+            ("auditor", &keys.auditor),
+            ("client", &keys.client),
+        ];
         for (role, key) in all {
             text.push_str(&format!("  {role:<8} {key}\n"));
         }

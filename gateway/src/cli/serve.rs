@@ -21,9 +21,8 @@ pub(super) fn serve(
     log_to_standard_error();
     let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);
     let listener = listen(&command.listen, runtime)?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| CliError::Listen(command.listen.clone(), error))?;
+    let address =
+        listener.local_addr().map_err(|error| CliError::Listen(command.listen.clone(), error))?;
     remote::listen(&place.socket(), &app, runtime)
         .map_err(|error| CliError::File(place.socket().display().to_string(), error))?;
     console.answer(
@@ -66,7 +65,8 @@ pub(super) fn listen(
 /// Structured logs on standard error; `TIDBOK_LOG` says how much.
 pub(super) fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("TIDBOK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs =
+        tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
     // A second server in one process (a test) keeps the first one's logs.
     drop(logs.try_init());
 }

@@ -2,36 +2,15 @@
 
 use std::sync::Arc;
 
-use ::projections::{ReadModels, StatFacet, nested};
-use domain::Position;
+use ::projections::{CATCH_UP, ReadModels, StatFacet, nested};
 use eventstore::Log;
-use jiff::Timestamp;
 
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
+use crate::audit::AsOf;
 use crate::config::Stats;
 use crate::desk::{DeskError, feed};
-
-/// Up to where a history is read.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Until {
-    Position(Position),
-    Recorded(Timestamp),
-}
-
-impl std::str::FromStr for Until {
-    type Err = CliError;
-
-    fn from_str(text: &str) -> Result<Self, CliError> {
-        if let Ok(position) = text.parse() {
-            return Ok(Self::Position(Position(position)));
-        }
-        text.parse().map(Self::Recorded).map_err(|_| {
-            CliError::Usage(format!("{text} is neither a position nor a time (RFC 3339)"))
-        })
-    }
-}
 
 pub(super) fn run(
     app: &Arc<App>,
@@ -46,7 +25,7 @@ pub(super) fn run(
             desk.read(|reader| reader.statistics().counts(&by, None))?
         }
         (Some(until), _) => {
-            let models = fold(desk.tenant.log(), ReadModels::in_memory()?, Some(until.parse()?))?;
+            let models = fold(desk.tenant.log(), ReadModels::in_memory()?, Some(moment(until)?))?;
             models.into_reader()?.statistics().counts(&by, None)?
         }
         (None, Some(time)) => {
@@ -57,10 +36,16 @@ pub(super) fn run(
             models.into_reader()?.statistics().counts(&by, None)?
         }
     };
-    let text: Vec<String> =
-        counts.iter().map(|(values, count)| format!("{count:>10}  {}", values.join(", "))).collect();
+    let text: Vec<String> = counts
+        .iter()
+        .map(|(values, count)| format!("{count:>10}  {}", values.join(", ")))
+        .collect();
     console.answer(&nested(&by, &counts), text.join("\n"));
     Ok(Outcome::Done)
+}
+
+fn moment(text: &str) -> Result<AsOf, CliError> {
+    text.parse().map_err(|error| CliError::Usage(format!("--as-of {text}: {error}")))
 }
 
 fn facets(names: &[String]) -> Result<Vec<StatFacet>, CliError> {
@@ -75,26 +60,21 @@ fn facets(names: &[String]) -> Result<Vec<StatFacet>, CliError> {
 }
 
 /// Folds a ledger into fresh read models, up to a point.
-fn fold(log: &Log, mut models: ReadModels, until: Option<Until>) -> Result<ReadModels, CliError> {
+fn fold(log: &Log, mut models: ReadModels, until: Option<AsOf>) -> Result<ReadModels, CliError> {
     loop {
         let next = models.next();
-        let mut entries = log.entries(next, 2000)?;
-        match until {
-            Some(Until::Position(position)) => entries.retain(|entry| entry.position <= position),
-            Some(Until::Recorded(time)) => {
-                let mut kept = Vec::with_capacity(entries.len());
-                for entry in entries {
-                    let position = entry.position;
-                    let decoded =
-                        entry.decode().map_err(|error| DeskError::Entry(position, error))?;
-                    if decoded.recorded.recorded_at > time {
-                        break;
-                    }
-                    kept.push(entry);
+        let mut entries = log.entries(next, CATCH_UP)?;
+        if let Some(until) = until {
+            let mut kept = 0;
+            for entry in &entries {
+                let decoded =
+                    entry.decode().map_err(|error| DeskError::Entry(entry.position, error))?;
+                if !until.includes(&decoded.recorded) {
+                    break;
                 }
-                entries = kept;
+                kept += 1;
             }
-            None => (),
+            entries.truncate(kept);
         }
         if entries.is_empty() {
             return Ok(models);

@@ -1,0 +1,324 @@
+//! The price of privacy: the same entries and tags with plaintext in place of seals, no key rows
+//! and no leaf hashes, through a writer of the same build.
+//!
+//! This writer exists only to be compared with. It decides with the same book, writes the same
+//! entry bytes and moves the same index rows, batches as the ledger does and commits as durably.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use domain::book::Shelf;
+use domain::booking::{BookingCommand, NewPart, Request, Role, Wanted};
+use domain::facet::Channel;
+use domain::sealed::{FieldSet, Sealed};
+use domain::slot::Slot;
+use domain::{
+    Actor, Book, Command, Context, Event, FenceId, Field, Handle, Position, ResourceId, ServiceId,
+    Tag,
+};
+use eventstore::ledger::codec::{self, Header};
+use eventstore::ledger::index::{self, PersonRow, Round};
+use eventstore::{PersonId, sqlite};
+use jiff::{Span, Timestamp};
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::rig::{DAYS, PERSONS, RESOURCES, Rig, Wish};
+use super::{Extent, Figure};
+use crate::cli::CliError;
+use crate::cli::console::Console;
+use crate::dice::Dice;
+
+/// As in the ledger.
+const PENDING: usize = 200_000;
+const BATCH: usize = 512;
+
+pub(super) fn measure(
+    rig: &mut Rig,
+    extent: Extent,
+    console: &mut Console,
+) -> Result<Vec<Figure>, CliError> {
+    rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
+    let file = rig.folder.path().join("plain.sqlite");
+    let plain = Plain::start(rig, &file)?;
+    plain.fill(extent.stored, console)?;
+    plain.rate(rig, 64, extent)?;
+    rig.rate(64, extent.run, Wish::Anywhere)?;
+    let (mut sealed, mut clear) = (vec![], vec![]);
+    for _ in 0..extent.runs {
+        clear.push(plain.rate(rig, 64, extent)?);
+        sealed.push(rig.rate(64, extent.run, Wish::Anywhere)?);
+    }
+    let wanted = "at least 0.82";
+    Ok(vec![Figure::new("privacy_64", "bookings/s", &sealed, "in the clear", &clear, wanted)])
+}
+
+fn failed(error: impl std::fmt::Display) -> CliError {
+    CliError::Bench("privacy", error.to_string())
+}
+
+/// A booking in the clear.
+struct Ask {
+    command: Command,
+    person: PersonId,
+    text: Vec<u8>,
+    reply: oneshot::Sender<bool>,
+}
+
+/// The comparison's writer and what its callers need.
+struct Plain {
+    queue: SyncSender<Ask>,
+    handles: Arc<AtomicU64>,
+    service: ServiceId,
+    resources: Vec<ResourceId>,
+    first_day: Timestamp,
+    rounds: AtomicU64,
+}
+
+impl Plain {
+    /// A file with the rig's catalogue, and a writer on it.
+    fn start(rig: &Rig, file: &Path) -> Result<Arc<Self>, CliError> {
+        let (queue, asks) = sync_channel(4096);
+        let mut book = Book::default();
+        let catalogue = rig.bench.tenant.log().entries(Position(0), 200).map_err(failed)?;
+        for entry in catalogue {
+            let event = entry.decode().map_err(failed)?.recorded.event;
+            if matches!(event, Event::PersonRegistered(_) | Event::BookingRequested(_)) {
+                break;
+            }
+            let tags = book.tags(&event);
+            book.apply_next(&event, &tags);
+        }
+        let writer = PlainWriter::open(file, book).map_err(failed)?;
+        std::thread::spawn(move || writer.run(&asks));
+        Ok(Arc::new(Self {
+            queue,
+            handles: Arc::new(AtomicU64::new(1)),
+            service: rig.bench.service,
+            resources: rig.bench.resources.clone(),
+            first_day: rig.bench.first_day,
+            rounds: AtomicU64::new(0),
+        }))
+    }
+
+    fn ask(&self, dice: &mut Dice) -> Result<oneshot::Receiver<bool>, CliError> {
+        let handle = Handle(self.handles.fetch_add(1, Ordering::Relaxed));
+        let (resource, day) = (dice.roll(RESOURCES), dice.roll(DAYS));
+        let minutes = i64::try_from(day * 1440 + dice.roll(144) * 10).unwrap_or(0);
+        let start = self.first_day.checked_add(Span::new().minutes(minutes)).map_err(failed)?;
+        let end = start.checked_add(Span::new().minutes(10)).map_err(failed)?;
+        let resource = usize::try_from(resource).ok().and_then(|at| self.resources.get(at));
+        let resource = *resource.ok_or_else(|| failed("the rig is not furnished"))?;
+        let part = NewPart {
+            handle,
+            role: Role::Booker,
+            details: Sealed::new(handle, 0),
+            health: None,
+            accounting: None,
+            fence: FenceId([0; 16]),
+            given: FieldSet::default().with(Field::Name).with(Field::Note),
+            registers: None,
+        };
+        let request = Request {
+            service: self.service,
+            wanted: vec![Wanted { resource, units: 1 }],
+            slot: Slot::new(start, end).map_err(failed)?,
+            parts: vec![part],
+            party: 1,
+            channel: Channel::Online,
+            policy: None,
+            price: None,
+            past: None,
+        };
+        let note =
+            BTreeMap::from([("note", "would like the place by the window, and comes by bus")]);
+        let text = serde_json::to_vec(&note).map_err(failed)?;
+        let command = Command::Booking(BookingCommand::Request(Box::new(request)));
+        let (reply, answer) = oneshot::channel();
+        let person = PersonId(dice.roll(PERSONS));
+        self.queue.send(Ask { command, person, text, reply }).map_err(failed)?;
+        Ok(answer)
+    }
+
+    fn fill(&self, stored: u64, console: &Console) -> Result<(), CliError> {
+        let mut dice = Dice::new(7);
+        let mut waiting = std::collections::VecDeque::new();
+        let mut done = 0;
+        while done < stored {
+            waiting.push_back(self.ask(&mut dice)?);
+            if waiting.len() >= 400
+                && let Some(answer) = waiting.pop_front()
+            {
+                done += u64::from(answer.blocking_recv().unwrap_or(false));
+                if done.is_multiple_of(4096) {
+                    console.progress(done, stored);
+                }
+            }
+        }
+        waiting.into_iter().for_each(|answer| drop(answer.blocking_recv()));
+        console.progress(1, 1);
+        Ok(())
+    }
+
+    fn rate(self: &Arc<Self>, rig: &Rig, callers: u64, extent: Extent) -> Result<f64, CliError> {
+        let done = Arc::new(AtomicU64::new(0));
+        let start = Instant::now();
+        let until = start + extent.run;
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let tasks: Vec<_> = (0..callers)
+            .map(|caller| {
+                let (plain, done) = (Arc::clone(self), Arc::clone(&done));
+                rig.runtime.spawn(async move {
+                    let mut dice = Dice::new(1_000_000 + round * 1000 + caller);
+                    while Instant::now() < until {
+                        let accepted = plain.ask(&mut dice)?.await.map_err(failed)?;
+                        done.fetch_add(u64::from(accepted), Ordering::Relaxed);
+                    }
+                    Ok::<_, CliError>(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            rig.runtime.block_on(task).map_err(failed)??;
+        }
+        Ok(done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+struct PlainWriter {
+    conn: Connection,
+    book: Book,
+    visits: Shelf<PersonId, BTreeMap<i16, u32>>,
+    tags: BTreeSet<(Tag, Position)>,
+    persons: BTreeSet<PersonRow>,
+    tag_round: Round<(Tag, Position)>,
+    person_round: Round<PersonRow>,
+}
+
+/// What one batch brings.
+#[derive(Default)]
+struct Rows {
+    entries: Vec<(Position, Vec<u8>, Vec<u8>)>,
+    tags: Vec<(Tag, Position)>,
+    persons: Vec<PersonRow>,
+    replies: Vec<oneshot::Sender<bool>>,
+}
+
+impl PlainWriter {
+    fn open(file: &Path, book: Book) -> Result<Self, CliError> {
+        let conn = sqlite::open_writer(file).map_err(failed)?;
+        conn.execute("INSERT INTO head VALUES (1, zeroblob(16), 1, 0, x'', 0, 0, 1, 1)", [])
+            .map_err(failed)?;
+        // Its entries begin where the catalogue ends.
+        conn.execute_batch("DROP TRIGGER entry_has_the_next_position").map_err(failed)?;
+        let visits = Shelf::default();
+        let (tags, persons) = (BTreeSet::new(), BTreeSet::new());
+        let (tag_round, person_round) = (Round::new(0, 0), Round::new(0, 0));
+        Ok(Self { conn, book, visits, tags, persons, tag_round, person_round })
+    }
+
+    fn run(mut self, asks: &Receiver<Ask>) {
+        while let Ok(first) = asks.recv() {
+            let mut rows = Rows::default();
+            let mut ask = Some(first);
+            while let Some(next) = ask.take() {
+                self.decide(&mut rows, next);
+                if rows.replies.len() < BATCH {
+                    ask = asks.try_recv().ok();
+                }
+            }
+            if self.commit(&rows).is_err() {
+                return;
+            }
+            for reply in rows.replies {
+                // A caller that went away needs no answer.
+                reply.send(true).ok();
+            }
+        }
+    }
+
+    fn decide(&mut self, rows: &mut Rows, ask: Ask) {
+        let now = Timestamp::UNIX_EPOCH;
+        let visits = self.visits.get(&ask.person).cloned().unwrap_or_default();
+        let context = Context { now, occurred_at: now, actor: Actor::System, visits };
+        let Ok(drafts) = self.book.decide(&ask.command, &context) else {
+            ask.reply.send(false).ok();
+            return;
+        };
+        for draft in drafts {
+            let position = self.book.next;
+            let header = Header {
+                position,
+                recorded_at: now,
+                occurred_at: now,
+                actor: Actor::System,
+                cause: [1; 16],
+            };
+            let tagged = self.book.take(draft);
+            let Ok(bytes) = codec::encode(&header, &tagged, &[]) else { continue };
+            let Event::BookingRequested(event) = &tagged.draft.event else { continue };
+            let row = PersonRow {
+                person: ask.person,
+                until: event.end.as_second(),
+                position,
+                handle: event.booker().unwrap_or_default(),
+                booking: Some(domain::BookingId(position.0)),
+                seals: 1,
+                year: event.facets.day.year(),
+                visits: 1,
+            };
+            if let Some(visits) = self.visits.get_mut_or_default(&ask.person) {
+                *visits.entry(row.year).or_default() += 1;
+            }
+            rows.tags.extend(tagged.tags.iter().map(|tag| (*tag, position)));
+            rows.persons.push(row);
+            rows.entries.push((position, bytes, ask.text.clone()));
+        }
+        rows.replies.push(ask.reply);
+    }
+
+    fn commit(&mut self, rows: &Rows) -> rusqlite::Result<()> {
+        let tags = match self.tags.len() > PENDING {
+            true => self.tag_round.slice(&self.tags, rows.tags.len().max(64)),
+            false => (Vec::new(), false),
+        };
+        let persons = match self.persons.len() > PENDING {
+            true => self.person_round.slice(&self.persons, rows.persons.len().max(64)),
+            false => (Vec::new(), false),
+        };
+        let size = i64::try_from(self.book.next.0).unwrap_or(i64::MAX);
+        let tx = self.conn.transaction()?;
+        {
+            let mut entry = tx.prepare_cached("INSERT INTO entry VALUES (?1, ?2, x'')")?;
+            let mut text = tx.prepare_cached("INSERT INTO seal VALUES (?1 * 65536, ?2)")?;
+            for (position, bytes, plain) in &rows.entries {
+                let position = i64::try_from(position.0).unwrap_or(i64::MAX);
+                entry.execute(params![position, bytes])?;
+                text.execute(params![position, plain])?;
+            }
+            index::insert_tags(&tx, &tags.0)?;
+            index::insert_persons(&tx, &persons.0)?;
+            tx.prepare_cached("UPDATE head SET size = ?1 WHERE id = 1")?.execute([size])?;
+        }
+        tx.commit()?;
+        for row in &tags.0 {
+            self.tags.remove(row);
+        }
+        for row in &persons.0 {
+            self.persons.remove(row);
+        }
+        self.tags.extend(rows.tags.iter().copied());
+        self.persons.extend(rows.persons.iter().copied());
+        if tags.1 || !tags.0.is_empty() {
+            self.tag_round.moved(&tags.0, tags.1, self.book.next.0);
+        }
+        if persons.1 || !persons.0.is_empty() {
+            self.person_round.moved(&persons.0, persons.1, self.book.next.0);
+        }
+        Ok(())
+    }
+}
