@@ -121,6 +121,7 @@ CREATE TABLE person_tag (
 CREATE TABLE lookup (
     value  BLOB NOT NULL,
     person INTEGER NOT NULL,
+    kind   INTEGER NOT NULL,                -- 1 mail, 2 phone, 3 national id, 4 reference
     PRIMARY KEY (value, person)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lookup_of_person ON lookup (person);

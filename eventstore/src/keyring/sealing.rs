@@ -27,6 +27,18 @@ pub enum LookupKind {
     Reference,
 }
 
+impl LookupKind {
+    /// Frozen: rows of the keyring hold it.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::Email => 1,
+            Self::Phone => 2,
+            Self::NationalId => 3,
+            Self::Reference => 4,
+        }
+    }
+}
+
 /// A value to be found by, already normalised. Cannot be printed.
 pub struct Lookup {
     kind: LookupKind,
@@ -74,6 +86,12 @@ pub(crate) struct NewDataKey {
     pub wrapped: Wrapped,
 }
 
+pub(crate) struct NewLookup {
+    pub value: [u8; 16],
+    pub person: PersonId,
+    pub kind: LookupKind,
+}
+
 pub(crate) struct NewSeal {
     pub kind: Kind,
     pub seal: SealRef,
@@ -89,7 +107,7 @@ pub struct Sealing {
     pub(crate) persons: Vec<NewPerson>,
     pub(crate) data_keys: Vec<NewDataKey>,
     pub(crate) seals: Vec<NewSeal>,
-    pub(crate) lookups: Vec<([u8; 16], PersonId)>,
+    pub(crate) lookups: Vec<NewLookup>,
     /// Persons whose lookups are replaced, and their contact fields from now on.
     pub(crate) replaced: Vec<(PersonId, FieldSet)>,
     pub(crate) links: BTreeMap<Handle, PersonId>,
@@ -164,6 +182,7 @@ impl Sealing {
     }
 
     /// New contact fields and lookups for somebody who is known, in place of the old ones.
+    /// References stay: they are the tenant's, not the person's.
     ///
     /// # Errors
     /// Where the key store cannot be reached.
@@ -183,7 +202,8 @@ impl Sealing {
     /// Where the key store cannot be reached.
     pub fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
         for lookup in lookups {
-            self.lookups.push((self.keyring.lookup_value(lookup)?, person));
+            let value = self.keyring.lookup_value(lookup)?;
+            self.lookups.push(NewLookup { value, person, kind: lookup.kind });
         }
         Ok(())
     }

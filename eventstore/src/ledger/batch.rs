@@ -17,7 +17,7 @@ use super::appender::{AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
 use crate::keyring::person::PersonId;
-use crate::keyring::sealing::{NewDataKey, NewPerson, Sealing};
+use crate::keyring::sealing::{NewDataKey, NewLookup, NewPerson, Sealing};
 use crate::tree::Hash;
 use effect::Effect;
 pub(super) use repeat::{Repeat, Seen};
@@ -36,7 +36,7 @@ pub(crate) struct Batch {
     entries: Vec<NewEntry>,
     persons: Vec<NewPerson>,
     data_keys: Vec<NewDataKey>,
-    lookups: Vec<([u8; 16], PersonId)>,
+    lookups: Vec<NewLookup>,
     replaced: Vec<(PersonId, FieldSet)>,
     links: BTreeMap<Handle, PersonId>,
     /// Seals of the command being decided, by what they are sealed as.

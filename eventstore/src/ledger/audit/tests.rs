@@ -301,7 +301,7 @@ fn a_link_to_somebody_erased_is_found() {
     salon.tampered(|conn| {
         let sql = "UPDATE data_key SET person = ?1 WHERE id = (SELECT max(id) FROM data_key)";
         conn.execute(sql, [int(anna.0)]).unwrap();
-        conn.execute("INSERT INTO lookup VALUES (x'00', ?1)", [int(anna.0)]).unwrap();
+        conn.execute("INSERT INTO lookup VALUES (x'00', ?1, 1)", [int(anna.0)]).unwrap();
     });
     let found = codes(&salon.audit());
     assert!(found.contains(&"link_left"), "{found:?}");

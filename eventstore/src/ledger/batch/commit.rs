@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::{Batch, NewEntry, effect, repeat};
 use crate::keyring::person::PersonId;
+use crate::keyring::sealing::LookupKind;
 use crate::ledger::appender::AppendError;
 use crate::ledger::index::{self, PersonRow};
 use crate::ledger::writer::Writer;
@@ -214,15 +215,16 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             new.wrapped
         ])?;
     }
-    let mut forget = conn.prepare_cached("DELETE FROM lookup WHERE person = ?1")?;
+    let mut forget = conn.prepare_cached("DELETE FROM lookup WHERE person = ?1 AND kind <> ?2")?;
     let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
     for (person, fields) in &batch.replaced {
-        forget.execute([int(person.0)])?;
+        // What the tenant calls somebody stays when they write themselves in another way.
+        forget.execute((int(person.0), LookupKind::Reference.code()))?;
         refit.execute((int(person.0), fields.0))?;
     }
-    let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2)")?;
-    for (value, person) in &batch.lookups {
-        lookup.execute(params![value, int(person.0)])?;
+    let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
+    for new in &batch.lookups {
+        lookup.execute(params![new.value, int(new.person.0), new.kind.code()])?;
     }
     Ok(())
 }
