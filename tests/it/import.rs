@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::{Actor, Field};
+use eventstore::{Lookup, LookupKind, PersonId, Personal};
 use gateway::import::{self, ImportError, Options, Report};
+use gateway::intake::{self, Sender};
 use gateway::{App, Desk, DeskError, clock};
 use projections::StatFacet;
 use serde_json::{Value, json};
@@ -58,7 +61,7 @@ impl House {
     }
 
     fn persons(&self) -> usize {
-        self.desk.tenant.keyring().page(eventstore::PersonId(0), 10_000).unwrap().len()
+        self.desk.tenant.keyring().page(PersonId(0), 10_000).unwrap().len()
     }
 }
 
@@ -267,6 +270,29 @@ fn rows_of_the_same_person_are_one_person_also_in_the_next_file() {
     let elsewhere = format!("source = \"another system\"\n{TABLE}");
     house.import(&[HEAD, &row(16, "a")].concat(), &elsewhere);
     assert_eq!(house.persons(), 4);
+}
+
+#[test]
+fn a_person_is_found_by_the_number_that_staff_knows() {
+    let house = House::new();
+    let mapping = TABLE.replace("[person]", "[person]\nreference = \"no. {who}\"");
+    house.import(&format!("{HEAD}1,2031-03-01T10:00,2031-03-01T11:00,here,7,\n"), &mapping);
+    let lookup = Lookup::new(LookupKind::Reference, "no. 7".to_owned());
+    assert_eq!(house.desk.tenant.keyring().find(&lookup).unwrap().len(), 1);
+}
+
+#[test]
+fn rows_are_known_again_after_their_person_was_corrected() {
+    let house = House::new();
+    let rows = format!("{HEAD}1,2031-03-01T10:00,2031-03-01T11:00,off,a,a@example.org\n");
+    house.import(&rows, TABLE);
+    let tenant = &house.desk.tenant;
+    let person = tenant.keyring().page(PersonId(0), 1).unwrap()[0].id;
+    let fields = Personal::default().with(Field::Name, "b".to_owned());
+    let sender = Sender::new(Actor::System);
+    let rectify = intake::rectify(tenant, person, &fields, None, sender).unwrap();
+    tenant.ledger.append_blocking(rectify).unwrap();
+    assert_eq!(house.import(&rows, TABLE).repeated, 1);
 }
 
 #[test]

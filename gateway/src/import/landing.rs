@@ -256,7 +256,7 @@ impl<'a> Landing<'a> {
                 Who::Known(person)
             }
             None => {
-                references.extend(same.map(reference));
+                references.extend(same.into_iter().chain(plan.reference).map(reference));
                 Who::New
             }
         };

@@ -360,6 +360,8 @@ pub(super) struct BookingMap {
 pub(super) struct PersonMap {
     /// Rows that agree in this are the same person's.
     pub(super) same: Option<Template>,
+    /// What staff can find the person by, such as a customer number.
+    pub(super) reference: Option<Template>,
     /// A made-up name where the file has none; it is marked as such.
     pub(super) synthetic: Option<Template>,
     #[serde(default)]

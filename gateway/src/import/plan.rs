@@ -30,6 +30,7 @@ pub(super) struct Plan {
     pub(super) price: Option<Price>,
     /// What all rows of the same person have in common.
     pub(super) same: Option<String>,
+    pub(super) reference: Option<String>,
     pub(super) fields: Personal,
 }
 
@@ -68,6 +69,7 @@ pub(super) fn plan(mapping: &Mapping, zone: &Zone, row: &Row<'_>) -> Result<Opti
         channel: word(booking.channel.as_ref(), row)?.unwrap_or(Channel::Unknown),
         price: price(booking.price.as_ref(), booking.currency.as_ref(), row)?,
         same: mapping.person.same.as_ref().and_then(|same| same.of(row)).map(Into::into),
+        reference: mapping.person.reference.as_ref().and_then(|r| r.of(row)).map(Into::into),
         fields: fields(mapping, row)?,
     }))
 }

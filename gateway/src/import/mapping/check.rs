@@ -82,6 +82,7 @@ impl Mapping {
             ("booking.price", booking.price.as_ref()),
             ("booking.currency", booking.currency.as_ref()),
             ("person.same", person.same.as_ref()),
+            ("person.reference", person.reference.as_ref()),
             ("person.synthetic", person.synthetic.as_ref()),
         ];
         let fields = person.fields.values().map(|value| ("person.fields", value.template()));
