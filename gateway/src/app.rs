@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use domain::slot::Zone;
 use eventstore::{Environment, Store, StoreError};
+use tokio::runtime::Handle;
 
 use crate::desk::{Desk, DeskError};
+use crate::keys::Keys;
 
 /// Why a tenant's desk cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +24,13 @@ pub enum AppError {
 pub struct App {
     pub store: Store,
     pub env: Environment,
+    /// The API keys recognised lately; whoever revokes one does it here.
+    pub keys: Keys,
+    /// Held by whoever compares a version of the catalogue or policy and then changes it.
+    pub revising: tokio::sync::Mutex<()>,
     desks: Mutex<BTreeMap<String, Arc<Desk>>>,
+    /// Where desks follow their ledgers by themselves, once there is a server.
+    runtime: OnceLock<Handle>,
 }
 
 impl App {
@@ -32,7 +40,8 @@ impl App {
     /// Where another process has it, or its key store is missing.
     pub fn open(data: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
         let store = Store::open(data, keys, env.clone())?;
-        Ok(Self { store, env, desks: Mutex::default() })
+        let revising = tokio::sync::Mutex::default();
+        Ok(Self { store, env, keys: Keys::default(), revising, desks: Mutex::default(), runtime: OnceLock::new() })
     }
 
     /// A tenant's desk, opened on first use.
@@ -45,11 +54,21 @@ impl App {
             return Ok(Arc::clone(desk));
         }
         let desk = Arc::new(Desk::open(self.store.tenant(name)?)?);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(Arc::clone(&desk).keep_following()));
+        if let Some(runtime) = self.runtime.get() {
+            drop(runtime.spawn(Desk::keep_following(Arc::downgrade(&desk))));
         }
         desks.insert(name.to_owned(), Arc::clone(&desk));
         Ok(desk)
+    }
+
+    /// Has the read models of all desks, open or yet to be opened, follow their ledgers.
+    pub fn keep_following(&self, runtime: &Handle) {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.runtime.set(runtime.clone()).is_ok() {
+            for desk in desks.values() {
+                drop(runtime.spawn(Desk::keep_following(Arc::downgrade(desk))));
+            }
+        }
     }
 
     /// Makes a tenant and opens its desk.

@@ -4,7 +4,7 @@
 //! position; a reader that sends back the position of its own write is answered from there on.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::Position;
@@ -87,20 +87,25 @@ impl Desk {
         }
     }
 
-    /// Follows the ledger until it is closed. Runs on a thread of its own.
-    pub async fn keep_following(self: Arc<Self>) {
-        let mut growth = self.tenant.log().growth();
+    /// Follows the ledger until the desk is closed, which this does not hinder.
+    pub async fn keep_following(desk: Weak<Self>) {
+        let Some(mut growth) = desk.upgrade().map(|desk| desk.tenant.log().growth()) else {
+            return;
+        };
         loop {
-            let desk = Arc::clone(&self);
-            let followed = tokio::task::spawn_blocking(move || desk.follow().map(drop)).await;
-            if let Ok(Err(error)) = followed {
-                tracing::error!(%error, tenant = self.tenant.name(), "read models stopped");
-                tokio::time::sleep(Duration::from_secs(5)).await;
-            }
             let size = *growth.borrow_and_update();
-            if *self.reflected.borrow() < size {
+            let Some(strong) = desk.upgrade() else { return };
+            if *strong.reflected.borrow() < size {
+                let followed = tokio::task::spawn_blocking(move || {
+                    strong.follow().map_err(|error| (error, strong.tenant.name().to_owned()))
+                });
+                if let Ok(Err((error, tenant))) = followed.await {
+                    tracing::error!(%error, tenant, "read models stopped");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
                 continue;
             }
+            drop(strong);
             if growth.changed().await.is_err() {
                 return;
             }

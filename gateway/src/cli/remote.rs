@@ -81,10 +81,12 @@ pub(super) fn listen(
     }
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
-    let (app, runtime) = (Arc::clone(app), runtime.clone());
+    // The server closes its files when it stops; this thread does not keep it from doing so.
+    let (app, runtime) = (Arc::downgrade(app), runtime.clone());
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (app, handle) = (Arc::clone(&app), runtime.clone());
+            let Some(app) = app.upgrade() else { return };
+            let handle = runtime.clone();
             drop(runtime.spawn_blocking(move || {
                 if let Err(error) = answer(&app, stream, &handle) {
                     tracing::warn!(%error, "a command's answer could not be sent");
