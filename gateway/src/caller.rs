@@ -238,23 +238,23 @@ impl<P> Caller<P> {
         self.read_id(kind, id).map_err(|problem| problem.at(pointer, "not_found"))
     }
 
-    pub fn booking_id(&self, id: &str) -> Result<BookingId, Problem> {
+    pub(crate) fn booking_id(&self, id: &str) -> Result<BookingId, Problem> {
         self.read_id(IdKind::Booking, id).map(BookingId)
     }
 
-    pub fn service_id(&self, id: &str) -> Result<ServiceId, Problem> {
+    pub(crate) fn service_id(&self, id: &str) -> Result<ServiceId, Problem> {
         self.read_id(IdKind::Service, id).map(ServiceId)
     }
 
-    pub fn resource_id(&self, id: &str) -> Result<ResourceId, Problem> {
+    pub(crate) fn resource_id(&self, id: &str) -> Result<ResourceId, Problem> {
         self.read_id(IdKind::Resource, id).map(ResourceId)
     }
 
-    pub fn consent_id(&self, id: &str) -> Result<ConsentId, Problem> {
+    pub(crate) fn consent_id(&self, id: &str) -> Result<ConsentId, Problem> {
         self.read_id(IdKind::Consent, id).map(ConsentId)
     }
 
-    pub fn client_id(&self, id: &str) -> Result<PersonId, Problem> {
+    pub(crate) fn client_id(&self, id: &str) -> Result<PersonId, Problem> {
         self.read_id(IdKind::Client, id).map(PersonId)
     }
 

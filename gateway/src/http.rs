@@ -131,6 +131,7 @@ async fn problem_documents(request: Request, next: Next) -> Response {
 }
 
 /// A bug: the caller gets a problem document like any other, and the log what it was.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over like this")]
 fn caught(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word");

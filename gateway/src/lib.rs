@@ -1,10 +1,27 @@
 //! The program `tidbok`: everything around the ledger that people and programs meet.
 
+pub mod answer;
 pub mod app;
+pub mod audit;
+mod bench;
+pub mod caller;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod desk;
+mod dice;
+pub mod erasure;
+pub mod http;
 pub mod import;
 pub mod intake;
+pub mod keys;
+pub mod metrics;
+pub mod openapi;
+pub mod pages;
+pub mod problem;
+pub mod routes;
+pub mod sent;
 
 pub use app::{App, AppError};
 pub use desk::{Desk, DeskError};

@@ -33,8 +33,12 @@ impl Modify for Everywhere {
 /// The whole document.
 pub fn document() -> OpenApi {
     let (_, mut document) = crate::routes::table().split_for_parts();
-    for item in document.paths.paths.values_mut() {
-        operations(item).for_each(may_fail);
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(name(method, path));
+            operation.responses.responses.values_mut().for_each(describe);
+            may_fail(operation);
+        }
     }
     document
 }
@@ -49,9 +53,25 @@ pub fn text() -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
+    let all = [("get", get), ("put", put), ("post", post), ("delete", delete), ("patch", patch)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// `post_bookings_id_check_in`: what generated clients call the operation.
+fn name(method: &str, path: &str) -> String {
+    let words = path.split(['/', '-', '{', '}']).filter(|word| !word.is_empty() && *word != "v1");
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
+}
+
+/// A response must say something, if only that it is the one hoped for.
+fn describe(response: &mut RefOr<Response>) {
+    if let RefOr::T(response) = response
+        && response.description.is_empty()
+    {
+        "As asked".clone_into(&mut response.description);
+    }
 }
 
 /// Whatever is asked, the answer may be a problem document.

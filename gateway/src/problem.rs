@@ -118,9 +118,9 @@ impl IntoResponse for Problem {
             reasons: self.reasons,
             retry_after,
         };
-        let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
         let mut response = (status, Json(document)).into_response();
-        response.headers_mut().extend(media_type);
+        let media_type = HeaderValue::from_static(MEDIA_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use eventstore::Idempotency;
 use eventstore::tree::hash;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::caller::Signed;
 use crate::problem::{Code, Problem};
@@ -91,10 +91,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], has_type: bool) -> Result<T, Problem
         _ => bytes,
     };
     let text = std::str::from_utf8(bytes).map_err(|_| Code::Malformed)?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| Code::Malformed)?;
+    // Else a list would be taken for an object with its members in order.
+    if !text.trim_start().starts_with('{') {
+        return Err(Problem::invalid("", "invalid"));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong(&error))?;
-    reader.end().map_err(|_| Code::Malformed)?;
-    Ok(value)
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong(&error))
 }
 
 /// Says where a body is wrong, without saying what stands there: that may be personal.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use domain::sealed::FieldSet;
 use domain::{Field, RetentionClass};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use super::access::Disclosure;
@@ -81,11 +81,16 @@ impl Personal {
 impl<'de> Deserialize<'de> for Personal {
     /// Reads `{"name": "...", ...}`; names that are no personal field are refused.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let plain = BTreeMap::<Field, String>::deserialize(deserializer)?;
+        // Names are read as text first, so that an error can say which value is meant.
+        let plain = BTreeMap::<String, String>::deserialize(deserializer)?;
         if plain.values().any(|value| value.len() > LONGEST) {
-            return Err(serde::de::Error::custom("a value is longer than 4096 bytes"));
+            return Err(de::Error::custom("a value is longer than 4096 bytes"));
         }
-        Ok(Self(plain.into_iter().map(|(field, value)| (field, Zeroizing::new(value))).collect()))
+        let fields = plain.into_iter().map(|(name, value)| match name.parse() {
+            Ok(field) => Ok((field, Zeroizing::new(value))),
+            Err(_) => Err(de::Error::unknown_field(&name, &[])),
+        });
+        fields.collect::<Result<_, _>>().map(Self)
     }
 }
 

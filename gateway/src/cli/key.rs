@@ -48,7 +48,7 @@ pub(super) fn run(
             let desk = app.desk(tenant)?;
             let unknown = || CliError::Usage(format!("{id} is no key of {tenant}"));
             let number = desk.tenant.ids().read(IdKind::Key, id).ok_or_else(unknown)?;
-            let revoke = desk.tenant.revoke_api_key(number, app.env.clock.now());
+            let revoke = app.keys.revoke(&desk.tenant, number, &app.env);
             if !runtime.block_on(revoke)? {
                 return Err(unknown());
             }

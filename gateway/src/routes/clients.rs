@@ -30,7 +30,7 @@ pub(crate) struct Client {
     client: ClientOut,
     #[schema(value_type = String)]
     registered_at: Timestamp,
-    /// How many entries tell of the record; also its ETag.
+    /// How many entries tell of the record; also its `ETag`.
     version: u32,
 }
 

@@ -23,7 +23,7 @@ use crate::routes::shown::{
 pub(crate) struct Booking {
     #[schema(example = "bkg_00112233445566778899aabbccddeeff")]
     id: String,
-    /// How many entries tell of it; also its ETag.
+    /// How many entries tell of it; also its `ETag`.
     version: u32,
     /// pending, confirmed, declined, `checked_in`, completed, cancelled or `no_show`.
     status: &'static str,
@@ -126,7 +126,7 @@ pub(in crate::routes) async fn show<P>(
         rows.iter().map(|row| ask(caller, &people, row, depth, &mut openings)).collect();
     let mut opened = openings.open(caller, purpose(caller, ReadPurpose::Booking)).await?;
     let shown = rows.into_iter().zip(asked);
-    Ok(shown.map(|(row, asked)| booking(caller, &people, row, asked, &mut opened)).collect())
+    Ok(shown.map(|(row, asked)| booking(caller, &people, row, &asked, &mut opened)).collect())
 }
 
 /// As [`show`], of one.
@@ -212,13 +212,13 @@ fn booking<P>(
     caller: &Caller<P>,
     people: &People,
     row: BookingRow,
-    asked: Asked,
+    asked: &Asked,
     opened: &mut Opened,
 ) -> Booking {
     let parts: Vec<PartOut> = row
         .parts
         .iter()
-        .zip(asked.parts)
+        .zip(&asked.parts)
         .map(|(part, asked)| part_out(caller, people, part, asked, opened))
         .collect();
     let client = parts.iter().find(|part| part.role == role(domain::booking::Role::Booker));
@@ -265,7 +265,7 @@ fn part_out<P>(
     caller: &Caller<P>,
     people: &People,
     part: &PartRow,
-    asked: AskedPart,
+    asked: &AskedPart,
     opened: &mut Opened,
 ) -> PartOut {
     let client = asked.seen.then(|| ClientOut {

@@ -116,7 +116,8 @@ pub(super) async fn read(caller: &Caller<MayBook>, input: BookingIn) -> Result<W
     let wanted = wanted(caller, &input.resource_ids, input.units)?;
     let times = Times { start: input.start, end: input.end };
     let slot = times.slot(caller, service, wanted.first().map(|wanted| wanted.resource)).await?;
-    let parts = parts(caller, input.client_id, input.client, input.fields, input.participants)?;
+    let client_id = input.client_id.as_deref();
+    let parts = parts(caller, client_id, input.client, input.fields, input.participants)?;
     let fiscal_year = fiscal_year(caller, &parts, slot).await?;
     let named = u16::try_from(parts.len()).unwrap_or(u16::MAX);
     let usual = if caller.is_client() { Channel::Online } else { Channel::Staff };
@@ -222,7 +223,7 @@ async fn fixed_end<P>(
 
 fn parts(
     caller: &Caller<MayBook>,
-    client_id: Option<String>,
+    client_id: Option<&str>,
     client: Option<NewClient>,
     fields: Personal,
     participants: Vec<Participant>,
@@ -230,7 +231,7 @@ fn parts(
     let mut parts = vec![match client {
         Some(_) if client_id.is_some() => return Err(Problem::invalid("/client", "one_of_two")),
         Some(new) => new_part(new, Role::Booker, fields, "/client")?,
-        None => known_part(caller, client_id.as_deref(), Role::Booker, fields, "/client_id")?,
+        None => known_part(caller, client_id, Role::Booker, fields, "/client_id")?,
     }];
     for (n, other) in participants.into_iter().enumerate() {
         let pointer = format!("/participants/{n}");
