@@ -1,1 +1,336 @@
-//! Placeholder.
+//! What system tests share: the whole program in a temporary folder, with a clock that tests set,
+//! chance that comes from a seed, and callers by role.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of this is test code, where what fails must end the test"
+)]
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use domain::slot::Zone;
+use eventstore::{Clock, Entropy, Environment, IdKind, PersonId};
+use gateway::keys::{self, Role};
+use gateway::{App, Desk};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// When every test begins: a Sunday morning in winter time.
+pub const BEGINNING: &str = "2026-03-01T08:00:00Z";
+
+/// A clock that goes on only when it is told to.
+pub struct TestClock {
+    micros: AtomicI64,
+    boot_millis: AtomicU64,
+}
+
+impl TestClock {
+    pub fn set(&self, now: &str) {
+        let now: Timestamp = now.parse().unwrap();
+        self.micros.store(now.as_microsecond(), Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, by: SignedDuration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.micros.fetch_add(micros, Ordering::SeqCst);
+        let millis = u64::try_from(by.as_millis()).unwrap();
+        self.boot_millis.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.micros.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.boot_millis.load(Ordering::SeqCst))
+    }
+}
+
+/// Chance from a seed.
+struct Seeded(Mutex<fastrand::Rng>);
+
+impl Entropy for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.lock().unwrap().fill(bytes);
+    }
+}
+
+/// The program in a folder of its own, without a socket.
+pub struct TestApp {
+    pub app: Arc<App>,
+    pub clock: Arc<TestClock>,
+    pub folder: TempDir,
+    router: Router,
+}
+
+impl Default for TestApp {
+    fn default() -> Self {
+        Self::seeded(1)
+    }
+}
+
+impl TestApp {
+    pub fn seeded(seed: u64) -> Self {
+        let clock = TestClock { micros: AtomicI64::new(0), boot_millis: AtomicU64::new(1) };
+        clock.set(BEGINNING);
+        let clock = Arc::new(clock);
+        let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
+        let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
+        let folder = tempfile::tempdir().unwrap();
+        let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
+        let app = Arc::new(App::open(&data, &keys, env).unwrap());
+        let router = gateway::http::router(Arc::clone(&app));
+        Self { app, clock, folder, router }
+    }
+
+    /// Somebody without a key.
+    pub fn anybody(&self) -> Caller {
+        Caller { router: self.router.clone(), key: None }
+    }
+
+    /// An empty tenant in Stockholm, with a key for each role but the client's.
+    pub async fn tenant(&self, name: &str) -> TestTenant {
+        let zone: Zone = "Europe/Stockholm".parse().unwrap();
+        let app = Arc::clone(&self.app);
+        let named = name.to_owned();
+        let desk = tokio::task::spawn_blocking(move || app.create_tenant(&named, zone));
+        let desk = desk.await.unwrap().unwrap();
+        self.app.keep_following(&tokio::runtime::Handle::current());
+        let (staff, admin, auditor) = (
+            self.caller(&desk, Role::Staff, None).await,
+            self.caller(&desk, Role::Admin, None).await,
+            self.caller(&desk, Role::Auditor, None).await,
+        );
+        TestTenant { desk, staff, admin, auditor }
+    }
+
+    async fn caller(&self, desk: &Desk, role: Role, person: Option<PersonId>) -> Caller {
+        let issued = keys::issue(&desk.tenant, role, "test", person, &self.app.env).await;
+        Caller { router: self.router.clone(), key: Some(issued.unwrap().1) }
+    }
+
+    /// Whoever has this key.
+    pub fn with_key(&self, key: &str) -> Caller {
+        Caller { router: self.router.clone(), key: Some(key.to_owned()) }
+    }
+
+    /// A tenant with one chair, open from 9 to 17, and a service of 15 minutes to 8 hours.
+    pub async fn salon(&self, name: &str) -> Salon {
+        let tenant = self.tenant(name).await;
+        let hours: Vec<Value> =
+            ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+                .map(|day| json!({"day": day, "from": "09:00", "to": "17:00"}))
+                .into();
+        let chair = json!({
+            "name": "Chair", "kind": "room", "capacity": 1, "group": "Salon",
+            "time_zone": "Europe/Stockholm", "hours": hours,
+        });
+        let chair = tenant.admin.post("/v1/resources", &chair).await.created();
+        let cut = json!({
+            "name": "Cut", "length": {"between": {"from_minutes": 15, "to_minutes": 480}},
+        });
+        let cut = tenant.admin.post("/v1/services", &cut).await.created();
+        Salon { chair: chair.id(), cut: cut.id(), tenant }
+    }
+}
+
+/// A tenant and who works there.
+pub struct TestTenant {
+    pub desk: Arc<Desk>,
+    pub staff: Caller,
+    pub admin: Caller,
+    pub auditor: Caller,
+}
+
+impl TestTenant {
+    /// Registers somebody; answers their id.
+    pub async fn client(&self, name: &str) -> String {
+        let mail = format!("{}@example.org", name.to_lowercase());
+        let contact = json!({"contact": {"name": name, "email": mail}});
+        self.staff.post("/v1/clients", &contact).await.created().id()
+    }
+
+    /// Registers somebody with a key of their own.
+    pub async fn client_with_key(&self, name: &str) -> (String, Caller) {
+        let id = self.client(name).await;
+        let issued = self.staff.post(&format!("/v1/clients/{id}/keys"), &json!({})).await.created();
+        let key = issued.body["key"].as_str().unwrap().to_owned();
+        (id, Caller { router: self.staff.router.clone(), key: Some(key) })
+    }
+
+    /// The person behind a client's id.
+    pub fn person(&self, id: &str) -> PersonId {
+        PersonId(self.desk.tenant.ids().read(IdKind::Client, id).unwrap())
+    }
+}
+
+/// A small salon.
+pub struct Salon {
+    pub tenant: TestTenant,
+    pub chair: String,
+    pub cut: String,
+}
+
+impl Salon {
+    /// A wish for the chair, at local times of one day.
+    pub fn wish(&self, client: &str, start: &str, end: &str) -> Value {
+        json!({
+            "service_id": self.cut, "resource_ids": [self.chair], "client_id": client,
+            "start": start, "end": end,
+        })
+    }
+
+    /// Books the chair for a client; answers the booking's id.
+    pub async fn booked(&self, client: &str, start: &str, end: &str) -> String {
+        let wish = self.wish(client, start, end);
+        self.tenant.staff.post("/v1/bookings", &wish).await.created().id()
+    }
+}
+
+/// Somebody who calls, with or without a key.
+#[derive(Clone)]
+pub struct Caller {
+    router: Router,
+    key: Option<String>,
+}
+
+static REPEATS: AtomicU64 = AtomicU64::new(0);
+
+/// An Idempotency-Key that no test has used before.
+pub fn new_wish() -> String {
+    format!("wish-{}", REPEATS.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Caller {
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or_default()
+    }
+
+    /// A request of this caller's, to be changed before it is sent.
+    pub fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Request<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        request.header("idempotency-key", new_wish()).body(Body::from(body)).unwrap()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, bytes, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path, Vec::new())).await
+    }
+
+    /// Reads after a write, from its position on.
+    pub async fn get_after(&self, path: &str, written: &Answer) -> Answer {
+        let mut request = self.request(Method::GET, path, Vec::new());
+        let position = written.headers["tidbok-position"].clone();
+        request.headers_mut().insert("tidbok-position", position);
+        self.send(request).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path, body.to_string().into_bytes())).await
+    }
+
+    /// As [`Self::post`], with headers in place of the usual ones.
+    pub async fn post_with(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        self.send_with(Method::POST, path, body, headers).await
+    }
+
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut request = self.request(method, path, body.to_string().into_bytes());
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        self.send(request).await
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    /// The body, where it is JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.is(200)
+    }
+
+    #[track_caller]
+    pub fn created(self) -> Self {
+        self.is(201)
+    }
+
+    /// A problem document with this status and code.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Self {
+        let answer = self.is(status);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.body["code"], code, "{}", answer.text());
+        assert_eq!(answer.body["status"], status);
+        answer
+    }
+
+    /// That the problem lies at this place.
+    #[track_caller]
+    pub fn at(self, pointer: &str) -> Self {
+        assert_eq!(self.body["errors"][0]["pointer"], pointer, "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().expect("the answer has an id").to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
