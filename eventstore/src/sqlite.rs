@@ -7,6 +7,9 @@ use rusqlite::{Connection, OpenFlags};
 
 const SCHEMA: &str = include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql");
 
+/// How long a statement waits for a lock that another connection holds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The schema that this program writes. A file with a newer one is refused.
 const SCHEMA_VERSION: i64 = 1;
 
@@ -54,7 +57,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 }
 
 fn settings(conn: &Connection) -> Result<(), rusqlite::Error> {
-    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.busy_timeout(PATIENCE)?;
     // With it the triggers that keep entries also see what REPLACE would delete.
     conn.pragma_update(None, "recursive_triggers", true)?;
     // Nothing that is sorted or spilled may reach a file of its own.

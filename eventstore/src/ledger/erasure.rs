@@ -1,8 +1,11 @@
 //! Erasing a person: fence and keys in one commit, links and seals after it.
 //!
 //! From the first commit on nothing of the person opens. What follows is clearing, in small steps
-//! between other commands; a crash anywhere leaves the person's state at "being erased", and the
-//! next start goes on. Only at the end is the row a tombstone.
+//! between other commands, until the write-ahead log is empty of what was deleted. A crash anywhere
+//! before that leaves the person's state at "being erased", and the next start goes on. Only then
+//! does the row become a tombstone.
+
+use std::time::Duration;
 
 use domain::person::PersonRefusal;
 use domain::person::command::PersonCommand;
@@ -16,7 +19,7 @@ use super::appender::{AppendError, Erasure};
 use super::batch::Batch;
 use super::index::PersonRow;
 use super::log::read_entry;
-use super::writer::{Job, Reply, Writer};
+use super::writer::{Reply, Writer};
 use super::{codec, loader};
 use crate::keyring::KeyError;
 use crate::keyring::person::{self, PersonId, PersonState};
@@ -25,15 +28,25 @@ use crate::sqlite::{int, uint};
 
 /// Rows that one step clears.
 const STEP: usize = 500;
-/// How often a busy checkpoint is tried before the next start must finish it.
-const CHECKPOINT_TRIES: u32 = 200;
+/// How long a checkpoint that readers hold up, or a mark that cannot be written, is left alone.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is left of an erasure.
-pub(crate) struct Clearing {
+pub(super) struct Clearing {
     person: PersonId,
-    rows: Vec<PersonRow>,
-    tries: u32,
+    /// Rows still to be cleared; none before they are first looked up.
+    rows: Option<Vec<PersonRow>>,
+    /// What the provider could not be told of yet.
+    unmarked: Option<FenceId>,
+    /// Not before this time since boot.
+    pause_until: Duration,
     reply: Option<Reply<()>>,
+}
+
+impl Clearing {
+    fn new(person: PersonId) -> Self {
+        Self { person, rows: None, unmarked: None, pause_until: Duration::ZERO, reply: None }
+    }
 }
 
 impl Writer {
@@ -55,8 +68,14 @@ impl Writer {
         let ended = self.seals_of(person)?;
         let position = self.fence(fence, ended, Some(person))?;
         let (reply, cleared) = oneshot::channel();
-        let rows = self.rows_to_clear(person)?;
-        self.requeue(Job::Clear(Clearing { person, rows, tries: 0, reply: Some(reply) }));
+        let marked = self.mark(Some(fence));
+        self.clearings.push_back(Clearing {
+            unmarked: marked.is_err().then_some(fence),
+            reply: Some(reply),
+            ..Clearing::new(person)
+        });
+        // Without its mark an erasure is not done: it is tried again before the clearing ends.
+        marked?;
         Ok(Erasure { fence: position, ended, cleared })
     }
 
@@ -67,14 +86,11 @@ impl Writer {
         let person = info.map(|info| info.id);
         let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
         self.fence(fence, ended, person)?;
-        if let Some(person) = person {
-            let rows = self.rows_to_clear(person)?;
-            self.requeue(Job::Clear(Clearing { person, rows, tries: 0, reply: None }));
-        }
-        Ok(())
+        self.clearings.extend(person.map(Clearing::new));
+        self.mark(Some(fence))
     }
 
-    /// Appends the fence and destroys the keys, as one commit; then tells the provider.
+    /// Appends the fence and destroys the keys, as one commit.
     fn fence(
         &mut self,
         fence: FenceId,
@@ -107,8 +123,8 @@ impl Writer {
         })?;
         if let Some(person) = person {
             self.keyring.evict(person);
+            self.visits.remove(&person);
         }
-        self.mark(Some(fence))?;
         Ok(position)
     }
 
@@ -156,6 +172,9 @@ impl Writer {
 
     /// How many seals of the person still open.
     fn seals_of(&self, person: PersonId) -> Result<u64, AppendError> {
+        if let Some(known) = self.visits.get(&person) {
+            return Ok(known.seals);
+        }
         let pending: u64 =
             self.log.pending().of_person(person, 0).map(|row| u64::from(row.seals)).sum();
         let mut select = self
@@ -165,81 +184,81 @@ impl Writer {
         Ok(pending + uint(stored))
     }
 
-    /// All rows of the person, taken out of memory so that none is written late.
-    fn rows_to_clear(&self, person: PersonId) -> Result<Vec<PersonRow>, AppendError> {
-        let rows = loader::all_rows(&self.conn, &self.log, person)?;
-        self.log.pending().drop_person(person);
-        Ok(rows)
+    /// How long until there is clearing to do; none where nothing is left.
+    pub(super) fn clearing_due(&self) -> Option<Duration> {
+        let now = self.env.clock.since_boot();
+        self.clearings.iter().map(|clearing| clearing.pause_until.saturating_sub(now)).min()
     }
 
-    /// One step of clearing.
-    pub(super) fn clear(&mut self, mut clearing: Clearing) {
-        let rest = clearing.rows.len().saturating_sub(STEP);
-        let step = clearing.rows.split_off(rest);
-        let last = clearing.rows.is_empty();
-        let done = self.clear_step(clearing.person, &step, last);
-        match done {
-            Ok(()) if !last => self.requeue(Job::Clear(clearing)),
-            Ok(()) => self.finish(clearing),
-            Err(error) => {
-                tracing::error!(%error, "clearing after an erasure stopped; the next start goes on");
+    /// One step of clearing, of whoever is next.
+    pub(super) fn clear(&mut self) {
+        let now = self.env.clock.since_boot();
+        let Some(next) = self.clearings.iter().position(|clearing| clearing.pause_until <= now)
+        else {
+            return;
+        };
+        let Some(mut clearing) = self.clearings.remove(next) else { return };
+        match self.clear_step(&mut clearing) {
+            Ok(true) => {
+                self.keyring.changed(clearing.person);
                 if let Some(reply) = clearing.reply {
-                    drop(reply.send(Err(error)));
+                    // Who asked may be gone.
+                    drop(reply.send(Ok(())));
                 }
+            }
+            Ok(false) => self.clearings.push_back(clearing),
+            Err(error) => {
+                tracing::error!(%error, "clearing after an erasure is held up; it is tried again");
+                clearing.pause_until = now + 50 * PAUSE;
+                self.clearings.push_back(clearing);
             }
         }
     }
 
-    fn clear_step(
-        &mut self,
-        person: PersonId,
-        rows: &[PersonRow],
-        last: bool,
-    ) -> Result<(), AppendError> {
+    /// Does a part of what is left; whether that was all.
+    fn clear_step(&mut self, clearing: &mut Clearing) -> Result<bool, AppendError> {
+        let person = clearing.person;
+        if let Some(fence) = clearing.unmarked {
+            self.mark(Some(fence))?;
+            clearing.unmarked = None;
+        }
+        let mut rows = match clearing.rows.take() {
+            Some(rows) => rows,
+            None => {
+                // Out of memory first, so that none is written late.
+                let rows = loader::all_rows(&self.conn, &self.log, person)?;
+                self.log.pending().drop_person(person);
+                rows
+            }
+        };
+        let step = rows.split_off(rows.len().saturating_sub(STEP));
+        let last = rows.is_empty();
         let tx = self.conn.transaction()?;
-        for row in rows {
+        for row in &step {
             clear_row(&tx, row)?;
         }
         if last {
             bury(&tx, person)?;
         }
         tx.commit()?;
-        Ok(())
-    }
-
-    /// What was deleted leaves the write-ahead log too: a busy checkpoint is tried again.
-    fn finish(&mut self, mut clearing: Clearing) {
-        match self.checkpoint() {
-            Ok(false) if clearing.tries < CHECKPOINT_TRIES => {
-                clearing.tries += 1;
-                self.requeue(Job::Clear(clearing));
-            }
-            checkpoint => {
-                self.visits.remove(&clearing.person);
-                self.keyring.changed(clearing.person);
-                let done = match checkpoint {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(AppendError::Busy),
-                    Err(error) => Err(error.into()),
-                };
-                if let Some(reply) = clearing.reply {
-                    drop(reply.send(done));
-                }
-            }
+        clearing.rows = Some(rows);
+        // What was deleted leaves the write-ahead log too, as soon as no reader needs it.
+        if last && !self.checkpoint()? {
+            clearing.pause_until = self.env.clock.since_boot() + PAUSE;
+            return Ok(false);
         }
+        if last {
+            let done = (int(person.0), PersonState::Erased.code());
+            self.conn.execute("UPDATE person SET state = ?2 WHERE id = ?1", done)?;
+        }
+        Ok(last)
     }
 
     /// Goes on with erasures that a crash interrupted.
     pub(super) fn resume_erasures(&mut self) {
-        let persons = persons_being_erased(&self.conn);
-        for person in persons.unwrap_or_default() {
-            match self.rows_to_clear(person) {
-                Ok(rows) => {
-                    let clearing = Clearing { person, rows, tries: 0, reply: None };
-                    self.requeue(Job::Clear(clearing));
-                }
-                Err(error) => tracing::error!(%error, "an interrupted erasure cannot go on yet"),
-            }
+        match persons_being_erased(&self.conn) {
+            Ok(persons) => self.clearings.extend(persons.into_iter().map(Clearing::new)),
+            Err(error) => tracing::error!(%error, "interrupted erasures cannot go on yet"),
         }
     }
 }
@@ -275,16 +294,16 @@ fn clear_row(conn: &Connection, row: &PersonRow) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The last step: nothing but the fact that there was somebody stays.
+/// Clears what else there is: nothing but the fact that there was somebody stays.
 fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     let id = int(person.0);
     conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
     conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
     conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
     conn.execute(
-        "UPDATE person SET state = ?2, fence = NULL, fields = NULL, registration = NULL,
+        "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
          contact_at = NULL, contact_handle = NULL WHERE id = ?1",
-        (id, PersonState::Erased.code()),
+        [id],
     )?;
     Ok(())
 }

@@ -156,19 +156,35 @@ pub(crate) fn all_rows(
     Ok(rows)
 }
 
-/// How many bookings a person has not given up, by year.
-pub(crate) fn visits(rows: &[PersonRow]) -> BTreeMap<i16, u32> {
-    let mut sums: BTreeMap<i16, i64> = BTreeMap::new();
-    for row in rows {
-        *sums.entry(row.year).or_default() += i64::from(row.visits);
-    }
-    sums.into_iter().map(|(year, sum)| (year, u32::try_from(sum).unwrap_or(0))).collect()
+/// What is counted of a person.
+#[derive(Debug, Default)]
+pub(crate) struct Visits {
+    /// Bookings not given up, by the calendar year of their local start.
+    pub by_year: BTreeMap<i16, u32>,
+    /// Seals that would end with the person.
+    pub seals: u64,
 }
 
-/// Counts one more row.
-pub(crate) fn count_visit(visits: &mut BTreeMap<i16, u32>, row: &PersonRow) {
-    let count = visits.entry(row.year).or_default();
-    *count = count.saturating_add_signed(i32::from(row.visits));
+impl Visits {
+    pub(crate) fn of(rows: &[PersonRow]) -> Self {
+        // Summed first: the row that gives a booking up may come before the one that made it.
+        let mut sums: BTreeMap<i16, i64> = BTreeMap::new();
+        for row in rows {
+            *sums.entry(row.year).or_default() += i64::from(row.visits);
+        }
+        let by_year = sums.into_iter().map(|(year, sum)| (year, u32::try_from(sum).unwrap_or(0)));
+        Self {
+            by_year: by_year.collect(),
+            seals: rows.iter().map(|row| u64::from(row.seals)).sum(),
+        }
+    }
+
+    /// Counts one more row.
+    pub(crate) fn count(&mut self, row: &PersonRow) {
+        let count = self.by_year.entry(row.year).or_default();
+        *count = count.saturating_add_signed(i32::from(row.visits));
+        self.seals += u64::from(row.seals);
+    }
 }
 
 /// Puts a booking on its shelf at once, for the rare work that cannot wait for the loader.

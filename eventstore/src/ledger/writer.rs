@@ -7,7 +7,7 @@
 
 mod decide;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -21,8 +21,9 @@ use tokio::sync::oneshot;
 use super::appender::{Append, AppendError, Appended, Erasure};
 use super::batch::Batch;
 use super::codec;
+use super::erasure::Clearing;
 use super::index::{self, Round};
-use super::loader::{self, LoadJob, Loaded};
+use super::loader::{self, LoadJob, Loaded, Visits};
 use super::log::{Log, ReadError, read_entry, read_head};
 use crate::environment::Environment;
 use crate::keyring::Keyring;
@@ -46,7 +47,6 @@ pub(crate) enum Job {
     Append(Box<Append>, Reply<Appended>),
     Loaded(Box<Append>, Reply<Appended>, Result<Loaded, ReadError>),
     Erase(PersonId, Reply<Erasure>),
-    Clear(super::erasure::Clearing),
     OpenBookings(PersonId, Reply<Vec<domain::BookingId>>),
     Refence(domain::FenceId, Reply<()>),
     Mark(Reply<()>),
@@ -84,7 +84,8 @@ pub(crate) struct Writer {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) env: Environment,
     pub(super) book: Book,
-    pub(super) visits: Shelf<PersonId, BTreeMap<i16, u32>>,
+    pub(super) visits: Shelf<PersonId, Visits>,
+    pub(super) clearings: VecDeque<Clearing>,
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
     pub(super) origin: u32,
@@ -93,7 +94,6 @@ pub(crate) struct Writer {
     pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
     pub(super) causes: Causes,
     loader: std::sync::mpsc::Sender<LoadJob>,
-    itself: SyncSender<Job>,
 }
 
 impl Writer {
@@ -107,7 +107,7 @@ impl Writer {
     ) -> Result<Self, ReadError> {
         let head = read_head(&conn)?;
         let size = head.frontier.size();
-        let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself.clone());
+        let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
             conn,
             log: Arc::clone(log),
@@ -116,6 +116,7 @@ impl Writer {
             env: env.clone(),
             book: Book::partial(SHELF),
             visits: Shelf::partial(SHELF),
+            clearings: VecDeque::new(),
             frontier: head.frontier,
             recorded_at: head.recorded_at,
             origin: head.origin,
@@ -124,7 +125,6 @@ impl Writer {
             repeats: BTreeMap::new(),
             causes: Causes::new(env),
             loader,
-            itself,
         };
         writer.book = loader::standing_book(&writer.conn, log, size, SHELF)?;
         Ok(writer)
@@ -134,23 +134,23 @@ impl Writer {
     pub(crate) fn run(mut self, queue: &Receiver<Job>) {
         self.resume_erasures();
         loop {
-            let first = match queue.recv_timeout(IDLE) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.keyring.sweep();
-                    continue;
-                }
+            let mut jobs = match queue.recv_timeout(self.clearing_due().unwrap_or(IDLE)) {
+                Ok(job) => vec![job],
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut jobs = vec![first];
             while jobs.len() < BATCH
                 && let Ok(job) = queue.try_recv()
             {
                 jobs.push(job);
             }
+            if jobs.is_empty() {
+                self.keyring.sweep();
+            }
             if self.work(jobs) {
                 break;
             }
+            self.clear();
         }
         self.close();
     }
@@ -172,10 +172,6 @@ impl Writer {
                     self.commit(std::mem::take(&mut batch));
                     let erased = self.erase(person);
                     drop(reply.send(erased));
-                }
-                Job::Clear(clearing) => {
-                    self.commit(std::mem::take(&mut batch));
-                    self.clear(clearing);
                 }
                 Job::OpenBookings(person, reply) => {
                     self.commit(std::mem::take(&mut batch));
@@ -220,7 +216,6 @@ impl Writer {
             Job::Loaded(..)
             | Job::Append(..)
             | Job::Erase(..)
-            | Job::Clear(_)
             | Job::OpenBookings(..)
             | Job::Refence(..)
             | Job::Mark(_)
@@ -251,7 +246,7 @@ impl Writer {
             // The rows are few and now in the cache: reading them again is the simple way to
             // have those that came since.
             let rows = loader::all_rows(&self.conn, &self.log, person)?;
-            self.visits.put(person, loader::visits(&rows));
+            self.visits.put(person, Visits::of(&rows));
         }
         Ok(())
     }
@@ -325,13 +320,6 @@ impl Writer {
         self.log.close_readers();
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the write-ahead log stays for the next start");
-        }
-    }
-
-    pub(super) fn requeue(&self, job: Job) {
-        // A full queue: the work is found again at the next start.
-        if self.itself.try_send(job).is_err() {
-            tracing::warn!("an erasure's clearing is left to the next start");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Committing a batch: everything in it and a slice of the pending index rows, or nothing.
 
+use std::time::Duration;
+
 use domain::{Position, Tag};
 use rusqlite::{Connection, params};
 
@@ -9,7 +11,7 @@ use crate::keyring::sealing::LookupKind;
 use crate::ledger::appender::AppendError;
 use crate::ledger::index::{self, PersonRow};
 use crate::ledger::writer::Writer;
-use crate::sqlite::int;
+use crate::sqlite::{self, int};
 
 /// Rows that stay in memory before any are moved: a small ledger never moves one while it runs.
 const PENDING: usize = 200_000;
@@ -174,11 +176,17 @@ impl Writer {
 
     /// Empties the write-ahead log; whether nothing held it back.
     pub(in crate::ledger) fn checkpoint(&self) -> rusqlite::Result<bool> {
-        let busy: i64 =
-            self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        Ok(busy == 0)
+        // A reader that holds it up is not waited for: others wait for the writer.
+        self.conn.busy_timeout(BRIEFLY)?;
+        let busy: rusqlite::Result<i64> =
+            self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.conn.busy_timeout(sqlite::PATIENCE)?;
+        Ok(busy? == 0)
     }
 }
+
+/// How long a checkpoint waits for readers.
+const BRIEFLY: Duration = Duration::from_millis(5);
 
 fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<()> {
     let mut entry = conn.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;

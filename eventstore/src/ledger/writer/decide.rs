@@ -10,7 +10,7 @@ use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::{Batch, Seen};
 use crate::ledger::codec;
 use crate::ledger::index::{self, Links};
-use crate::ledger::loader::{self, LoadJob};
+use crate::ledger::loader::{LoadJob, Visits};
 use crate::ledger::log::ReadError;
 use crate::sqlite::{int, uint};
 use crate::tree::{self, Hash};
@@ -48,12 +48,12 @@ impl Writer {
             },
             None => None,
         };
-        let visits = booker(append).and_then(|person| self.visits.get(&person).cloned());
+        let visits = booker(append).and_then(|person| self.visits.get(&person));
         let context = Context {
             now,
             occurred_at: append.occurred_at.unwrap_or(now),
             actor: append.actor,
-            visits: visits.unwrap_or_default(),
+            visits: visits.map(|visits| visits.by_year.clone()).unwrap_or_default(),
         };
         let drafts = self.book.decide(&append.command, &context)?;
         batch.fits(&drafts, append.sealing.as_ref())?;
@@ -107,14 +107,32 @@ impl Writer {
         };
         for row in &rows {
             if let Some(visits) = self.visits.get_mut(&row.person) {
-                loader::count_visit(visits, row);
+                visits.count(row);
             } else if batch.is_new(row.person) {
-                self.visits.put(row.person, loader::visits(std::slice::from_ref(row)));
+                self.visits.put(row.person, Visits::of(std::slice::from_ref(row)));
             }
         }
+        self.forget_counts(&tagged.draft.event, batch);
         let told = self.told(batch, &tagged.draft.event)?;
         batch.entry(header.position, bytes, leaf, seals, tagged, rows, told);
         Ok(())
+    }
+
+    /// What ends seals without ending their person: how many are left is counted anew when asked.
+    fn forget_counts(&mut self, event: &Event, batch: &Batch) {
+        let handles: &[Handle] = if let Event::PersonRectified(event) = event {
+            &[event.contact.handle]
+        } else if let Event::BookingContentErased(event) = event {
+            &event.handles
+        } else {
+            &[]
+        };
+        for handle in handles {
+            let stored = || self.stored_person(*handle).ok().flatten();
+            if let Some(person) = batch.person(*handle).or_else(stored) {
+                self.visits.remove(&person);
+            }
+        }
     }
 
     /// The entries that tell of the booking whose content an event erases.
