@@ -41,7 +41,14 @@ impl App {
     pub fn open(data: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
         let store = Store::open(data, keys, env.clone())?;
         let revising = tokio::sync::Mutex::default();
-        Ok(Self { store, env, keys: Keys::default(), revising, desks: Mutex::default(), runtime: OnceLock::new() })
+        Ok(Self {
+            store,
+            env,
+            keys: Keys::default(),
+            revising,
+            desks: Mutex::default(),
+            runtime: OnceLock::new(),
+        })
     }
 
     /// A tenant's desk, opened on first use.

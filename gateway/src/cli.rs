@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
 fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle) -> u8 {
     let ended = match &config.command {
         Command::Serve(serve) => serve::serve(&config.place, serve, console, runtime),
-        Command::Demo(demo) => demo::demo(demo, console, runtime),
+        Command::Demo(demo) => demo::demo(&config.place, demo, console, runtime),
         Command::Openapi => serve::openapi(console),
         Command::Bench(bench) => crate::bench::run(bench, console, runtime),
         Command::Clients(clients) => clients::list(&config.place, clients, console),

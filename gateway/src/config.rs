@@ -24,6 +24,9 @@ pub struct Place {
     /// The key store, which belongs on another disk and in another backup [default: DATA.keys].
     #[arg(long, global = true, env = "TIDBOK_KEYS")]
     pub keys: Option<PathBuf>,
+    /// How much a server logs: error, warn, info, debug, or a filter such as `gateway=debug`.
+    #[arg(long, global = true, env = "TIDBOK_LOG", default_value = "info")]
+    pub log: String,
     /// Answer with one JSON value on standard output.
     #[arg(long, global = true)]
     pub json: bool,

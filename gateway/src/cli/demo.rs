@@ -14,16 +14,17 @@ use crate::demo::{self, Guide};
 use crate::keys::{self, Role};
 
 pub(super) fn demo(
+    place: &Place,
     command: &Demo,
     console: &mut Console,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
-    serve::log_to_standard_error();
+    serve::log_to_standard_error(&place.log)?;
     let temporary = tempfile::Builder::new().prefix("tidbok-demo-").tempdir();
     let temporary =
         temporary.map_err(|error| CliError::File("a temporary folder".to_owned(), error))?;
     let data = command.keep.clone().unwrap_or_else(|| temporary.path().join("data"));
-    let place = Place { data, keys: None, json: console.is_json() };
+    let place = Place { data, keys: None, ..place.clone() };
     // First the address, so that nothing is made if it is taken.
     let listener = serve::listen(&command.listen, runtime)?;
     let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);

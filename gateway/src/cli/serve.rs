@@ -18,7 +18,7 @@ pub(super) fn serve(
     console: &mut Console,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
-    log_to_standard_error();
+    log_to_standard_error(&place.log)?;
     let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);
     let listener = listen(&command.listen, runtime)?;
     let address =
@@ -63,13 +63,15 @@ pub(super) fn listen(
         .map_err(|error| CliError::Listen(address.to_owned(), error))
 }
 
-/// Structured logs on standard error; `TIDBOK_LOG` says how much.
-pub(super) fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_env("TIDBOK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Structured logs on standard error.
+pub(super) fn log_to_standard_error(filter: &str) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| CliError::Usage(format!("--log {filter}: {error}")))?;
     let logs =
         tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
     // A second server in one process (a test) keeps the first one's logs.
     drop(logs.try_init());
+    Ok(())
 }
 
 pub(super) fn openapi(console: &mut Console) -> Result<Outcome, CliError> {
