@@ -116,7 +116,7 @@ impl Service {
 }
 
 /// Names are for people and stay short; they must not hold what a log line could be forged with.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=100).contains(&length) && name.trim() == name && !name.chars().any(char::is_control)
 }

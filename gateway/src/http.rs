@@ -62,6 +62,9 @@ pub async fn serve(
             metrics::recorder().run_upkeep();
         }
     });
+    // Tenants are opened before somebody waits for theirs; what cannot be opened, `/ready` tells.
+    let opened = Arc::clone(&app);
+    drop(tokio::task::spawn_blocking(move || crate::pages::pulse(&opened)));
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps its delay");

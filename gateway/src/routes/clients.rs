@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::bookings::shown::Booking;
 use super::bookings::{self as bookings_of, BookingsQuery, NewClient, references};
 use super::consents::{self as consents_of, Consent};
-use super::shown::{ClientOut, Openings, Repeat, client, purpose};
+use super::shown::{ClientOut, Openings, Repeat, behind, client, purpose};
 use crate::answer::{Answer, Page, PageQuery, bad_cursor, cursor, cut, limit, read_cursor};
 use crate::caller::{Caller, MayKeepClients};
 use crate::intake::{self, Sender};
@@ -181,7 +181,10 @@ pub(super) async fn rectify(
     let sender = Sender::new(caller.actor());
     let append = intake::rectify(caller.tenant(), person, &fields, expected, sender)?;
     let appended = caller.append(append).await?;
-    Ok(Answer::changed(client(&caller, &info), &appended))
+    caller.caught_up(behind(&appended)).await?;
+    let id = info.registration.ok_or(Code::Erased)?;
+    let (row, _) = caller.find(|reader| reader.clients().get(id)).await?;
+    Ok(Answer::changed(client(&caller, &info), &appended).version(row.version))
 }
 
 /// The contact fields as they are, to lay new ones over.

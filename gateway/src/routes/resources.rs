@@ -1,7 +1,7 @@
 //! `/v1/resources`: what is held: chairs, rooms, places on a rota.
 
 use axum::extract::Path;
-use domain::catalogue::{CatalogueCommand, CatalogueRefusal, ResourceKind};
+use domain::catalogue::{CatalogueCommand, CatalogueRefusal, ResourceKind, is_name};
 use domain::slot::{Hours, Zone};
 use domain::{GroupId, Position, Refusal, ResourceId};
 use eventstore::{Append, AppendError, IdKind};
@@ -129,7 +129,10 @@ async fn wished(
     caller: &Caller<MayChangeCatalogue>,
     resource: ResourceIn,
 ) -> Result<domain::catalogue::Resource, Problem> {
-    // What the group would be defined for must not be refused for reasons seen before.
+    // A resource that is refused must not leave a group behind.
+    if !is_name(&resource.name) {
+        return Err(CatalogueRefusal::BadName.into());
+    }
     if resource.capacity == 0 {
         return Err(CatalogueRefusal::BadCapacity.into());
     }

@@ -47,6 +47,21 @@ async fn two_resources_of_one_group_share_it() {
 }
 
 #[tokio::test]
+async fn a_resource_that_is_refused_leaves_no_group_behind() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let before = salon.tenant.desk.tenant.log().size();
+    for (name, capacity) in [(" Sofa", 1), ("Sofa", 0)] {
+        let sofa = json!({
+            "name": name, "kind": "room", "group": "Lounge", "capacity": capacity,
+            "time_zone": "Europe/Stockholm",
+        });
+        salon.tenant.admin.post("/v1/resources", &sofa).await.problem(422, "validation");
+    }
+    assert_eq!(salon.tenant.desk.tenant.log().size(), before);
+}
+
+#[tokio::test]
 async fn free_times_are_the_hours_without_what_is_held() {
     let app = TestApp::default();
     let salon = app.salon("salon").await;

@@ -41,6 +41,7 @@ async fn a_record_is_put_right_and_the_old_mail_finds_nobody() {
     blind.problem(428, "precondition_required");
     let seen = [("if-match", "\"1\"")];
     let written = staff.send_with(Method::PATCH, &path, &newer, &seen).await.ok();
+    assert_eq!(written.header("etag"), "\"2\"");
     let read = staff.get_after(&path, &written).await.ok();
     assert_eq!(read.body["contact"], json!({"name": "Astrid", "email": "new@example.org"}));
     assert_eq!(read.header("etag"), "\"2\"");
