@@ -58,7 +58,17 @@ macro_rules! events {
             /// # Errors
             /// None that an event can cause; serialising is fallible by its type.
             pub fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
-                match self { $(Self::$variant(body) => serde_json::to_vec(body),)* }
+                let mut bytes = Vec::new();
+                self.write_body(&mut bytes)?;
+                Ok(bytes)
+            }
+
+            /// Writes the body behind other bytes.
+            ///
+            /// # Errors
+            /// As [`Self::body`].
+            pub fn write_body(&self, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+                match self { $(Self::$variant(body) => serde_json::to_writer(bytes, body),)* }
             }
         }
 

@@ -143,13 +143,17 @@ impl Day {
 
     /// The most places held at any one instant of `slot`, without those of one booking.
     pub fn peak(&self, slot: Slot, without: Option<BookingId>) -> u32 {
+        let inside = |(booking, held): &(&BookingId, &Occupied)| {
+            held.from < slot.end() && slot.start() < held.until && Some(**booking) != without
+        };
+        let mut rivals = self.held.iter().filter(inside).map(|(_, held)| held);
+        // Most times have no rival or one, and then there is nothing to add up.
+        let (Some(first), second) = (rivals.next(), rivals.next()) else { return 0 };
+        let Some(second) = second else { return u32::from(first.units) };
         let mut changes: Vec<(Timestamp, i64)> = Vec::new();
-        for (booking, held) in &self.held {
-            let inside = held.from < slot.end() && slot.start() < held.until;
-            if inside && Some(*booking) != without {
-                let units = i64::from(held.units);
-                changes.extend([(held.from.max(slot.start()), units), (held.until, -units)]);
-            }
+        for held in [first, second].into_iter().chain(rivals) {
+            let units = i64::from(held.units);
+            changes.extend([(held.from.max(slot.start()), units), (held.until, -units)]);
         }
         // Where one ends as another begins, the end sorts first: spans that touch do not overlap.
         changes.sort_unstable();

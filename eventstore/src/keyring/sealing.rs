@@ -16,6 +16,7 @@ use super::lease::KeyName;
 use super::person::{PersonId, PersonState};
 use super::personal::Personal;
 use super::{KeyError, Keyring, data_key, seal};
+use crate::tree::{self, Hash};
 
 /// By what a person can be found without their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +97,8 @@ pub(crate) struct NewSeal {
     pub kind: Kind,
     pub seal: SealRef,
     pub bytes: Vec<u8>,
+    /// What the entry says of it, made here rather than where all wait.
+    pub hash: Hash,
 }
 
 /// Everything personal that comes with one command, sealed.
@@ -289,7 +292,8 @@ impl Sealing {
         let reference = sealed.reference();
         let keyring = &self.keyring;
         let bytes = seal::close(keyring.tenant, kind, reference, key, content, &keyring.env)?;
-        self.seals.push(NewSeal { kind, seal: reference, bytes });
+        let hash = tree::hash(&[&bytes]);
+        self.seals.push(NewSeal { kind, seal: reference, bytes, hash });
         Ok(sealed)
     }
 

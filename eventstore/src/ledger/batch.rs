@@ -17,7 +17,7 @@ use super::appender::{AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
 use crate::keyring::person::PersonId;
-use crate::keyring::sealing::{NewDataKey, NewLookup, NewPerson, Sealing};
+use crate::keyring::sealing::{NewDataKey, NewLookup, NewPerson, NewSeal, Sealing};
 use crate::tree::Hash;
 use effect::Effect;
 pub(super) use repeat::{Repeat, Seen};
@@ -26,7 +26,7 @@ struct NewEntry {
     position: Position,
     bytes: Vec<u8>,
     leaf: Hash,
-    seals: Vec<Vec<u8>>,
+    seals: Vec<NewSeal>,
     effect: Option<Effect>,
 }
 
@@ -38,9 +38,10 @@ pub(crate) struct Batch {
     data_keys: Vec<NewDataKey>,
     lookups: Vec<NewLookup>,
     replaced: Vec<(PersonId, FieldSet)>,
-    links: BTreeMap<Handle, PersonId>,
-    /// Seals of the command being decided, by what they are sealed as.
-    loose: BTreeMap<(Kind, Handle, u8, u16), Vec<u8>>,
+    /// Whose the new handles are, command by command.
+    links: Vec<BTreeMap<Handle, PersonId>>,
+    /// Seals of the command being decided that no entry has taken yet.
+    loose: Vec<NewSeal>,
     tags: Vec<(Tag, Position)>,
     rows: Vec<PersonRow>,
     repeats: Vec<(Repeat, Appended)>,
@@ -56,15 +57,17 @@ impl Batch {
         sealing: Option<&Sealing>,
     ) -> Result<(), AppendError> {
         let name = |kind: Kind, seal: &SealRef| (kind, seal.handle, seal.class.code(), seal.seal);
-        let mut wanted: Vec<_> = Vec::new();
+        let brought = sealing.map(|sealing| sealing.seals.as_slice()).unwrap_or_default();
+        let mut wanted = Vec::with_capacity(brought.len());
         for draft in drafts {
             let kind = draft.event.kind();
             wanted.extend(draft.event.seals().iter().map(|seal| name(kind, seal)));
         }
-        let sealed = sealing.map(|sealing| sealing.seals.as_slice()).unwrap_or_default();
-        let mut brought: Vec<_> = sealed.iter().map(|new| name(new.kind, &new.seal)).collect();
-        wanted.sort_unstable();
-        brought.sort_unstable();
+        let mut brought: Vec<_> = brought.iter().map(|new| name(new.kind, &new.seal)).collect();
+        if brought.len() > 1 {
+            wanted.sort_unstable();
+            brought.sort_unstable();
+        }
         // A decision may find that nothing needs to be appended; then nothing is kept either.
         if wanted == brought || drafts.is_empty() { Ok(()) } else { Err(AppendError::SealsDiffer) }
     }
@@ -75,27 +78,21 @@ impl Batch {
         self.data_keys.extend(sealing.data_keys);
         self.lookups.extend(sealing.lookups);
         self.replaced.extend(sealing.replaced);
-        self.links.extend(sealing.links);
-        self.loose = sealing
-            .seals
-            .into_iter()
-            .map(|new| {
-                let seal = new.seal;
-                ((new.kind, seal.handle, seal.class.code(), seal.seal), new.bytes)
-            })
-            .collect();
+        self.links.push(sealing.links);
+        self.loose = sealing.seals;
     }
 
     /// The seals of an entry, in order of their index.
-    pub(super) fn seals_of(&mut self, event: &Event) -> Result<Vec<Vec<u8>>, AppendError> {
+    pub(super) fn seals_of(&mut self, event: &Event) -> Result<Vec<NewSeal>, AppendError> {
         let mut references = event.seals();
         references.sort_by_key(|seal| seal.seal);
         let kind = event.kind();
-        let bytes = references.iter().map(|seal| {
-            let name = (kind, seal.handle, seal.class.code(), seal.seal);
-            self.loose.remove(&name).ok_or(AppendError::SealsDiffer)
+        let seals = references.iter().map(|seal| {
+            let of_it = |new: &NewSeal| new.kind == kind && new.seal == *seal;
+            let at = self.loose.iter().position(of_it).ok_or(AppendError::SealsDiffer)?;
+            Ok(self.loose.swap_remove(at))
         });
-        bytes.collect()
+        seals.collect()
     }
 
     /// Adds an entry. `told` are the earlier entries of the booking whose content it erases.
@@ -105,7 +102,7 @@ impl Batch {
         position: Position,
         bytes: Vec<u8>,
         leaf: Hash,
-        seals: Vec<Vec<u8>>,
+        seals: Vec<NewSeal>,
         tagged: Tagged,
         rows: Vec<PersonRow>,
         told: Vec<Position>,
@@ -131,7 +128,7 @@ impl Batch {
 
     /// Whose handle, if this batch brings it.
     pub(super) fn person(&self, handle: Handle) -> Option<PersonId> {
-        self.links.get(&handle).copied()
+        self.links.iter().rev().find_map(|links| links.get(&handle)).copied()
     }
 
     pub(super) fn is_new(&self, person: PersonId) -> bool {

@@ -28,6 +28,9 @@ const FORMAT: u8 = 1;
 /// The largest entry, in bytes: what fits a tile's entry bundle with room to spare.
 pub const LARGEST: usize = 60 * 1024;
 
+/// Bytes for which most bodies have room.
+const USUAL_BODY: usize = 640;
+
 /// An entry with everything its bytes hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -71,9 +74,8 @@ pub fn encode(
     seal_hashes: &[Hash],
 ) -> Result<Vec<u8>, CodecError> {
     let event = &tagged.draft.event;
-    let body = event.body()?;
-    let mut bytes =
-        Vec::with_capacity(64 + 8 * tagged.tags.len() + 32 * seal_hashes.len() + body.len());
+    let lists = 8 * tagged.tags.len() + 32 * seal_hashes.len();
+    let mut bytes = Vec::with_capacity(64 + lists + USUAL_BODY);
     bytes.push(FORMAT);
     bytes.extend(header.position.0.to_be_bytes());
     bytes.extend(header.recorded_at.as_microsecond().to_be_bytes());
@@ -88,7 +90,7 @@ pub fn encode(
     tagged.tags.iter().for_each(|tag| bytes.extend(tag.0.to_be_bytes()));
     bytes.extend(count(seal_hashes.len())?.to_be_bytes());
     seal_hashes.iter().for_each(|hash| bytes.extend(hash));
-    bytes.extend(body);
+    event.write_body(&mut bytes)?;
     if bytes.len() > LARGEST { Err(CodecError::TooLarge(bytes.len())) } else { Ok(bytes) }
 }
 

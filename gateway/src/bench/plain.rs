@@ -93,6 +93,8 @@ impl Plain {
             let tags = book.tags(&event);
             book.apply_next(&event, &tags);
         }
+        // The file holds only what comes now.
+        book.next = Position(0);
         let writer = PlainWriter::open(file, book).map_err(failed)?;
         std::thread::spawn(move || writer.run(&asks));
         Ok(Arc::new(Self {
@@ -213,8 +215,6 @@ impl PlainWriter {
         let conn = sqlite::open_writer(file).map_err(failed)?;
         conn.execute("INSERT INTO head VALUES (1, zeroblob(16), 1, 0, x'', 0, 0, 1, 1)", [])
             .map_err(failed)?;
-        // Its entries begin where the catalogue ends.
-        conn.execute_batch("DROP TRIGGER entry_has_the_next_position").map_err(failed)?;
         let visits = Shelf::default();
         let (tags, persons) = (BTreeSet::new(), BTreeSet::new());
         let (tag_round, person_round) = (Round::new(0, 0), Round::new(0, 0));

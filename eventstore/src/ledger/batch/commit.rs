@@ -194,7 +194,7 @@ fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<(
     for new in entries {
         let position = int(new.position.0);
         entry.execute(params![position, new.bytes, new.leaf])?;
-        for (n, ciphertext) in new.seals.iter().enumerate() {
+        for (n, ciphertext) in (0_u16..).zip(new.seals.iter().map(|new| &new.bytes)) {
             seal.execute(params![position, i64::try_from(n).unwrap_or(i64::MAX), ciphertext])?;
         }
     }

@@ -89,7 +89,7 @@ impl Writer {
     ) -> Result<(), AppendError> {
         let tagged = self.book.take(draft);
         let seals = batch.seals_of(&tagged.draft.event)?;
-        let hashes: Vec<Hash> = seals.iter().map(|seal| tree::hash(&[seal])).collect();
+        let hashes: Vec<Hash> = seals.iter().map(|new| new.hash).collect();
         let encoded = codec::encode(header, &tagged, &hashes);
         let bytes = match encoded {
             Ok(bytes) => bytes,
