@@ -122,7 +122,8 @@ fn appointments_are_imported_with_their_clients() {
 
 #[test]
 fn a_bad_row_is_refused_for_its_own_reason_and_the_others_go_in() {
-    let rows: &[(&[u8], Option<(&str, Option<&str>)>)] = &[
+    type Refusal = (&'static str, Option<&'static str>);
+    let rows: &[(&[u8], Option<Refusal>)] = &[
         (b"1,2031-03-01T10:00,2031-03-01T11:00,here,a,a@example.org", None),
         (b"1,2031-03-02T10:00,2031-03-02T11:00,gone,b,", Some(("unknown_status", Some("status")))),
         (b"1,2031-02-30T10:00,2031-03-02T11:00,here,c,", Some(("bad_date", Some("from")))),
@@ -374,6 +375,7 @@ fn a_wrong_mapping_is_told_by_its_key() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "whoever reads the output learns why nothing was compared")]
 fn two_hotels_come_out_as_their_data_say() {
     let Some(file) = hotel_bookings() else {
         println!("hotel_bookings.csv is not here (TIDBOK_HOTEL_CSV); nothing was compared");
@@ -392,7 +394,7 @@ fn two_hotels_come_out_as_their_data_say() {
 }
 
 /// The published data set, where somebody has put it. It is not part of this repository.
-fn hotel_bookings() -> Option<PathBuf> {
+pub(crate) fn hotel_bookings() -> Option<PathBuf> {
     let beside = || {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         root.join("../shared/data/hotel_bookings.csv")
