@@ -340,7 +340,12 @@ impl Hours {
     /// Whether the slot lies within opening hours that meet without a gap (23:00 to 24:00 and
     /// 00:00 to 07:00 of the next day are one).
     pub fn cover(&self, slot: Slot, zone: &Zone) -> bool {
-        let first = zone.local(slot.start()).date().yesterday();
+        let first = zone.local(slot.start()).date();
+        // Mostly one opening of the day holds it all.
+        if self.on(first, zone).any(|opening| opening.contains(slot)) {
+            return true;
+        }
+        let first = first.yesterday();
         let last = zone.local(slot.end()).date();
         let Ok(first) = first else { return false };
         let mut spans: Vec<Slot> = first

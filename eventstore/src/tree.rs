@@ -3,7 +3,7 @@
 //! The ledger keeps only the tree's right edge, one hash for each bit set in its size, and each
 //! leaf beside its entry. From these every root, tile and proof can be made.
 
-use aws_lc_rs::digest::{self, SHA256};
+use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
@@ -19,11 +19,9 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
 
 /// The SHA-256 hash of the pieces, one after another.
 pub fn hash(pieces: &[&[u8]]) -> Hash {
-    let mut context = digest::Context::new(&SHA256);
-    pieces.iter().for_each(|piece| context.update(piece));
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
+    let mut hasher = Sha256::new();
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    hasher.finalize().into()
 }
 
 /// The right edge of a tree: the roots of its full subtrees, largest first.

@@ -200,6 +200,9 @@ fn rebuild(
 }
 
 /// Decodes entries and hands them on together.
+///
+/// # Errors
+/// Where an entry cannot be read, and whatever `take` answers.
 pub fn feed<T>(
     entries: &[EntryBytes],
     take: impl FnOnce(&[Feed<'_>]) -> Result<T, ProjectionError>,

@@ -1,7 +1,7 @@
 //! Loaded dice: numbers that look random and come the same each time, for samples and
 //! measurements. Nothing secret is ever made of them.
 
-/// SplitMix64 from a seed.
+/// The generator `SplitMix64`, from a seed.
 pub(crate) struct Dice(u64);
 
 impl Dice {

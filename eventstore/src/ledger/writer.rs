@@ -159,7 +159,11 @@ impl Writer {
     fn work(&mut self, jobs: Vec<Job>) -> bool {
         // What was loaded is put on the shelves before the batch decides anything: it was read
         // from committed entries, which then are all there are.
-        let jobs: Vec<Job> = jobs.into_iter().map(|job| self.shelve(job)).collect();
+        let loaded = jobs.iter().any(|job| matches!(job, Job::Loaded(..)));
+        let jobs = match loaded {
+            true => jobs.into_iter().map(|job| self.shelve(job)).collect(),
+            false => jobs,
+        };
         let mut batch = Batch::default();
         for job in jobs {
             match job {

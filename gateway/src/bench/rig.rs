@@ -70,7 +70,7 @@ impl Rig {
             waiting.push_back(self.bench.tenant.ledger.hand_in(append)?);
             if waiting.len() >= 400
                 && let Some(answer) = waiting.pop_front()
-                && accepted(answer.blocking_recv())
+                && accepted(&answer.blocking_recv())
             {
                 self.stored += 1;
                 if self.stored.is_multiple_of(4096) {
@@ -80,7 +80,7 @@ impl Rig {
         }
         self.stored += waiting
             .into_iter()
-            .map(|answer| u64::from(accepted(answer.blocking_recv())))
+            .map(|answer| u64::from(accepted(&answer.blocking_recv())))
             .sum::<u64>();
         progress(1, 1);
         Ok(())
@@ -133,7 +133,7 @@ pub(super) enum Wish {
     BusyDay,
 }
 
-fn accepted<T, E, R>(answer: Result<Result<T, E>, R>) -> bool {
+fn accepted<T, E, R>(answer: &Result<Result<T, E>, R>) -> bool {
     matches!(answer, Ok(Ok(_)))
 }
 

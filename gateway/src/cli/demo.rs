@@ -1,6 +1,6 @@
 //! `demo`: a server with sample tenants, and five things to try.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -105,12 +105,12 @@ fn tell(console: &mut Console, address: &str, data: &Path, shown: &[(&Guide, Key
         }
     }
     if let Some((guide, keys)) = shown.first() {
-        text.push_str(&five_things(address, &data.to_path_buf(), guide, keys));
+        text.push_str(&five_things(address, data, guide, keys));
     }
     console.answer(&value, text.trim_end());
 }
 
-fn five_things(address: &str, data: &PathBuf, guide: &Guide, keys: &Keys) -> String {
+fn five_things(address: &str, data: &Path, guide: &Guide, keys: &Keys) -> String {
     let tidbok = format!("cargo run --release -- --data {}", data.display());
     let Guide { tenant, client_id, service_id, resource_id, free_start, .. } = guide;
     let Keys { admin, staff, client, .. } = keys;

@@ -195,7 +195,7 @@ fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<(
         let position = int(new.position.0);
         entry.execute(params![position, new.bytes, new.leaf])?;
         for (n, ciphertext) in (0_u16..).zip(new.seals.iter().map(|new| &new.bytes)) {
-            seal.execute(params![position, i64::try_from(n).unwrap_or(i64::MAX), ciphertext])?;
+            seal.execute(params![position, n, ciphertext])?;
         }
     }
     Ok(())
