@@ -1,6 +1,6 @@
 //! Import: bookings from a CSV file through a mapping that says what its columns mean.
 //!
-//! A file is walked twice. The [survey] tells what it names, which rows an earlier run has
+//! A file is walked twice. The survey tells what it names, which rows an earlier run has
 //! imported, and how many places its resources need; then what is missing is made, and each row
 //! goes in as one append or is refused with a reason. No row stops another. Memory does not grow
 //! with the file, but for a few bytes a row.

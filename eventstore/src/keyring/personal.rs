@@ -1,7 +1,7 @@
 //! Plain personal values, which live only between an edge of the program and the keyring.
 //!
 //! [`Personal`] cannot be printed, cloned or serialised. What leaves the program again is
-//! [`Disclosed`], which only a [`Disclosure`](super::access::Disclosure) turns it into.
+//! [`Disclosed`], which only a [`Disclosure`] turns it into.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,28 @@ use super::access::Disclosure;
 /// The longest value of one field, in bytes.
 pub const LONGEST: usize = 4096;
 
-/// Values of personal fields, in the clear. Has no `Debug`, `Display`, `Serialize` or `Clone`.
+/// Values of personal fields, in the clear.
+///
+/// They cannot be printed, copied or written out by accident; none of this compiles:
+///
+/// ```compile_fail
+/// fn print(values: &eventstore::Personal) -> String { format!("{values:?}") }
+/// ```
+/// ```compile_fail
+/// fn show(values: &eventstore::Personal) -> String { values.to_string() }
+/// ```
+/// ```compile_fail
+/// fn write(values: &eventstore::Personal) { serde_json::to_string(values).unwrap(); }
+/// ```
+/// ```compile_fail
+/// fn copy(values: &eventstore::Personal) -> eventstore::Personal { values.clone() }
+/// ```
+///
+/// And what goes out needs a ticket, which nobody can make:
+///
+/// ```compile_fail
+/// fn ticket() -> eventstore::Disclosure { eventstore::Disclosure {} }
+/// ```
 #[derive(Default)]
 pub struct Personal(BTreeMap<Field, Zeroizing<String>>);
 
