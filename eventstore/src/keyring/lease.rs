@@ -4,6 +4,9 @@
 //! clock that runs on while the machine sleeps. Ending somebody's leases makes the second check
 //! fail for whoever is in between. Keys are overwritten when the last holder lets go.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,6 +4,9 @@
 //! the ledger or the keyring, so what it remembers of fences and sizes shows on every start whether
 //! either is older than what was already promised.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};

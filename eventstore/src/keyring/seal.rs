@@ -13,6 +13,9 @@
 //! Associated data are the tenant's permanent id, the handle, the entry's kind, the seal's index
 //! and the four bytes of the header, so that no seal can be put in the place of another.
 
+#[cfg(test)]
+mod tests;
+
 use domain::sealed::SealRef;
 use domain::{Handle, Kind, Position, RetentionClass};
 use rusqlite::{Connection, OptionalExtension};
