@@ -7,6 +7,7 @@ use std::path::Path;
 
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap};
 use domain::booking::Change;
+use domain::ledger::ReadPurpose;
 use domain::sealed::SealRef;
 use domain::{Handle, Position, Recorded, RetentionClass};
 use eventstore::{Lookup, LookupKind, PersonId, PersonState, Personal, SealAt};
@@ -362,6 +363,27 @@ fn a_rectified_value_is_gone() {
     assert_eq!(says(&hotel, rectified), ["erased"]);
     assert_eq!(by_mail(&hotel, "new"), []);
     hotel.assert_sound();
+}
+
+/// F52, as far as it is not over yet: bookkeeping outlives the person, for bookkeeping alone.
+#[test]
+fn what_the_law_keeps_is_kept_for_bookkeeping_alone() {
+    let hotel = Hotel::open(25, &[3]);
+    let name = format!("{MARK}1");
+    let (booking, registered) = booked(&hotel, 1, Who::New, &name);
+    let person = hotel.person_at(registered);
+    let seals: Vec<SealAt> = hotel.seals().iter().map(at).collect();
+    let invoice = seals.into_iter().find(|at| at.seal.class == RetentionClass::Accounting);
+    let invoice = invoice.unwrap();
+    assert_eq!(invoice.position, Position(booking.0));
+    let reads = |purpose| hotel.read_for(purpose, &[invoice]).remove(0);
+    assert_eq!(reads(ReadPurpose::Administration), name);
+    hotel.pass(24 * 3600);
+    hotel.erase(person);
+    assert_eq!(reads(ReadPurpose::Bookkeeping), name);
+    for purpose in [ReadPurpose::Administration, ReadPurpose::OwnAccount, ReadPurpose::Booking] {
+        assert_eq!(reads(purpose), "restricted");
+    }
 }
 
 #[test]

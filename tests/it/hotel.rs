@@ -312,8 +312,12 @@ impl Hotel {
 
     /// What comes of opening seals, as text: what they say, or why they say nothing.
     pub(crate) fn read(&self, seals: &[SealAt]) -> Vec<String> {
+        self.read_for(ReadPurpose::Bookkeeping, seals)
+    }
+
+    pub(crate) fn read_for(&self, purpose: ReadPurpose, seals: &[SealAt]) -> Vec<String> {
         let classes = [RetentionClass::Contact, RetentionClass::Accounting];
-        let ticket = self.tenant().disclose(staff().actor, ReadPurpose::Bookkeeping, &classes, &[]);
+        let ticket = self.tenant().disclose(staff().actor, purpose, &classes, &[]);
         let ticket = self.wait(ticket).unwrap();
         let opened = self.tenant().keyring().open(&ticket, seals).unwrap();
         opened.iter().map(text).collect()

@@ -11,6 +11,7 @@ mod accountability;
 mod architecture;
 mod audit;
 mod authorization;
+mod cli;
 mod crash;
 mod erasure;
 mod hotel;

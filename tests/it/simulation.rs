@@ -105,7 +105,7 @@ impl Simulation {
             }
         }
         let bookings = self.model.bookings.len();
-        assert!(bookings > 10 && self.persons.len() > 10, "not much happened: {:?}", self.log);
+        assert!(bookings > 15 && self.persons.len() > 15, "not much happened");
     }
 
     fn say(&mut self, what: &str, act: impl FnOnce(&mut Self)) {
@@ -294,7 +294,7 @@ impl Simulation {
             self.log.push(format!("failing: {:?}", wish.command));
             let expected = self.expected(&wish);
             match self.hotel.append(wish.append.take().unwrap()) {
-                Err(AppendError::Commit(_)) => assert!(expected.is_ok_and(|made| !made.is_empty())),
+                Err(AppendError::Commit(_)) => assert!(expected.is_ok()),
                 answered => self.compare(answered, expected, &wish.texts),
             }
         }

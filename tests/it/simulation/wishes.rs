@@ -19,7 +19,9 @@ use crate::hotel::{Guest, MARK, changed, contact, part, service, slot, staff};
 impl Simulation {
     /// Any wish; none where chance chose somebody of whom nothing can be wished any more.
     pub(super) fn wish(&mut self) -> Option<Wish> {
-        match self.random.u8(0..20) {
+        // Without a field that guests give there would be no bookings for long.
+        let gives = self.model.book.policy.collect.contains(&Field::HealthNote);
+        match self.random.u8(if gives { 0..20 } else { 14..20 }) {
             0 | 1 => self.registration(),
             2 => self.rectification(),
             3..=8 => self.request(),
@@ -94,7 +96,8 @@ impl Simulation {
     /// A booking of one or several, for one or several rooms.
     pub(super) fn request(&mut self) -> Option<Wish> {
         let (room, other) = (self.room(), self.room());
-        let mut wanted = vec![Wanted { resource: room, units: self.random.u16(1..3) }];
+        let mut wanted =
+            vec![Wanted { resource: room, units: 1 + u16::from(self.random.u8(0..4) == 0) }];
         if self.random.u8(0..4) == 0 {
             wanted.push(Wanted { resource: other, units: 1 });
         }
@@ -234,6 +237,9 @@ impl Simulation {
 
     /// Something about the house itself.
     fn furniture(&mut self) -> Wish {
+        if !self.model.book.policy.collect.contains(&Field::HealthNote) {
+            return self.policy();
+        }
         let command = match self.random.u8(0..8) {
             0 | 1 => {
                 let (id, capacity) = (self.room(), self.random.u16(1..4));
@@ -241,7 +247,7 @@ impl Simulation {
                 CatalogueCommand::ReviseResource { id, resource }
             }
             2 => CatalogueCommand::DefineResource(self.hotel.room("New room", 2)),
-            3 => CatalogueCommand::RetireResource(self.room()),
+            3 if self.random.bool() => CatalogueCommand::RetireResource(self.room()),
             4 | 5 => CatalogueCommand::DefineService(self.new_service()),
             6 => {
                 let (id, service) = (self.service(), self.new_service());
