@@ -1,12 +1,18 @@
 //! Erasing a person, whole: open bookings cancelled if asked for, then fence, keys, links, seals.
 
+use std::time::Duration;
+
 use domain::booking::{Reason, Side};
 use domain::{Actor, BookingId};
-use eventstore::PersonId;
 use eventstore::ledger::appender::{AppendError, Erasure};
+use eventstore::{PersonId, PersonState};
 
 use crate::desk::Desk;
 use crate::intake::{self, CancelIn, IntakeError, Sender};
+
+/// How often, and how many times, it is looked whether an erasure has ended.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 1500;
 
 /// What an erasure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +37,21 @@ pub async fn erase(
     let Erasure { fence, ended, cleared } = desk.tenant.ledger.erase(person).await?;
     cleared.await.map_err(|_| AppendError::Stopped)??;
     Ok(Erased { fence, ended })
+}
+
+/// Waits until nothing is left of somebody whose erasure has begun.
+///
+/// # Errors
+/// Where that takes longer than anybody waits, or the keyring cannot be read.
+pub async fn ended(desk: &Desk, person: PersonId) -> Result<(), AppendError> {
+    for _ in 0..LOOKS {
+        let state = desk.tenant.keyring().info(person)?.map(|info| info.state);
+        if state != Some(PersonState::Erasing) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(AppendError::Busy)
 }
 
 async fn cancel_open_bookings(desk: &Desk, person: PersonId) -> Result<(), AppendError> {

@@ -26,8 +26,14 @@ pub(super) fn run(
     let mut refused = false;
     for (done, (id, person)) in (1..).zip(&persons) {
         let row = match desk.tenant.keyring().info(*person)?.map(|info| info.state) {
-            Some(PersonState::Erased) => json!({ "id": id, "state": "erased", "already": true }),
-            _ => runtime.block_on(erase(&desk, id, *person, command.cancel_open))?,
+            Some(PersonState::Erasing | PersonState::Erased) => {
+                // A crash may have interrupted it; the ledger goes on with it by itself.
+                runtime.block_on(erasure::ended(&desk, *person))?;
+                json!({ "id": id, "state": "erased", "already": true })
+            }
+            Some(PersonState::Live | PersonState::Restricted) | None => {
+                runtime.block_on(erase(&desk, id, *person, command.cancel_open))?
+            }
         };
         refused |= row.get("refused").is_some();
         rows.push(row);
