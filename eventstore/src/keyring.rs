@@ -247,6 +247,8 @@ impl Keyring {
         })
     }
 
+    /// The key of a person who is live. Whoever changes a person's state takes the leases back, so
+    /// a lease that holds needs no look at the state.
     pub(crate) fn person_key(
         &self,
         person: PersonId,
@@ -254,9 +256,12 @@ impl Keyring {
     ) -> Result<Arc<Lease>, KeyError> {
         self.leased(KeyName::Person(person, class), |conn| {
             let mut select = conn.prepare_cached(
-                "SELECT wrapped FROM person_key WHERE person = ?1 AND class = ?2",
+                "SELECT wrapped FROM person_key JOIN person ON person.id = person_key.person
+                 WHERE person_key.person = ?1 AND class = ?2 AND state = ?3",
             )?;
-            Ok(select.query_row((int(person.0), class.code()), |row| row.get(0)).optional()?)
+            let live = PersonState::Live.code();
+            let row = select.query_row((int(person.0), class.code(), live), |row| row.get(0));
+            Ok(row.optional()?)
         })
     }
 
@@ -276,19 +281,24 @@ impl Keyring {
     fn leased(
         &self,
         name: KeyName,
-        row: impl FnOnce(&Connection) -> Result<Option<Vec<u8>>, ReadError>,
+        row: impl Fn(&Connection) -> Result<Option<Vec<u8>>, ReadError>,
     ) -> Result<Arc<Lease>, KeyError> {
-        if let Some(lease) = self.leases.get(name, &self.env) {
-            return Ok(lease);
-        }
-        let wrapped = self.log.with(row)?.ok_or(KeyError::Missing)?;
-        let key = match name {
-            KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
-            KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
-                self.tenant_key()?.key.unwrap(&wrapped)?
+        loop {
+            if let Some(lease) = self.leases.get(name, &self.env) {
+                return Ok(lease);
             }
-        };
-        Ok(self.leases.put(name, key, &self.env))
+            let seen = self.leases.taken_back();
+            let wrapped = self.log.with(&row)?.ok_or(KeyError::Missing)?;
+            let key = match name {
+                KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
+                KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
+                    self.tenant_key()?.key.unwrap(&wrapped)?
+                }
+            };
+            if let Some(lease) = self.leases.put_unless_taken_back(seen, name, key, &self.env) {
+                return Ok(lease);
+            }
+        }
     }
 
     /// Takes back everything in memory that could open a person's seals.
@@ -344,15 +354,16 @@ pub(crate) fn data_key(
     handle: Handle,
     class: RetentionClass,
 ) -> rusqlite::Result<Option<DataKeyRow>> {
-    let mut select =
-        conn.prepare_cached("SELECT person, year, wrapped FROM data_key WHERE id = ?1 * 8 + ?2")?;
-    select
-        .query_row((int(handle.0), class.code()), |row| {
-            Ok(DataKeyRow {
-                person: row.get::<_, Option<i64>>(0)?.map(|id| PersonId(uint(id))),
-                year: row.get(1)?,
-                wrapped: row.get(2)?,
-            })
-        })
-        .optional()
+    let mut select = conn
+        .prepare_cached("SELECT id, person, year, wrapped FROM data_key WHERE id = ?1 * 8 + ?2")?;
+    select.query_row((int(handle.0), class.code()), data_key_row).optional()
+}
+
+/// A row of `id, person, year, wrapped`.
+fn data_key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DataKeyRow> {
+    Ok(DataKeyRow {
+        person: row.get::<_, Option<i64>>(1)?.map(|id| PersonId(uint(id))),
+        year: row.get(2)?,
+        wrapped: row.get(3)?,
+    })
 }

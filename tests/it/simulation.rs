@@ -86,7 +86,8 @@ impl Simulation {
         simulation
     }
 
-    fn run(mut self, steps: u32) {
+    /// How much happened: the number of bookings or persons, whichever is smaller.
+    fn run(mut self, steps: u32) -> usize {
         for step in 1..=steps {
             self.hotel.pass(self.random.i64(0..3 * 3600));
             match self.random.u8(0..100) {
@@ -104,8 +105,7 @@ impl Simulation {
                 self.look();
             }
         }
-        let bookings = self.model.bookings.len();
-        assert!(bookings > 15 && self.persons.len() > 15, "not much happened");
+        self.model.bookings.len().min(self.persons.len())
     }
 
     fn say(&mut self, what: &str, act: impl FnOnce(&mut Self)) {
@@ -326,17 +326,17 @@ impl Simulation {
 
 #[test]
 fn a_hotel_in_an_ordinary_year() {
-    Simulation::new(1).run(STEPS);
+    assert!(Simulation::new(1).run(STEPS) > 15);
 }
 
 #[test]
 fn a_hotel_in_a_bad_year() {
-    Simulation::new(2).run(STEPS);
+    assert!(Simulation::new(2).run(STEPS) > 15);
 }
 
 #[test]
 fn a_hotel_in_a_worse_year() {
-    Simulation::new(3).run(STEPS);
+    assert!(Simulation::new(3).run(STEPS) > 15);
 }
 
 /// For a search: as many years as are asked for, from this one on.
@@ -346,6 +346,7 @@ fn a_hotel_in_years_that_somebody_asks_for() {
     let years = years.into_string().unwrap();
     let (first, last) = years.split_once("..").unwrap();
     for seed in first.parse().unwrap()..last.parse().unwrap() {
+        // A quiet year is no fault.
         Simulation::new(seed).run(STEPS);
     }
 }

@@ -4,9 +4,11 @@
 //! [`Disclosed`], which only a [`Disclosure`] turns it into.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
 use domain::sealed::FieldSet;
 use domain::{Field, RetentionClass};
+use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
@@ -39,18 +41,30 @@ pub const LONGEST: usize = 4096;
 /// fn ticket() -> eventstore::Disclosure { eventstore::Disclosure {} }
 /// ```
 #[derive(Default)]
-pub struct Personal(BTreeMap<Field, Zeroizing<String>>);
+pub struct Personal(Vec<(Field, Zeroizing<String>)>);
 
 impl Personal {
     #[must_use]
     pub fn with(mut self, field: Field, value: String) -> Self {
-        self.0.insert(field, Zeroizing::new(value));
+        self.set(field, Zeroizing::new(value));
         self
+    }
+
+    /// Keeps the fields in order, each once. There are few: nothing finds one faster than looking.
+    fn set(&mut self, field: Field, value: Zeroizing<String>) {
+        match self.0.binary_search_by_key(&field, |(field, _)| *field) {
+            Ok(at) => {
+                if let Some((_, old)) = self.0.get_mut(at) {
+                    *old = value;
+                }
+            }
+            Err(at) => self.0.insert(at, (field, value)),
+        }
     }
 
     /// Which fields are given.
     pub fn fields(&self) -> FieldSet {
-        self.0.keys().copied().collect()
+        self.0.iter().map(|(field, _)| *field).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -59,7 +73,8 @@ impl Personal {
 
     /// One value, for an edge that has to work with it: a validator, a lookup.
     pub fn reveal(&self, field: Field) -> Option<&str> {
-        self.0.get(&field).map(|value| value.as_str())
+        let (_, value) = self.0.iter().find(|(known, _)| *known == field)?;
+        Some(value)
     }
 
     /// The values of one class, taken out of these.
@@ -73,7 +88,7 @@ impl Personal {
     /// These values, and `newer` ones over them.
     #[must_use]
     pub fn overlaid(mut self, newer: Self) -> Self {
-        self.0.extend(newer.0);
+        newer.0.into_iter().for_each(|(field, value)| self.set(field, value));
         self
     }
 
@@ -82,7 +97,7 @@ impl Personal {
         Disclosed(self)
     }
 
-    /// The bytes that are sealed: a JSON object by field name.
+    /// The bytes that are sealed: a JSON object by field name, in the order of the names.
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let plain: BTreeMap<&str, &str> =
             self.0.iter().map(|(field, value)| (field.name(), value.as_str())).collect();
@@ -91,11 +106,35 @@ impl Personal {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let plain: BTreeMap<String, String> = serde_json::from_slice(bytes).ok()?;
-        let fields = plain
-            .into_iter()
-            .map(|(name, value)| Some((name.parse::<Field>().ok()?, Zeroizing::new(value))));
-        fields.collect::<Option<_>>().map(Self)
+        serde_json::from_slice::<Plain>(bytes).ok().map(|plain| plain.0)
+    }
+}
+
+/// What was sealed: `{"name": "...", ...}`, read in one pass, for a replay opens millions of these.
+struct Plain(Personal);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PlainVisitor)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = Plain;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of personal fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Plain, A::Error> {
+        let mut fields = Personal::default();
+        while let Some((name, value)) = map.next_entry::<&str, String>()? {
+            let value = Zeroizing::new(value);
+            fields.set(name.parse().map_err(de::Error::custom)?, value);
+        }
+        Ok(Plain(fields))
     }
 }
 
@@ -107,11 +146,12 @@ impl<'de> Deserialize<'de> for Personal {
         if plain.values().any(|value| value.len() > LONGEST) {
             return Err(de::Error::custom("a value is longer than 4096 bytes"));
         }
-        let fields = plain.into_iter().map(|(name, value)| match name.parse() {
-            Ok(field) => Ok((field, Zeroizing::new(value))),
-            Err(_) => Err(de::Error::unknown_field(&name, &[])),
-        });
-        fields.collect::<Result<_, _>>().map(Self)
+        let mut fields = Self::default();
+        for (name, value) in plain {
+            let field = name.parse().map_err(|_| de::Error::unknown_field(&name, &[]))?;
+            fields.set(field, Zeroizing::new(value));
+        }
+        Ok(fields)
     }
 }
 

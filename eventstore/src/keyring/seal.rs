@@ -16,18 +16,21 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use domain::sealed::SealRef;
 use domain::{Handle, Kind, Position, RetentionClass};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, Row, Statement};
 use zeroize::Zeroizing;
 
 use super::access::Disclosure;
 use super::key::Key;
-use super::lease::Lease;
+use super::lease::{KeyName, Lease};
 use super::person::PersonState;
 use super::personal::Personal;
 use super::provider::TenantId;
-use super::{DataKeyRow, KeyError, Keyring, data_key};
+use super::{DataKeyRow, KeyError, Keyring, data_key_row};
 use crate::environment::Environment;
 use crate::ledger::log::ReadError;
 use crate::sqlite::int;
@@ -83,13 +86,16 @@ fn bucket(length: usize) -> usize {
     }
 }
 
-fn associated(tenant: TenantId, kind: Kind, seal: SealRef, header: [u8; HEADER]) -> Vec<u8> {
-    let mut data = Vec::with_capacity(16 + 8 + 2 + 2 + HEADER);
-    data.extend(tenant.0);
-    data.extend(seal.handle.0.to_be_bytes());
-    data.extend(kind.0.to_be_bytes());
-    data.extend(seal.seal.to_be_bytes());
-    data.extend(header);
+fn associated(tenant: TenantId, kind: Kind, seal: SealRef, header: [u8; HEADER]) -> [u8; 32] {
+    let parts: [&[u8]; 5] = [
+        &tenant.0,
+        &seal.handle.0.to_be_bytes(),
+        &kind.0.to_be_bytes(),
+        &seal.seal.to_be_bytes(),
+        &header,
+    ];
+    let mut data = [0; 32];
+    data.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
     data
 }
 
@@ -123,17 +129,17 @@ pub(crate) fn close(
     Ok(bytes)
 }
 
-/// Opens a seal with its data key, or says nothing where they do not belong together.
-fn open_with(tenant: TenantId, at: SealAt, key: &Key, bytes: &[u8]) -> Option<Personal> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
-    let (commitment, rest) = rest.split_first_chunk::<COMMITMENT>()?;
-    let (nonce, text) = rest.split_first_chunk::<NONCE>()?;
+/// Opens a seal with its data key, or says nothing where they do not belong together. The text
+/// is decrypted where it lies.
+fn open_with(tenant: TenantId, at: SealAt, key: &Key, bytes: &mut [u8]) -> Option<Personal> {
+    let (header, rest) = bytes.split_first_chunk_mut::<HEADER>()?;
+    let (commitment, rest) = rest.split_first_chunk_mut::<COMMITMENT>()?;
+    let (nonce, text) = rest.split_first_chunk_mut::<NONCE>()?;
     if *header != [FORMAT, PAYLOAD, at.seal.class.code(), 0] || *commitment != key.commitment() {
         return None;
     }
-    let mut text = Zeroizing::new(text.to_vec());
     let data = associated(tenant, at.kind, at.seal, *header);
-    let plain = key.decrypt(*nonce, &data, &mut text).ok()?;
+    let plain = key.decrypt(*nonce, &data, text).ok()?;
     let (length, padded) = plain.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     Personal::from_bytes(padded.get(..length)?)
@@ -143,7 +149,17 @@ fn open_with(tenant: TenantId, at: SealAt, key: &Key, bytes: &[u8]) -> Option<Pe
 struct Found {
     at: SealAt,
     data_key: Option<DataKeyRow>,
-    ciphertext: Option<Vec<u8>>,
+    /// Overwritten when let go: it is decrypted where it lies.
+    ciphertext: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Found {
+    /// The key that the data key hangs on.
+    fn key_name(&self) -> Option<KeyName> {
+        let (row, class) = (self.data_key?, self.at.seal.class);
+        let of_year = row.year.map(|year| KeyName::Period(class, year));
+        of_year.or_else(|| row.person.map(|person| KeyName::Person(person, class)))
+    }
 }
 
 impl Keyring {
@@ -154,51 +170,71 @@ impl Keyring {
     /// Where the keyring or its key store cannot be read. Never for what a single seal turned out
     /// to be: that is its [`Opening`].
     pub fn open(&self, ticket: &Disclosure, seals: &[SealAt]) -> Result<Vec<Opening>, KeyError> {
-        let found = self.log.with(|conn| find(conn, seals))?;
-        found.into_iter().map(|found| self.open_one(ticket, &found)).collect()
-    }
-
-    fn open_one(&self, ticket: &Disclosure, found: &Found) -> Result<Opening, KeyError> {
-        let Some(row) = found.data_key else { return Ok(Opening::UnknownKey) };
-        let Some(wrapped) = row.wrapped else { return Ok(Opening::Erased) };
-        let class = found.at.seal.class;
-        let lease = match (row.person, row.year) {
-            (None, Some(_)) if class == RetentionClass::Accounting && !ticket.is_bookkeeping() => {
-                return Ok(Opening::Restricted);
+        loop {
+            let found = self.log.with(|conn| find(conn, seals))?;
+            let leases = self.leases.get_all(found.iter().map(Found::key_name), &self.env);
+            let mut earliest = Duration::MAX;
+            let openings: Vec<Opening> = found
+                .into_iter()
+                .zip(leases)
+                .map(|(found, lease)| self.open_one(ticket, found, lease, &mut earliest))
+                .collect::<Result<_, _>>()?;
+            // The machine may have slept while a key was in use. What was opened under a lease
+            // that is over is not handed out, but opened again under what holds now.
+            if self.env.clock.since_boot() < earliest {
+                return Ok(openings);
             }
-            (_, Some(year)) => self.period_key(class, year),
-            (Some(person), None) => match self.info(person)?.map(|info| info.state) {
-                Some(PersonState::Live) => self.person_key(person, class),
-                Some(PersonState::Restricted) => return Ok(Opening::Restricted),
-                Some(PersonState::Erasing | PersonState::Erased) => return Ok(Opening::Erased),
-                None => return Ok(Opening::UnknownKey),
-            },
-            (None, None) => return Ok(Opening::Erased),
-        };
-        let lease = match lease {
-            Ok(lease) => lease,
-            Err(KeyError::Missing) => return Ok(self.without_key(&row)),
-            Err(error) => return Err(error),
-        };
-        Ok(self.open_under(&lease, &wrapped, found))
-    }
-
-    /// A key was gone when it was looked for: erased meanwhile, or never there.
-    fn without_key(&self, row: &DataKeyRow) -> Opening {
-        let state = row.person.and_then(|person| {
-            self.changed(person);
-            self.info(person).ok().flatten().map(|info| info.state)
-        });
-        match state {
-            Some(PersonState::Erasing | PersonState::Erased) => Opening::Erased,
-            Some(PersonState::Live | PersonState::Restricted) | None => Opening::UnknownKey,
         }
     }
 
-    fn open_under(&self, lease: &Lease, wrapped: &[u8], found: &Found) -> Opening {
-        let Some(ciphertext) = &found.ciphertext else { return Opening::Tampered };
+    fn open_one(
+        &self,
+        ticket: &Disclosure,
+        found: Found,
+        lease: Option<Arc<Lease>>,
+        earliest: &mut Duration,
+    ) -> Result<Opening, KeyError> {
+        let Some(row) = found.data_key else { return Ok(Opening::UnknownKey) };
+        let (Some(wrapped), Some(name)) = (row.wrapped, found.key_name()) else {
+            return Ok(Opening::Erased);
+        };
+        let unlinked = row.person.is_none() && found.at.seal.class == RetentionClass::Accounting;
+        if unlinked && !ticket.is_bookkeeping() {
+            return Ok(Opening::Restricted);
+        }
+        let lease = match lease.map_or_else(|| self.key(name), Ok) {
+            Ok(lease) => lease,
+            Err(KeyError::Missing) => return self.without_key(&row),
+            Err(error) => return Err(error),
+        };
+        *earliest = lease.until().min(*earliest);
+        Ok(self.open_under(&lease, &wrapped, found))
+    }
+
+    fn key(&self, name: KeyName) -> Result<Arc<Lease>, KeyError> {
+        match name {
+            KeyName::Person(person, class) => self.person_key(person, class),
+            KeyName::Period(class, year) => self.period_key(class, year),
+            KeyName::Secret(name) => self.secret(name),
+            KeyName::Tenant(_) => self.tenant_key(),
+        }
+    }
+
+    /// There is no key, or none that may be used: why?
+    fn without_key(&self, row: &DataKeyRow) -> Result<Opening, KeyError> {
+        let Some(person) = row.person else { return Ok(Opening::UnknownKey) };
+        self.changed(person);
+        Ok(match self.info(person)?.map(|info| info.state) {
+            Some(PersonState::Erasing | PersonState::Erased) => Opening::Erased,
+            Some(PersonState::Restricted) => Opening::Restricted,
+            Some(PersonState::Live) | None => Opening::UnknownKey,
+        })
+    }
+
+    fn open_under(&self, lease: &Lease, wrapped: &[u8], found: Found) -> Opening {
+        let Some(mut ciphertext) = found.ciphertext else { return Opening::Tampered };
         let Ok(key) = lease.key.unwrap(wrapped) else { return Opening::Tampered };
-        let Some(content) = open_with(self.tenant, found.at, &key, ciphertext) else {
+        let Some(content) = open_with(self.tenant, found.at, &key, &mut ciphertext) else {
             return Opening::Tampered;
         };
         // The second look at the lease: whoever was erased in between is not handed out.
@@ -206,19 +242,60 @@ impl Keyring {
     }
 }
 
+/// How far apart two rows may lie that are still read in one sweep: passing over a row costs a
+/// small part of what finding one does.
+const SEAL_GAP: i64 = 16 * 65_536;
+const DATA_KEY_GAP: i64 = 16 * 8;
+
 fn find(conn: &Connection, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
     // One snapshot, so that a key and its seal are of the same moment.
     let tx = conn.unchecked_transaction()?;
-    let mut found = Vec::with_capacity(seals.len());
-    for at in seals {
-        let mut select =
-            tx.prepare_cached("SELECT ciphertext FROM seal WHERE id = ?1 * 65536 + ?2")?;
-        let ciphertext =
-            select.query_row((int(at.position.0), at.seal.seal), |row| row.get(0)).optional()?;
-        let data_key = data_key(&tx, at.seal.handle, at.seal.class)?;
-        found.push(Found { at: *at, data_key, ciphertext });
-    }
+    let unfound = |at: &SealAt| Found { at: *at, data_key: None, ciphertext: None };
+    let mut found: Vec<Found> = seals.iter().map(unfound).collect();
+    let mut select =
+        tx.prepare_cached("SELECT id, ciphertext FROM seal WHERE id BETWEEN ?1 AND ?2")?;
+    let id = |at: &SealAt| int(at.position.0) * 65_536 + i64::from(at.seal.seal);
+    sweep(&mut select, &mut found, SEAL_GAP, id, |found, row| {
+        found.ciphertext = Some(Zeroizing::new(row.get(1)?));
+        Ok(())
+    })?;
+    let mut select = tx.prepare_cached(
+        "SELECT id, person, year, wrapped FROM data_key WHERE id BETWEEN ?1 AND ?2",
+    )?;
+    let id = |at: &SealAt| int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code());
+    sweep(&mut select, &mut found, DATA_KEY_GAP, id, |found, row| {
+        found.data_key = Some(data_key_row(row)?);
+        Ok(())
+    })?;
     Ok(found)
+}
+
+/// Reads the rows with these ids, neighbours in one sweep over what lies between them.
+fn sweep(
+    select: &mut Statement<'_>,
+    found: &mut [Found],
+    gap: i64,
+    id: impl Fn(&SealAt) -> i64,
+    take: impl Fn(&mut Found, &Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut wanted: Vec<(i64, &mut Found)> =
+        found.iter_mut().map(|found| (id(&found.at), found)).collect();
+    wanted.sort_unstable_by_key(|(id, _)| *id);
+    for stretch in wanted.chunk_by_mut(|(one, _), (next, _)| next - one <= gap) {
+        let (Some((first, _)), Some((last, _))) = (stretch.first(), stretch.last()) else {
+            continue;
+        };
+        let mut rows = select.query([*first, *last])?;
+        let mut stretch = stretch.iter_mut().peekable();
+        while let Some(row) = rows.next()? {
+            let at: i64 = row.get(0)?;
+            while stretch.next_if(|(id, _)| *id < at).is_some() {}
+            while let Some((_, found)) = stretch.next_if(|(id, _)| *id == at) {
+                take(found, row)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl SealAt {

@@ -91,3 +91,14 @@ fn a_sweep_lets_go_of_what_is_over() {
     leases.sweep(&env);
     assert_eq!((Arc::strong_count(&old), Arc::strong_count(&young)), (1, 2));
 }
+
+#[test]
+fn what_was_read_before_keys_were_taken_back_is_not_lent() {
+    let (_, env) = machine();
+    let leases = Leases::default();
+    let seen = leases.taken_back();
+    leases.end_person(PersonId(1));
+    assert!(leases.put_unless_taken_back(seen, ANNA, Key::random(&env), &env).is_none());
+    let seen = leases.taken_back();
+    assert!(leases.put_unless_taken_back(seen, ANNA, Key::random(&env), &env).is_some());
+}

@@ -87,6 +87,13 @@ impl Salon {
         Ok(opened.remove(0))
     }
 
+    fn states(&self, seals: &[SealAt]) -> Vec<&'static str> {
+        let classes = [RetentionClass::Contact];
+        let ticket = self.tenant.disclose(Actor::System, ReadPurpose::Audit, &classes, &[]);
+        let opened = self.tenant.keyring().open(&wait(ticket).unwrap(), seals).unwrap();
+        opened.iter().map(Opening::state).collect()
+    }
+
     fn state(&self, at: SealAt) -> &'static str {
         self.try_open(ReadPurpose::Administration, at).unwrap().state()
     }
@@ -128,6 +135,8 @@ fn what_is_erased_says_so_and_nothing_else_changes() {
 fn what_is_restricted_is_kept_and_not_shown() {
     let salon = salon();
     salon.tamper(&format!("UPDATE person SET state = 2 WHERE id = {}", salon.anna.0.0));
+    // As whoever restricts somebody does.
+    salon.tenant.keyring().evict(salon.anna.0);
     assert_eq!((salon.state(salon.anna.1), salon.state(salon.bo.1)), ("restricted", "live"));
     let known = salon.tenant.ledger.sealing().known(salon.anna.0);
     assert!(matches!(known, Err(KeyError::Restricted)));
@@ -207,11 +216,27 @@ fn whoever_is_erased_in_between_is_not_handed_out() {
     let salon = salon();
     let keyring = salon.tenant.keyring();
     let lease = keyring.person_key(salon.anna.0, RetentionClass::Contact).unwrap();
-    let found = keyring.log.with(|conn| super::find(conn, &[salon.anna.1])).unwrap().remove(0);
-    let wrapped = found.data_key.unwrap().wrapped.unwrap();
-    assert_eq!(keyring.open_under(&lease, &wrapped, &found).state(), "live");
+    let open = || {
+        let found = keyring.log.with(|conn| super::find(conn, &[salon.anna.1])).unwrap().remove(0);
+        let wrapped = found.data_key.unwrap().wrapped.unwrap();
+        keyring.open_under(&lease, &wrapped, found).state()
+    };
+    assert_eq!(open(), "live");
     keyring.evict(salon.anna.0);
-    assert_eq!(keyring.open_under(&lease, &wrapped, &found).state(), "erased");
+    assert_eq!(open(), "erased");
+}
+
+/// Near and far, in any order, some of them twice or not there: each gets its own answer.
+#[test]
+fn many_are_opened_as_each_would_be_alone() {
+    let salon = salon();
+    let (anna, bo) = (salon.anna.1, salon.bo.1);
+    let far = SealAt { position: domain::Position(1 << 30), ..anna };
+    let stranger = SealAt { seal: SealRef { handle: Handle(1 << 40), ..anna.seal }, ..anna };
+    let asked = [bo, far, anna, stranger, bo, anna];
+    let alone: Vec<&str> = asked.iter().map(|at| salon.state(*at)).collect();
+    assert_eq!(alone, ["live", "tampered", "live", "unknown_key", "live", "live"]);
+    assert_eq!(salon.states(&asked), alone);
 }
 
 /// The keyring itself cannot be read: an error, whoever is asked for.
