@@ -3,8 +3,6 @@
 //! A [`Booking`] knows where it stands; a [`Day`] (one resource on one UTC day) knows what is held
 //! there. The two are separate boundaries: to book is to depend on days alone.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -127,24 +125,33 @@ pub struct Occupied {
 }
 
 /// What is held of one resource on one UTC day. Spans may reach beyond the day.
+///
+/// In order of the bookings, side by side: every request for the day looks at all of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Day {
-    held: BTreeMap<BookingId, Occupied>,
+    held: Vec<(BookingId, Occupied)>,
 }
 
 impl Day {
     /// Takes in what a booking holds of this resource; `None` frees its place.
     pub fn set(&mut self, booking: BookingId, held: Option<Occupied>) {
-        match held {
-            Some(held) => drop(self.held.insert(booking, held)),
-            None => drop(self.held.remove(&booking)),
+        let at = self.held.binary_search_by_key(&booking, |(booking, _)| *booking);
+        match (at, held) {
+            (Ok(at), Some(held)) => {
+                if let Some((_, old)) = self.held.get_mut(at) {
+                    *old = held;
+                }
+            }
+            (Ok(at), None) => drop(self.held.remove(at)),
+            (Err(at), Some(held)) => self.held.insert(at, (booking, held)),
+            (Err(_), None) => (),
         }
     }
 
     /// The most places held at any one instant of `slot`, without those of one booking.
     pub fn peak(&self, slot: Slot, without: Option<BookingId>) -> u32 {
-        let inside = |(booking, held): &(&BookingId, &Occupied)| {
-            held.from < slot.end() && slot.start() < held.until && Some(**booking) != without
+        let inside = |(booking, held): &&(BookingId, Occupied)| {
+            held.from < slot.end() && slot.start() < held.until && Some(*booking) != without
         };
         let mut rivals = self.held.iter().filter(inside).map(|(_, held)| held);
         // Most times have no rival or one, and then there is nothing to add up.

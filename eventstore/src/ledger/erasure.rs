@@ -114,7 +114,7 @@ impl Writer {
             self.write(&mut batch, &header, draft)?;
         }
         // In memory the person's rows would be written late; they go with the clearing instead.
-        self.commit_with(&batch, |conn| {
+        self.commit_with(&mut batch, |conn| {
             let Some(PersonId(person)) = person else { return Ok(()) };
             conn.execute("DELETE FROM person_key WHERE person = ?1", [int(person)])?;
             let state = PersonState::Erasing.code();

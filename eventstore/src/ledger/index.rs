@@ -10,8 +10,9 @@
 //! whose: its rows are made from entries and links, and end with the person.
 
 mod persons;
+mod waiting;
 
-use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use domain::{BookingId, Handle, Position, Tag};
 use rusqlite::{Connection, params};
@@ -20,6 +21,7 @@ use super::codec;
 use crate::keyring::person::PersonId;
 use crate::sqlite::{int, uint};
 pub use persons::{Links, StoredLinks, rows_of};
+pub use waiting::{Slice, Waiting};
 
 /// One row of the index from persons to entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,18 +42,24 @@ pub struct PersonRow {
 /// The rows that are in memory and not yet in the tables.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    pub tags: BTreeSet<(Tag, Position)>,
-    pub persons: BTreeSet<PersonRow>,
+    pub tags: Waiting<(Tag, Position)>,
+    pub persons: Waiting<PersonRow>,
 }
 
 impl Pending {
-    /// The positions under a tag, in order.
+    /// The positions under a tag.
     pub fn positions(&self, tag: Tag) -> impl Iterator<Item = Position> {
-        let range = (tag, Position(0))..=(tag, Position(u64::MAX));
+        self.positions_within(tag..=tag)
+    }
+
+    /// The positions under a range of tags.
+    pub fn positions_within(&self, tags: RangeInclusive<Tag>) -> impl Iterator<Item = Position> {
+        let (first, last) = tags.into_inner();
+        let range = (first, Position(0))..=(last, Position(u64::MAX));
         self.tags.range(range).map(|(_, position)| *position)
     }
 
-    /// A person's rows whose booking ends after `until`.
+    /// A person's rows whose booking ends at `until` or later.
     pub fn of_person(&self, person: PersonId, until: i64) -> impl Iterator<Item = &PersonRow> {
         let first = PersonRow {
             person,
@@ -63,60 +71,19 @@ impl Pending {
             year: i16::MIN,
             visits: i8::MIN,
         };
-        self.persons.range(first..).take_while(move |row| row.person == person)
+        let last = PersonRow {
+            until: i64::MAX,
+            position: Position(u64::MAX),
+            handle: Handle(u64::MAX),
+            booking: Some(BookingId(u64::MAX)),
+            ..first
+        };
+        self.persons.range(first..=last)
     }
 
     /// Forgets a person's rows. Nothing brings them back: the links they were made from go too.
     pub fn drop_person(&mut self, person: PersonId) {
-        let rows: Vec<PersonRow> = self.of_person(person, 0).copied().collect();
-        for row in &rows {
-            self.persons.remove(row);
-        }
-    }
-}
-
-/// Moves rows of one table from memory, in rounds over the whole key space.
-#[derive(Debug)]
-pub struct Round<K> {
-    cursor: Option<K>,
-    /// The size of the ledger when the round began: all older rows are in the table when it ends.
-    began_at: u64,
-    pub complete_to: u64,
-}
-
-impl<K: Ord + Copy> Round<K> {
-    pub fn new(indexed: u64, size: u64) -> Self {
-        Self { cursor: None, began_at: size, complete_to: indexed }
-    }
-
-    /// The next `count` rows in key order, and whether the round ends with them.
-    pub fn slice(&self, rows: &BTreeSet<K>, count: usize) -> (Vec<K>, bool) {
-        let slice: Vec<K> = match self.cursor {
-            None => rows.iter().take(count).copied().collect(),
-            Some(cursor) => {
-                let after = (std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded);
-                rows.range(after).take(count).copied().collect()
-            }
-        };
-        let ended = slice.len() < count;
-        (slice, ended)
-    }
-
-    /// Up to where the table is complete once a slice is in it.
-    pub fn complete_after(&self, ended: bool) -> u64 {
-        if ended { self.began_at } else { self.complete_to }
-    }
-
-    /// Takes note that a slice is in the table.
-    pub fn moved(&mut self, slice: &[K], ended: bool, size: u64) {
-        match slice.last() {
-            Some(last) if !ended => self.cursor = Some(*last),
-            Some(_) | None => {
-                self.cursor = None;
-                self.complete_to = self.began_at;
-                self.began_at = size;
-            }
-        }
+        self.persons.retain(|row| row.person != person);
     }
 }
 
@@ -188,7 +155,7 @@ pub fn person_rows(
 /// # Errors
 /// Where the file cannot be read.
 pub fn rebuild(conn: &Connection, indexed: u64) -> rusqlite::Result<Pending> {
-    let mut pending = Pending::default();
+    let (mut tags, mut persons) = (Vec::new(), Vec::new());
     let links = StoredLinks(conn);
     let mut select =
         conn.prepare("SELECT position, bytes FROM entry WHERE position >= ?1 ORDER BY position")?;
@@ -199,28 +166,29 @@ pub fn rebuild(conn: &Connection, indexed: u64) -> rusqlite::Result<Pending> {
             // Unknown to this program: the audit names it, decisions that need it refuse.
             continue;
         };
-        pending.tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
-        pending.persons.extend(rows_of(position, &entry.recorded.event, &links));
+        tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
+        persons.extend(rows_of(position, &entry.recorded.event, &links));
     }
-    leave_out_stored(conn, &mut pending.persons)?;
+    leave_out_stored(conn, &mut persons)?;
+    let mut pending = Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed) };
+    pending.tags.add(tags);
+    pending.persons.add(persons);
     Ok(pending)
 }
 
 /// A round that was not over has moved some rows behind `indexed` already: what is counted, not
 /// only found, must not be in memory as well.
-fn leave_out_stored(conn: &Connection, rows: &mut BTreeSet<PersonRow>) -> rusqlite::Result<()> {
+fn leave_out_stored(conn: &Connection, rows: &mut Vec<PersonRow>) -> rusqlite::Result<()> {
     let mut select = conn.prepare_cached(
         "SELECT 1 FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
     )?;
-    let mut stored = Vec::new();
-    for row in rows.iter() {
+    let mut waiting = Vec::with_capacity(rows.len());
+    for row in rows.drain(..) {
         let place = (int(row.person.0), row.until, int(row.position.0), int(row.handle.0));
-        if select.exists(place)? {
-            stored.push(*row);
+        if !select.exists(place)? {
+            waiting.push(row);
         }
     }
-    for row in &stored {
-        rows.remove(row);
-    }
+    *rows = waiting;
     Ok(())
 }

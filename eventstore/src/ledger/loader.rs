@@ -125,9 +125,7 @@ pub(crate) fn standing_book(
             positions.push(position?);
         }
         let pending = log.pending();
-        let first = (*range.start(), Position(0));
-        let last = (*range.end(), Position(u64::MAX));
-        positions.extend(pending.tags.range(first..=last).map(|(_, position)| *position));
+        positions.extend(pending.positions_within(range));
     }
     positions.sort_unstable();
     positions.dedup();

@@ -22,7 +22,7 @@ use super::appender::{Append, AppendError, Appended, Erasure};
 use super::batch::Batch;
 use super::codec;
 use super::erasure::Clearing;
-use super::index::{self, Round};
+use super::index;
 use super::loader::{self, LoadJob, Loaded, Visits};
 use super::log::{Log, ReadError, read_entry, read_head};
 use crate::environment::Environment;
@@ -89,8 +89,6 @@ pub(crate) struct Writer {
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
     pub(super) origin: u32,
-    pub(super) tag_round: Round<(Tag, Position)>,
-    pub(super) person_round: Round<index::PersonRow>,
     pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
     pub(super) causes: Causes,
     loader: std::sync::mpsc::Sender<LoadJob>,
@@ -120,8 +118,6 @@ impl Writer {
             frontier: head.frontier,
             recorded_at: head.recorded_at,
             origin: head.origin,
-            tag_round: Round::new(head.indexed, size),
-            person_round: Round::new(head.indexed, size),
             repeats: BTreeMap::new(),
             causes: Causes::new(env),
             loader,
@@ -304,8 +300,6 @@ impl Writer {
             self.book = loader::standing_book(&self.conn, &self.log, size, SHELF)?;
             *self.log.pending() = pending;
             self.visits = Shelf::partial(SHELF);
-            self.tag_round = Round::new(head.indexed, size);
-            self.person_round = Round::new(head.indexed, size);
             self.frontier = head.frontier;
             self.recorded_at = head.recorded_at;
             self.repeats.clear();

@@ -83,9 +83,7 @@ fn fences(conn: &Connection, indexed: u64) -> Result<Vec<(Position, FenceId)>, S
         rows.collect::<rusqlite::Result<_>>()?
     };
     let pending = index::rebuild(conn, indexed)?;
-    let first = (*range.start(), Position(0));
-    let last = (*range.end(), Position(u64::MAX));
-    positions.extend(pending.tags.range(first..=last).map(|(_, position)| *position));
+    positions.extend(pending.positions_within(range));
     let mut fences = Vec::with_capacity(positions.len());
     for position in positions {
         let Some(entry) = read_entry(conn, position)? else { continue };

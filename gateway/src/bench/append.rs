@@ -2,11 +2,18 @@
 //!
 //! Beside it: the same path with one caller, and the rows of such bookings inserted in batches of
 //! 32 with nothing else around: no decision, no sealing, no tree, no queue. The rows are those that
-//! the path writes: entry, seal, data key, and for each booking one row of either index, in slices
-//! of the key order. A stricter baseline without the index rows is shown too.
+//! the path has just written: entry, seal, data key, and for each booking one row of either index,
+//! in slices of the key order of the newest 400,000, which is what the path moves. They go, by the
+//! same statements, into a copy of the file that does not hold them yet. A stricter baseline
+//! without the index rows is shown too.
 
+use std::path::{Path, PathBuf};
+
+use domain::{Position, Tag};
+use eventstore::ledger::codec;
+use eventstore::ledger::index::{self, PersonRow, StoredLinks};
 use eventstore::sqlite;
-use rusqlite::params;
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::rig::{Rig, Wish};
 use super::{Extent, Figure, seconds};
@@ -15,6 +22,10 @@ use crate::cli::console::Console;
 use crate::dice::Dice;
 
 const BATCH: usize = 32;
+/// How many bookings are inserted bare in one run.
+const BARE: u64 = 40_000;
+/// As many index rows of either kind as the ledger keeps pending.
+const PENDING: u64 = 400_000;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -22,6 +33,7 @@ pub(super) fn measure(
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
+    let copy = copy_of(rig)?;
     // Warm: what is measured is a running system.
     rig.rate(64, extent.run, Wish::Anywhere)?;
     let (mut one, mut many, mut more) = (vec![], vec![], vec![]);
@@ -30,8 +42,8 @@ pub(super) fn measure(
         one.push(rig.rate(1, extent.run, Wish::Anywhere)?);
         many.push(rig.rate(64, extent.run, Wish::Anywhere)?);
         more.push(rig.rate(256, extent.run, Wish::Anywhere)?);
-        bare.push(bare_inserts(rig, true)?);
-        bare_entries.push(bare_inserts(rig, false)?);
+        bare.push(bare_inserts(rig, &copy, true)?);
+        bare_entries.push(bare_inserts(rig, &copy, false)?);
     }
     let (caller, rows) = ("one caller", "bare inserts of the same rows by 32");
     let entries = "bare inserts without index rows";
@@ -43,35 +55,42 @@ pub(super) fn measure(
     ])
 }
 
-/// The newest bookings' rows once more, into a copy of the file that held them.
-fn bare_inserts(rig: &Rig, indexed: bool) -> Result<f64, CliError> {
-    let failed = |error: rusqlite::Error| CliError::Bench("append", error.to_string());
-    let source = rig.bench.tenant.log();
-    let size = source.size();
+fn failed(error: impl std::fmt::Display) -> CliError {
+    CliError::Bench("append", error.to_string())
+}
+
+fn reader(rig: &Rig) -> Result<Connection, CliError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    Connection::open_with_flags(rig.bench.tenant.log().path(), flags).map_err(failed)
+}
+
+/// The file as it is now: without the rows that the next runs bring.
+fn copy_of(rig: &Rig) -> Result<PathBuf, CliError> {
     let copy = rig.folder.path().join("bare.sqlite");
-    let conn = rusqlite::Connection::open_with_flags(
-        source.path(),
-        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )
-    .map_err(failed)?;
-    if !copy.exists() {
-        // Without its newest rows, which are what is inserted.
-        conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(failed)?;
-    }
+    reader(rig)?.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(failed)?;
+    Ok(copy)
+}
+
+/// The newest bookings' rows once more, into the copy.
+fn bare_inserts(rig: &Rig, copy: &Path, indexed: bool) -> Result<f64, CliError> {
+    let conn = reader(rig)?;
+    let size = rig.bench.tenant.log().size();
     let rows = rows(&conn, size).map_err(failed)?;
-    let index = if indexed { index_rows(&conn, rows.len()).map_err(failed)? } else { Vec::new() };
+    let (tags, persons) = match indexed {
+        true => index_rows(&conn, size, rows.len()).map_err(failed)?,
+        false => (Vec::new(), Vec::new()),
+    };
     drop(conn);
-    let mut target =
-        sqlite::open_writer(&copy).map_err(|error| CliError::Bench("append", error.to_string()))?;
+    let mut target = sqlite::open_writer(copy).map_err(failed)?;
     let mut next: i64 = target
         .query_row("SELECT max(position) + 1 FROM entry", [], |row| row.get(0))
         .map_err(failed)?;
     let mut done = Ok(());
     let taken = seconds(|| {
-        let mut slices = index.chunks(BATCH);
+        let (mut tags, mut persons) = (tags.chunks(BATCH), persons.chunks(BATCH));
         for batch in rows.chunks(BATCH) {
-            let slice = slices.next().unwrap_or_default();
-            done = insert(&mut target, batch, slice, &mut next);
+            let slices = (tags.next().unwrap_or_default(), persons.next().unwrap_or_default());
+            done = insert(&mut target, batch, slices, &mut next);
             if done.is_err() {
                 return;
             }
@@ -88,12 +107,12 @@ struct Row {
     wrapped: Vec<u8>,
 }
 
-fn rows(conn: &rusqlite::Connection, size: u64) -> rusqlite::Result<Vec<Row>> {
+fn rows(conn: &Connection, size: u64) -> rusqlite::Result<Vec<Row>> {
     let mut select = conn.prepare(
         "SELECT bytes, leaf, ciphertext FROM entry JOIN seal ON seal.id = entry.position * 65536
          WHERE entry.position > ?1 ORDER BY entry.position",
     )?;
-    let from = i64::try_from(size.saturating_sub(40_000)).unwrap_or(0);
+    let from = i64::try_from(size.saturating_sub(BARE)).unwrap_or(0);
     let rows = select.query_map([from], |row| {
         let (bytes, leaf, seal) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(Row { bytes, leaf, seal, wrapped: vec![7; 40] })
@@ -101,32 +120,37 @@ fn rows(conn: &rusqlite::Connection, size: u64) -> rusqlite::Result<Vec<Row>> {
     rows.collect()
 }
 
-/// Places of either index, in the order of their keys.
-struct IndexRow {
-    tag: i64,
-    person: i64,
-    until: i64,
+type IndexRows = (Vec<(Tag, Position)>, Vec<PersonRow>);
+
+/// A stretch of the newest rows of either index, in key order: what a round moves.
+fn index_rows(conn: &Connection, size: u64, count: usize) -> rusqlite::Result<IndexRows> {
+    let mut select = conn.prepare("SELECT position, bytes FROM entry WHERE position >= ?1")?;
+    let from = i64::try_from(size.saturating_sub(PENDING)).unwrap_or(0);
+    let mut entries = select.query([from])?;
+    let links = StoredLinks(conn);
+    let (mut tags, mut persons) = (Vec::new(), Vec::new());
+    while let Some(row) = entries.next()? {
+        let position = Position(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
+        if let Ok(entry) = codec::decode(row.get_ref(1)?.as_blob()?) {
+            tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
+            persons.extend(index::rows_of(position, &entry.recorded.event, &links));
+        }
+    }
+    Ok((stretch(tags, size, count), stretch(persons, size, count)))
 }
 
-fn index_rows(conn: &rusqlite::Connection, count: usize) -> rusqlite::Result<Vec<IndexRow>> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    // Somewhere in the middle, each run elsewhere: where the last one wrote is warm.
-    let mut tags = conn.prepare("SELECT tag FROM tag ORDER BY tag LIMIT ?1 OFFSET ?1")?;
-    let tags = tags.query_map([count], |row| row.get(0))?;
-    let mut persons =
-        conn.prepare("SELECT person, until FROM person_tag ORDER BY person LIMIT ?1 OFFSET ?1")?;
-    let persons = persons.query_map([count], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let both = tags.zip(persons).map(|(tag, person)| {
-        let (person, until) = person?;
-        Ok(IndexRow { tag: tag?, person, until })
-    });
-    both.collect()
+/// So many rows in their order, from a place that is another one in each run.
+fn stretch<T: Ord>(mut rows: Vec<T>, size: u64, count: usize) -> Vec<T> {
+    rows.sort_unstable();
+    let room = rows.len().saturating_sub(count).max(1);
+    let from = usize::try_from(size).unwrap_or(0) % room;
+    rows.into_iter().skip(from).take(count).collect()
 }
 
 fn insert(
-    conn: &mut rusqlite::Connection,
+    conn: &mut Connection,
     rows: &[Row],
-    slice: &[IndexRow],
+    (tags, persons): (&[(Tag, Position)], &[PersonRow]),
     next: &mut i64,
 ) -> rusqlite::Result<()> {
     let mut dice = Dice::new(u64::try_from(*next).unwrap_or(0));
@@ -143,14 +167,8 @@ fn insert(
             data_key.execute(params![*next + (1 << 40), person, row.wrapped])?;
             *next += 1;
         }
-        let mut tag = tx.prepare_cached("INSERT INTO tag VALUES (?1, ?2)")?;
-        let mut person =
-            tx.prepare_cached("INSERT INTO person_tag VALUES (?1, ?2, ?3, ?3, ?3, 1, 2026, 1)")?;
-        let first = *next - i64::try_from(rows.len()).unwrap_or(0);
-        for (position, row) in (first..).zip(slice) {
-            tag.execute((row.tag, position))?;
-            person.execute((row.person, row.until, position))?;
-        }
+        index::insert_tags(&tx, tags)?;
+        index::insert_persons(&tx, persons)?;
         tx.execute("UPDATE head SET size = ?1 WHERE id = 1", [*next])?;
     }
     tx.commit()

@@ -4,7 +4,7 @@
 //! This writer exists only to be compared with. It decides with the same book, writes the same
 //! entry bytes and moves the same index rows, batches as the ledger does and commits as durably.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use domain::{
     Tag,
 };
 use eventstore::ledger::codec::{self, Header};
-use eventstore::ledger::index::{self, PersonRow, Round};
+use eventstore::ledger::index::{self, Pending, PersonRow};
 use eventstore::{PersonId, sqlite};
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, params};
@@ -34,8 +34,9 @@ use crate::cli::console::Console;
 use crate::dice::Dice;
 
 /// As in the ledger.
-const PENDING: usize = 200_000;
+const PENDING: usize = 400_000;
 const BATCH: usize = 512;
+const SHELF: usize = 65_536;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -83,7 +84,7 @@ impl Plain {
     /// A file with the rig's catalogue, and a writer on it.
     fn start(rig: &Rig, file: &Path) -> Result<Arc<Self>, CliError> {
         let (queue, asks) = sync_channel(4096);
-        let mut book = Book::default();
+        let mut book = Book::partial(SHELF);
         let catalogue = rig.bench.tenant.log().entries(Position(0), 200).map_err(failed)?;
         for entry in catalogue {
             let event = entry.decode().map_err(failed)?.recorded.event;
@@ -195,10 +196,7 @@ struct PlainWriter {
     conn: Connection,
     book: Book,
     visits: Shelf<PersonId, BTreeMap<i16, u32>>,
-    tags: BTreeSet<(Tag, Position)>,
-    persons: BTreeSet<PersonRow>,
-    tag_round: Round<(Tag, Position)>,
-    person_round: Round<PersonRow>,
+    pending: Pending,
 }
 
 /// What one batch brings.
@@ -215,10 +213,8 @@ impl PlainWriter {
         let conn = sqlite::open_writer(file).map_err(failed)?;
         conn.execute("INSERT INTO head VALUES (1, zeroblob(16), 1, 0, x'', 0, 0, 1, 1)", [])
             .map_err(failed)?;
-        let visits = Shelf::default();
-        let (tags, persons) = (BTreeSet::new(), BTreeSet::new());
-        let (tag_round, person_round) = (Round::new(0, 0), Round::new(0, 0));
-        Ok(Self { conn, book, visits, tags, persons, tag_round, person_round })
+        let visits = Shelf::partial(SHELF);
+        Ok(Self { conn, book, visits, pending: Pending::default() })
     }
 
     fn run(mut self, asks: &Receiver<Ask>) {
@@ -231,7 +227,7 @@ impl PlainWriter {
                     ask = asks.try_recv().ok();
                 }
             }
-            if self.commit(&rows).is_err() {
+            if self.commit(&mut rows).is_err() {
                 return;
             }
             for reply in rows.replies {
@@ -243,6 +239,13 @@ impl PlainWriter {
 
     fn decide(&mut self, rows: &mut Rows, ask: Ask) {
         let now = Timestamp::UNIX_EPOCH;
+        for key in self.book.missing(&ask.command) {
+            // What is not on the shelf has not been: all days fit on it.
+            self.book.load(key, std::iter::empty());
+        }
+        if !self.visits.touch(&ask.person) {
+            self.visits.put(ask.person, BTreeMap::new());
+        }
         let visits = self.visits.get(&ask.person).cloned().unwrap_or_default();
         let context = Context { now, occurred_at: now, actor: Actor::System, visits };
         let Ok(drafts) = self.book.decide(&ask.command, &context) else {
@@ -271,7 +274,7 @@ impl PlainWriter {
                 year: event.facets.day.year(),
                 visits: 1,
             };
-            if let Some(visits) = self.visits.get_mut_or_default(&ask.person) {
+            if let Some(visits) = self.visits.get_mut(&ask.person) {
                 *visits.entry(row.year).or_default() += 1;
             }
             rows.tags.extend(tagged.tags.iter().map(|tag| (*tag, position)));
@@ -281,15 +284,10 @@ impl PlainWriter {
         rows.replies.push(ask.reply);
     }
 
-    fn commit(&mut self, rows: &Rows) -> rusqlite::Result<()> {
-        let tags = match self.tags.len() > PENDING {
-            true => self.tag_round.slice(&self.tags, rows.tags.len().max(64)),
-            false => (Vec::new(), false),
-        };
-        let persons = match self.persons.len() > PENDING {
-            true => self.person_round.slice(&self.persons, rows.persons.len().max(64)),
-            false => (Vec::new(), false),
-        };
+    fn commit(&mut self, rows: &mut Rows) -> rusqlite::Result<()> {
+        let pending = &mut self.pending;
+        let tags = pending.tags.next(rows.tags.len().max(64), PENDING, self.book.next.0);
+        let persons = pending.persons.next(rows.persons.len().max(64), PENDING, self.book.next.0);
         let size = i64::try_from(self.book.next.0).unwrap_or(i64::MAX);
         let tx = self.conn.transaction()?;
         {
@@ -300,25 +298,15 @@ impl PlainWriter {
                 entry.execute(params![position, bytes])?;
                 text.execute(params![position, plain])?;
             }
-            index::insert_tags(&tx, &tags.0)?;
-            index::insert_persons(&tx, &persons.0)?;
+            index::insert_tags(&tx, &tags.rows)?;
+            index::insert_persons(&tx, &persons.rows)?;
             tx.prepare_cached("UPDATE head SET size = ?1 WHERE id = 1")?.execute([size])?;
         }
         tx.commit()?;
-        for row in &tags.0 {
-            self.tags.remove(row);
-        }
-        for row in &persons.0 {
-            self.persons.remove(row);
-        }
-        self.tags.extend(rows.tags.iter().copied());
-        self.persons.extend(rows.persons.iter().copied());
-        if tags.1 || !tags.0.is_empty() {
-            self.tag_round.moved(&tags.0, tags.1, self.book.next.0);
-        }
-        if persons.1 || !persons.0.is_empty() {
-            self.person_round.moved(&persons.0, persons.1, self.book.next.0);
-        }
+        pending.tags.written(&tags);
+        pending.persons.written(&persons);
+        pending.tags.add(std::mem::take(&mut rows.tags));
+        pending.persons.add(std::mem::take(&mut rows.persons));
         Ok(())
     }
 }

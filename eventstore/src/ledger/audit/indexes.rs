@@ -167,7 +167,7 @@ fn for_each_tag(
     pending: &Pending,
     mut take: impl FnMut(Tag, Position),
 ) -> Result<(), ReadError> {
-    let mut waiting = pending.tags.iter().copied().peekable();
+    let mut waiting = pending.tags.sorted().into_iter().peekable();
     let mut select = conn.prepare("SELECT tag, position FROM tag ORDER BY tag, position")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -188,7 +188,7 @@ fn for_each_person_row(
     pending: &Pending,
     mut take: impl FnMut(PersonRow),
 ) -> Result<(), ReadError> {
-    let mut waiting = pending.persons.iter().copied().peekable();
+    let mut waiting = pending.persons.sorted().into_iter().peekable();
     let mut select = conn.prepare(
         "SELECT person, until, position, handle, booking, seals, year, visits FROM person_tag
          ORDER BY person, until, position, handle",

@@ -9,28 +9,31 @@ use super::{Batch, NewEntry, effect, repeat};
 use crate::keyring::person::PersonId;
 use crate::keyring::sealing::LookupKind;
 use crate::ledger::appender::AppendError;
-use crate::ledger::index::{self, PersonRow};
+use crate::ledger::index::{self, PersonRow, Slice};
 use crate::ledger::writer::Writer;
 use crate::sqlite::{self, int};
 
-/// Rows that stay in memory before any are moved: a small ledger never moves one while it runs.
-const PENDING: usize = 200_000;
+/// Rows that wait in memory before a round begins: a small ledger moves none while it runs. More
+/// make pages fuller when they are written, and the start after a crash longer.
+const PENDING: usize = 400_000;
 /// Index rows that one commit moves at least, once too many are pending.
 const SLICE: usize = 64;
 
 /// Rows of both indexes that go into their tables with a commit.
 struct Moves {
-    tags: (Vec<(Tag, Position)>, bool),
-    persons: (Vec<PersonRow>, bool),
+    tags: Slice<(Tag, Position)>,
+    persons: Slice<PersonRow>,
+    /// Up to where both tables are complete then.
+    indexed: u64,
 }
 
 impl Writer {
     /// Commits a batch and answers everybody in it.
-    pub(in crate::ledger) fn commit(&mut self, batch: Batch) {
+    pub(in crate::ledger) fn commit(&mut self, mut batch: Batch) {
         if batch.is_empty() {
             return;
         }
-        match self.commit_with(&batch, |_| Ok(())) {
+        match self.commit_with(&mut batch, |_| Ok(())) {
             Ok(()) => {
                 for (reply, appended) in batch.answers {
                     // A caller that went away finds the entries all the same.
@@ -50,7 +53,7 @@ impl Writer {
     /// Commits a batch with something more, or makes everything in memory anew.
     pub(in crate::ledger) fn commit_with(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         more: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         let moves = self.moves(batch);
@@ -76,7 +79,6 @@ impl Writer {
         more: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         let (next_handle, next_person) = self.keyring.counters();
-        let indexed = self.indexed_after(moves);
         let tx = self.conn.transaction()?;
         insert_entries(&tx, &batch.entries)?;
         insert_keyring(&tx, batch)?;
@@ -86,8 +88,8 @@ impl Writer {
             }
         }
         repeat::insert(&tx, &batch.repeats)?;
-        index::insert_tags(&tx, &moves.tags.0)?;
-        index::insert_persons(&tx, &moves.persons.0)?;
+        index::insert_tags(&tx, &moves.tags.rows)?;
+        index::insert_persons(&tx, &moves.persons.rows)?;
         more(&tx)?;
         tx.prepare_cached(
             "UPDATE head SET size = ?1, frontier = ?2, recorded_at = ?3, indexed = ?4,
@@ -97,7 +99,7 @@ impl Writer {
             int(self.frontier.size()),
             self.frontier.to_bytes(),
             self.recorded_at,
-            int(indexed),
+            int(moves.indexed),
             int(next_handle),
             int(next_person),
         ])?;
@@ -106,62 +108,39 @@ impl Writer {
 
     /// What this commit moves: about as many rows as it brings, once enough are pending.
     fn moves(&self, batch: &Batch) -> Moves {
-        let pending = self.log.pending();
-        let tags = if pending.tags.len() > PENDING {
-            self.tag_round.slice(&pending.tags, batch.tags.len().max(SLICE))
-        } else {
-            (Vec::new(), false)
-        };
-        let persons = if pending.persons.len() > PENDING {
-            self.person_round.slice(&pending.persons, batch.rows.len().max(SLICE))
-        } else {
-            (Vec::new(), false)
-        };
-        Moves { tags, persons }
+        let size = self.log.size();
+        let mut pending = self.log.pending();
+        let tags = pending.tags.next(batch.tags.len().max(SLICE), PENDING, size);
+        let persons = pending.persons.next(batch.rows.len().max(SLICE), PENDING, size);
+        let indexed =
+            pending.tags.complete_after(&tags).min(pending.persons.complete_after(&persons));
+        Moves { tags, persons, indexed }
     }
 
-    fn indexed_after(&self, moves: &Moves) -> u64 {
-        let tags = self.tag_round.complete_after(moves.tags.1);
-        let persons = self.person_round.complete_after(moves.persons.1);
-        tags.min(persons)
-    }
-
-    fn committed(&mut self, batch: &Batch, moves: &Moves) {
-        let before = self.log.size();
-        let size = self.frontier.size();
+    fn committed(&mut self, batch: &mut Batch, moves: &Moves) {
         {
             let mut pending = self.log.pending();
-            for row in &moves.tags.0 {
-                pending.tags.remove(row);
-            }
-            for row in &moves.persons.0 {
-                pending.persons.remove(row);
-            }
-            pending.tags.extend(batch.tags.iter().copied());
-            pending.persons.extend(batch.rows.iter().copied());
+            pending.tags.written(&moves.tags);
+            pending.persons.written(&moves.persons);
+            pending.tags.add(std::mem::take(&mut batch.tags));
+            pending.persons.add(std::mem::take(&mut batch.rows));
             for entry in &batch.entries {
                 if let Some(effect) = &entry.effect {
                     effect::forget_seals(&mut pending.persons, batch, effect);
                 }
             }
         }
-        // Rows of this commit came after the slice was taken: they belong to the next round.
-        if moves.tags.1 || !moves.tags.0.is_empty() {
-            self.tag_round.moved(&moves.tags.0, moves.tags.1, size);
-        }
-        if moves.persons.1 || !moves.persons.0.is_empty() {
-            self.person_round.moved(&moves.persons.0, moves.persons.1, size);
-        }
-        if size != before {
+        let size = self.frontier.size();
+        if size != self.log.size() {
             self.log.grown(size);
         }
     }
 
     /// Moves all pending rows into their tables.
     pub(in crate::ledger) fn write_pending(&mut self) -> rusqlite::Result<()> {
-        let (tags, persons): (Vec<_>, Vec<_>) = {
+        let (tags, persons) = {
             let pending = self.log.pending();
-            (pending.tags.iter().copied().collect(), pending.persons.iter().copied().collect())
+            (pending.tags.sorted(), pending.persons.sorted())
         };
         let tx = self.conn.transaction()?;
         index::insert_tags(&tx, &tags)?;
@@ -169,8 +148,8 @@ impl Writer {
         tx.execute("UPDATE head SET indexed = size WHERE id = 1", [])?;
         tx.commit()?;
         let mut pending = self.log.pending();
-        pending.tags.clear();
-        pending.persons.clear();
+        pending.tags.all_written(self.frontier.size());
+        pending.persons.all_written(self.frontier.size());
         Ok(())
     }
 

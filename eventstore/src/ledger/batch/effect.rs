@@ -1,13 +1,11 @@
 //! What an entry of a batch does to keys, links and seals that were there before.
 
-use std::collections::BTreeSet;
-
 use domain::{BookingId, Event, Handle, Position, RetentionClass};
 use rusqlite::Connection;
 
 use super::Batch;
 use crate::ledger::erasure;
-use crate::ledger::index::PersonRow;
+use crate::ledger::index::{PersonRow, Waiting};
 use crate::sqlite::int;
 
 /// What an entry means for keys and links that were there before.
@@ -133,20 +131,16 @@ fn erase_content(
 }
 
 /// Pending rows of what an effect has ended count no seals any more.
-pub(super) fn forget_seals(rows: &mut BTreeSet<PersonRow>, batch: &Batch, effect: &Effect) {
-    let ended: Vec<PersonRow> = match effect {
-        Effect::Registered { .. } => Vec::new(),
+pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
+    let ended = |row: &PersonRow| match effect {
+        Effect::Registered { .. } => false,
         Effect::Rectified { was, handle } => {
-            let old =
-                |row: &&PersonRow| Some(row.person) == batch.person(*handle) && row.handle == *was;
-            rows.iter().filter(old).copied().collect()
+            row.handle == *was && Some(row.person) == batch.person(*handle)
         }
-        Effect::ContentErased { booking, .. } => {
-            rows.iter().filter(|row| row.booking == Some(*booking)).copied().collect()
-        }
+        Effect::ContentErased { booking, .. } => row.booking == Some(*booking),
     };
-    for row in ended {
-        rows.remove(&row);
-        rows.insert(PersonRow { seals: 0, ..row });
+    if matches!(effect, Effect::Registered { .. }) {
+        return;
     }
+    rows.iter_mut().filter(|row| ended(row)).for_each(|row| row.seals = 0);
 }

@@ -1,0 +1,191 @@
+//! Index rows that wait in memory until they are written, in rounds over the whole key space.
+//!
+//! What comes in forms sorted runs, merged as they grow, so that a row costs a few sequential
+//! copies instead of a place in a tree. When enough wait, all of them become one round: a single
+//! sorted run that is written from its front, as many rows with each commit as came in. Rows that
+//! come meanwhile belong to the next round.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+/// Rows of one index that are not in its table yet.
+#[derive(Debug, Clone)]
+pub struct Waiting<K> {
+    /// Sorted runs, each at least twice as long as the next.
+    runs: Vec<Vec<K>>,
+    /// What is left of the round.
+    round: VecDeque<K>,
+    /// The size of the ledger when the round began: all older rows are in the table when it ends.
+    began_at: u64,
+    complete_to: u64,
+}
+
+/// The next rows of a round.
+#[derive(Debug)]
+pub struct Slice<K> {
+    pub rows: Vec<K>,
+    /// Whether the round ends with them.
+    ends: bool,
+}
+
+impl<K> Slice<K> {
+    fn nothing() -> Self {
+        Self { rows: Vec::new(), ends: false }
+    }
+}
+
+impl<K> Default for Waiting<K> {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl<K> Waiting<K> {
+    /// None, of an index whose table is complete up to an entry.
+    pub fn new(complete_to: u64) -> Self {
+        Self { runs: Vec::new(), round: VecDeque::new(), began_at: complete_to, complete_to }
+    }
+
+    pub fn len(&self) -> usize {
+        self.round.len() + self.runs.iter().map(Vec::len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.round.is_empty() && self.runs.iter().all(Vec::is_empty)
+    }
+
+    /// Every row, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.round.iter().chain(self.runs.iter().flatten())
+    }
+
+    /// Every row, to be changed in what does not decide its place.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut K> {
+        self.round.iter_mut().chain(self.runs.iter_mut().flatten())
+    }
+
+    /// Forgets the rows that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.round.retain(&keep);
+        self.runs.iter_mut().for_each(|run| run.retain(&keep));
+    }
+}
+
+impl<K: Ord + Copy> Waiting<K> {
+    /// Takes rows in.
+    pub fn add(&mut self, mut rows: Vec<K>) {
+        if rows.is_empty() {
+            return;
+        }
+        rows.sort_unstable();
+        while let Some(last) = self.runs.pop_if(|last| last.len() < 2 * rows.len()) {
+            rows = merged(&last, &rows);
+        }
+        self.runs.push(rows);
+    }
+
+    /// Rows in a range, in no order.
+    pub fn range(&self, range: RangeInclusive<K>) -> impl Iterator<Item = &K> {
+        let (first, last) = range.into_inner();
+        let begin = self.round.partition_point(|row| *row < first);
+        let of_round = self.round.range(begin..).take_while(move |row| **row <= last);
+        let of_runs = self.runs.iter().flat_map(move |run| {
+            let begin = run.partition_point(|row| *row < first);
+            run.iter().skip(begin).take_while(move |row| **row <= last)
+        });
+        of_round.chain(of_runs)
+    }
+
+    /// Every row, in order.
+    pub fn sorted(&self) -> Vec<K> {
+        let mut rows: Vec<K> = self.iter().copied().collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// The next `count` rows to be written, once more than `enough` wait. They go on waiting until
+    /// [`Self::written`]. `size` is the ledger's.
+    pub fn next(&mut self, count: usize, enough: usize, size: u64) -> Slice<K> {
+        if self.round.is_empty() {
+            if self.len() <= enough {
+                return Slice::nothing();
+            }
+            let runs = std::mem::take(&mut self.runs);
+            // From the shortest on: each row is then copied about once more.
+            let all = runs.into_iter().rev().reduce(|all, run| merged(&run, &all));
+            self.round = all.unwrap_or_default().into();
+            self.began_at = size;
+        }
+        let rows: Vec<K> = self.round.iter().take(count).copied().collect();
+        Slice { ends: rows.len() == self.round.len(), rows }
+    }
+
+    /// Up to where the table is complete once a slice is in it.
+    pub fn complete_after(&self, slice: &Slice<K>) -> u64 {
+        if slice.ends { self.began_at } else { self.complete_to }
+    }
+
+    /// Takes note that a slice is in the table.
+    pub fn written(&mut self, slice: &Slice<K>) {
+        self.round.drain(..slice.rows.len().min(self.round.len()));
+        self.complete_to = self.complete_after(slice);
+    }
+
+    /// Takes note that all rows are in the table, of a ledger of this size.
+    pub fn all_written(&mut self, size: u64) {
+        *self = Self::new(size);
+    }
+}
+
+fn merged<K: Ord + Copy>(one: &[K], other: &[K]) -> Vec<K> {
+    let mut both = Vec::with_capacity(one.len() + other.len());
+    let (mut ones, mut others) = (one.iter().peekable(), other.iter().peekable());
+    while let (Some(a), Some(b)) = (ones.peek(), others.peek()) {
+        let next = if a <= b { ones.next() } else { others.next() };
+        both.extend(next);
+    }
+    both.extend(ones);
+    both.extend(others);
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_while_it_waits_and_written_once_in_order() {
+        let mut waiting = Waiting::new(0);
+        let mut written = Vec::new();
+        for size in 0..200_u64 {
+            let slice = waiting.next(2, 40, size);
+            assert!(slice.rows.is_sorted());
+            waiting.written(&slice);
+            written.extend(slice.rows);
+            waiting.add(vec![size * 7 % 200, 1000 + size * 11 % 200]);
+            let found: Vec<u64> = waiting.range(0..=199).copied().collect();
+            let mut all: Vec<u64> =
+                written.iter().copied().filter(|row| *row < 200).chain(found).collect();
+            all.sort_unstable();
+            let mut owed: Vec<u64> = (0..=size).map(|size| size * 7 % 200).collect();
+            owed.sort_unstable();
+            assert_eq!(all, owed);
+        }
+        assert!(waiting.len() <= 42 && written.len() + waiting.len() == 400);
+    }
+
+    #[test]
+    fn the_table_is_complete_up_to_where_the_last_round_began() {
+        let mut waiting = Waiting::new(3);
+        waiting.add(vec![4, 2, 9, 1]);
+        let first = waiting.next(3, 3, 10);
+        assert_eq!((&*first.rows, waiting.complete_after(&first)), (&[1, 2, 4][..], 3));
+        waiting.written(&first);
+        waiting.add(vec![0]);
+        let second = waiting.next(3, 3, 11);
+        assert_eq!((&*second.rows, waiting.complete_after(&second)), (&[9][..], 10));
+        waiting.written(&second);
+        assert!(waiting.next(3, 3, 12).rows.is_empty(), "one row is not enough for a round");
+        assert_eq!(waiting.sorted(), [0]);
+    }
+}
