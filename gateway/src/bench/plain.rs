@@ -46,7 +46,8 @@ pub(super) fn measure(
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
     let file = rig.folder.path().join("plain.sqlite");
     let plain = Plain::start(rig, &file)?;
-    plain.fill(extent.stored, console)?;
+    // As full as the other: earlier measurements have added to it.
+    plain.fill(rig.stored, console)?;
     plain.rate(rig, 64, extent)?;
     rig.rate(64, extent.run, Wish::Anywhere)?;
     let (mut sealed, mut clear) = (vec![], vec![]);
