@@ -29,8 +29,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Handle, RetentionClass};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
+use crate::engine::KeyRow;
 use crate::environment::Environment;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{Log, ReadError};
@@ -124,7 +125,7 @@ impl Keyring {
         {
             return Ok(Some(info));
         }
-        let info = self.log.with(|conn| Ok(person::read(conn, person)?))?;
+        let info = self.log.reader().person(person)?;
         if let Some(info) = info
             && info.state == PersonState::Live
         {
@@ -139,7 +140,7 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn page(&self, after: PersonId, limit: u32) -> Result<Vec<PersonInfo>, KeyError> {
-        Ok(self.log.with(|conn| Ok(person::page(conn, after, limit)?))?)
+        Ok(self.log.reader().persons(after, limit)?)
     }
 
     /// Whose handles these are, where they are still linked.
@@ -147,19 +148,7 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn persons_of(&self, handles: &[Handle]) -> Result<BTreeMap<Handle, PersonId>, KeyError> {
-        let links = self.log.with(|conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL LIMIT 1",
-            )?;
-            let mut links = BTreeMap::new();
-            for handle in handles {
-                let person =
-                    select.query_row([int(handle.0)], |row| row.get::<_, i64>(0)).optional()?;
-                links.extend(person.map(|person| (*handle, PersonId(uint(person)))));
-            }
-            Ok(links)
-        })?;
-        Ok(links)
+        Ok(self.log.reader().links(handles)?)
     }
 
     /// A person's handles with where each began, oldest first.
@@ -178,9 +167,7 @@ impl Keyring {
     pub(crate) fn rows_of(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, KeyError> {
         let mut rows: Vec<PersonRow> =
             self.log.pending().of_person(person, until).copied().collect();
-        rows.extend(
-            self.log.with(|conn| Ok(crate::ledger::index::person_rows(conn, person, until)?))?,
-        );
+        rows.extend(self.log.reader().person_rows(person, until)?);
         rows.sort_unstable();
         rows.dedup_by_key(|row| (row.until, row.position, row.handle));
         Ok(rows)
@@ -192,12 +179,7 @@ impl Keyring {
     /// Where the keyring cannot be read or the key store cannot be reached.
     pub fn find(&self, lookup: &sealing::Lookup) -> Result<Vec<PersonId>, KeyError> {
         let value = self.lookup_value(lookup)?;
-        let found = self.log.with(|conn| {
-            let mut select = conn.prepare_cached("SELECT person FROM lookup WHERE value = ?1")?;
-            let rows = select.query_map([value], |row| row.get(0))?;
-            Ok(rows.map(|id| id.map(|id| PersonId(uint(id)))).collect::<Result<_, _>>()?)
-        })?;
-        Ok(found)
+        Ok(self.log.reader().found_by(value)?)
     }
 
     /// What stands in the lookup table: a keyed hash, covered by a key that ends with the tenant
@@ -224,12 +206,7 @@ impl Keyring {
 
     pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
         let epoch = self.provider.current()?;
-        self.leased(KeyName::Tenant(epoch.0), |conn| {
-            let mut select =
-                conn.prepare_cached("SELECT wrapped FROM tenant_key WHERE epoch = ?1")?;
-            Ok(select.query_row([epoch.0], |row| row.get(0)).optional()?)
-        })
-        .map_err(|error| match error {
+        self.leased(KeyName::Tenant(epoch.0)).map_err(|error| match error {
             KeyError::Missing => KeyError::Provider(ProviderError::NoEpoch(epoch)),
             other @ (KeyError::Unknown
             | KeyError::Erased
@@ -241,10 +218,7 @@ impl Keyring {
     }
 
     pub(crate) fn secret(&self, name: &'static str) -> Result<Arc<Lease>, KeyError> {
-        self.leased(KeyName::Secret(name), |conn| {
-            let mut select = conn.prepare_cached("SELECT wrapped FROM secret WHERE name = ?1")?;
-            Ok(select.query_row([name], |row| row.get(0)).optional()?)
-        })
+        self.leased(KeyName::Secret(name))
     }
 
     /// The key of a person who is live. Whoever changes a person's state takes the leases back, so
@@ -254,15 +228,7 @@ impl Keyring {
         person: PersonId,
         class: RetentionClass,
     ) -> Result<Arc<Lease>, KeyError> {
-        self.leased(KeyName::Person(person, class), |conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT wrapped FROM person_key JOIN person ON person.id = person_key.person
-                 WHERE person_key.person = ?1 AND class = ?2 AND state = ?3",
-            )?;
-            let live = PersonState::Live.code();
-            let row = select.query_row((int(person.0), class.code(), live), |row| row.get(0));
-            Ok(row.optional()?)
-        })
+        self.leased(KeyName::Person(person, class))
     }
 
     pub(crate) fn period_key(
@@ -270,25 +236,23 @@ impl Keyring {
         class: RetentionClass,
         year: i16,
     ) -> Result<Arc<Lease>, KeyError> {
-        self.leased(KeyName::Period(class, year), |conn| {
-            let mut select = conn
-                .prepare_cached("SELECT wrapped FROM period_key WHERE class = ?1 AND year = ?2")?;
-            Ok(select.query_row((class.code(), year), |row| row.get(0)).optional()?)
-        })
+        self.leased(KeyName::Period(class, year))
     }
 
     /// The key under a name: from memory, or unwrapped from its row.
-    fn leased(
-        &self,
-        name: KeyName,
-        row: impl Fn(&Connection) -> Result<Option<Vec<u8>>, ReadError>,
-    ) -> Result<Arc<Lease>, KeyError> {
+    fn leased(&self, name: KeyName) -> Result<Arc<Lease>, KeyError> {
+        let row = match name {
+            KeyName::Tenant(epoch) => KeyRow::Tenant(epoch),
+            KeyName::Secret(name) => KeyRow::Secret(name),
+            KeyName::Person(person, class) => KeyRow::Person(person, class),
+            KeyName::Period(class, year) => KeyRow::Period(class, year),
+        };
         loop {
             if let Some(lease) = self.leases.get(name, &self.env) {
                 return Ok(lease);
             }
             let seen = self.leases.taken_back();
-            let wrapped = self.log.with(&row)?.ok_or(KeyError::Missing)?;
+            let wrapped = self.log.reader().wrapped(row)?.ok_or(KeyError::Missing)?;
             let key = match name {
                 KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
                 KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
@@ -321,29 +285,27 @@ impl Keyring {
     }
 }
 
-/// Makes the keys of a new tenant: its tenant key and its own secrets.
-pub(crate) fn found(
-    conn: &Connection,
-    provider: &dyn Provider,
-    env: &Environment,
-) -> Result<(), KeyError> {
-    let epoch = provider.current()?;
-    let tenant_key = Key::random(env);
-    let wrapped = provider.wrap(epoch, &tenant_key)?;
-    let sqlite = |error: rusqlite::Error| KeyError::Read(ReadError::Sqlite(error));
-    conn.execute("INSERT INTO tenant_key VALUES (?1, ?2)", params![epoch.0, wrapped])
-        .map_err(sqlite)?;
-    for name in SECRETS {
-        let wrapped = tenant_key.wrap(&Key::random(env));
-        conn.execute("INSERT INTO secret VALUES (?1, ?2)", params![name, wrapped])
-            .map_err(sqlite)?;
+/// The keys of a new tenant, wrapped.
+pub(crate) struct Founding {
+    pub epoch: u32,
+    pub tenant_key: Vec<u8>,
+    pub secrets: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Founding {
+    /// Makes the keys of a new tenant: its tenant key and its own secrets.
+    pub(crate) fn new(provider: &dyn Provider, env: &Environment) -> Result<Self, KeyError> {
+        let epoch = provider.current()?;
+        let tenant_key = Key::random(env);
+        let wrapped = provider.wrap(epoch, &tenant_key)?.to_vec();
+        let secrets = SECRETS.map(|name| (name, tenant_key.wrap(&Key::random(env)).to_vec()));
+        Ok(Self { epoch: epoch.0, tenant_key: wrapped, secrets: secrets.into() })
     }
-    Ok(())
 }
 
 /// What becomes of the link and key of one handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DataKeyRow {
+pub struct DataKeyRow {
     pub person: Option<PersonId>,
     pub year: Option<i16>,
     pub wrapped: Option<[u8; 40]>,
@@ -360,7 +322,7 @@ pub(crate) fn data_key(
 }
 
 /// A row of `id, person, year, wrapped`.
-fn data_key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DataKeyRow> {
+pub(crate) fn data_key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DataKeyRow> {
     Ok(DataKeyRow {
         person: row.get::<_, Option<i64>>(1)?.map(|id| PersonId(uint(id))),
         year: row.get(2)?,

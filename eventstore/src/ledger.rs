@@ -2,7 +2,7 @@
 
 pub mod appender;
 pub mod audit;
-mod batch;
+pub(crate) mod batch;
 pub mod codec;
 mod erasure;
 pub mod index;
@@ -18,14 +18,15 @@ use std::thread::JoinHandle;
 use domain::RetentionClass;
 use tokio::sync::oneshot;
 
+use crate::engine::Change;
 use crate::environment::Environment;
 use crate::keyring::person::PersonId;
 use crate::keyring::provider::Provider;
 use crate::keyring::sealing::Sealing;
 use crate::keyring::{KeyError, Keyring};
-use crate::sqlite::{self, OpenError};
+use crate::sqlite::{self, OpenError, SqliteReader, SqliteWriter};
 use appender::{Append, AppendError, Appended, Erasure};
-use log::{Log, ReadError};
+use log::{Log, ReadError, SharedReader};
 use writer::{Job, Writer};
 
 /// How many commands may wait for the writer; more callers wait before they are taken.
@@ -63,12 +64,26 @@ impl Ledger {
         provider: Arc<dyn Provider>,
         env: &Environment,
     ) -> Result<Self, LedgerError> {
-        let conn = sqlite::open_writer(path)?;
-        let log = Arc::new(Log::open(path)?);
+        let writer = SqliteWriter(sqlite::open_writer(path)?);
+        let reader = Box::new(SqliteReader::open(path)?);
+        Self::over(reader, Box::new(writer), provider, env)
+    }
+
+    /// Opens a ledger wherever it is and starts its writer.
+    ///
+    /// # Errors
+    /// Where it or its keys cannot be read.
+    pub fn over(
+        reader: SharedReader,
+        engine: Box<dyn crate::engine::Writer>,
+        provider: Arc<dyn Provider>,
+        env: &Environment,
+    ) -> Result<Self, LedgerError> {
+        let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
         let keyring = Arc::new(keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(conn, &log, &keyring, provider, env, sender.clone())?;
+        let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;
         let writer = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run(&queue))
@@ -171,20 +186,8 @@ impl Ledger {
     }
 
     /// Changes rows of the keyring that are no events: keys to sign in with, requests.
-    pub(crate) async fn change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, AppendError> {
-        let (tell, told) = oneshot::channel();
-        let job = move |conn: &rusqlite::Connection| {
-            let done = change(conn);
-            let failed = done.is_err();
-            // Nobody listens any more: the change stands all the same.
-            drop(tell.send(done));
-            if failed { Err(rusqlite::Error::ExecuteReturnedResults) } else { Ok(()) }
-        };
-        self.ask(|reply| Job::Change(Box::new(job), reply)).await??;
-        told.await.map_err(|_| AppendError::Stopped)?.map_err(AppendError::from)
+    pub(crate) async fn change(&self, change: Change) -> Result<u64, AppendError> {
+        self.ask(|reply| Job::Change(change, reply)).await?
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, AppendError> {

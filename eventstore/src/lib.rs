@@ -14,6 +14,7 @@
 //!
 //! Time and randomness are arguments ([`Environment`]).
 
+pub mod engine;
 pub mod environment;
 pub mod keyring;
 pub mod ledger;

@@ -1,9 +1,20 @@
 //! SQLite as the engine of a ledger and its keyring: schema and settings.
 
+mod reader;
+mod seals;
+mod writer;
+
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+
+use crate::keyring::Founding;
+use crate::keyring::provider::TenantId;
+
+pub use reader::SqliteReader;
+pub(crate) use reader::{read_entry, read_head};
+pub use writer::{SqliteWriter, insert_persons, insert_tags};
 
 const SCHEMA: &str = include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql");
 
@@ -75,4 +86,17 @@ pub(crate) fn int(number: u64) -> i64 {
 /// A number as it was stored.
 pub(crate) fn uint(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or(0)
+}
+
+/// Gives a new file its head and the keys of its tenant.
+pub(crate) fn found(path: &Path, tenant: TenantId, keys: &Founding) -> Result<(), OpenError> {
+    let mut conn = open_writer(path)?;
+    let tx = conn.transaction()?;
+    tx.execute("INSERT INTO head VALUES (1, ?1, 1, 0, x'', 0, 0, 1, 1)", [tenant.0])?;
+    tx.execute("INSERT INTO tenant_key VALUES (?1, ?2)", (keys.epoch, &keys.tenant_key))?;
+    for (name, wrapped) in &keys.secrets {
+        tx.execute("INSERT INTO secret VALUES (?1, ?2)", (name, wrapped))?;
+    }
+    tx.commit()?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod credentials;
 mod gate;
+mod place;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,17 +15,19 @@ use domain::sealed::Whom;
 use domain::slot::Zone;
 use domain::{Actor, Command, Event, Field, RetentionClass};
 
+use crate::engine::EngineError;
 use crate::environment::Environment;
 use crate::keyring::access::Disclosure;
 use crate::keyring::ids::{IdKind, PublicIds};
 use crate::keyring::person::PersonId;
 use crate::keyring::personal::Personal;
 use crate::keyring::provider::{FileProvider, Provider, ProviderError, TenantId};
-use crate::keyring::{self, KeyError, Keyring};
+use crate::keyring::{KeyError, Keyring};
 use crate::ledger::appender::{Append, AppendError};
-use crate::ledger::log::{Log, ReadError};
+use crate::ledger::log::{Log, ReadError, SharedReader};
 use crate::ledger::{Ledger, LedgerError};
 use crate::sqlite;
+use place::{Place, Which};
 
 /// Why a data directory or a tenant could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +79,8 @@ impl From<ReadError> for StoreError {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
         ReadError::from(error).into()
     }
 }
@@ -92,6 +95,7 @@ impl From<sqlite::OpenError> for StoreError {
 pub struct Store {
     dir: PathBuf,
     env: Environment,
+    place: Place,
     provider: Arc<dyn Provider>,
     tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
     _lock: File,
@@ -115,7 +119,9 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let provider = provider(dir, keys, &env)?;
-        Ok(Self { dir: dir.to_owned(), env, provider, tenants: Mutex::default(), _lock: lock })
+        let place = Place::Files;
+        let tenants = Mutex::default();
+        Ok(Self { dir: dir.to_owned(), env, place, provider, tenants, _lock: lock })
     }
 
     /// The names of all tenants, in order.
@@ -136,8 +142,9 @@ impl Store {
             return Ok(Arc::clone(tenant));
         }
         let folder = tenant_folder(&self.dir, name)?;
-        gate::pass(name, &folder.join(LEDGER), self.provider.as_ref())?;
-        let tenant = Arc::new(Tenant::open(name, &folder, &self.provider, &self.env)?);
+        let reader = self.place.reader(name, &folder, Which::Ledger)?;
+        gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
+        let tenant = Arc::new(self.open_tenant(name, &folder, reader)?);
         tenants.insert(name.to_owned(), Arc::clone(&tenant));
         Ok(tenant)
     }
@@ -160,10 +167,9 @@ impl Store {
         }
         fs::create_dir(&beside)?;
         let id = TenantId(self.env.random());
-        for file in [LEDGER, ACCESS] {
-            found_file(&beside.join(file), id, self.provider.as_ref(), &self.env)?;
-        }
-        let tenant = Tenant::open(name, &beside, &self.provider, &self.env)?;
+        self.place.found(&beside, id, self.provider.as_ref(), &self.env)?;
+        let reader = self.place.reader(name, &beside, Which::Ledger)?;
+        let tenant = self.open_tenant(name, &beside, reader)?;
         let command = Command::Policy(PolicyCommand::Set(Policy::new(zone)));
         tenant.ledger.append_blocking(Append::new(command, Actor::System))?;
         tenant.ledger.mark_blocking()?;
@@ -181,7 +187,28 @@ impl Store {
     pub fn accept_loss(&self, name: &str) -> Result<Loss, StoreError> {
         let folder = tenant_folder(&self.dir, name)?;
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        gate::accept_loss(name, &folder, &self.provider, &self.env)
+        gate::accept_loss(name, &folder, &self.place, &self.provider, &self.env)
+    }
+
+    fn open_tenant(
+        &self,
+        name: &str,
+        folder: &Path,
+        reader: SharedReader,
+    ) -> Result<Tenant, StoreError> {
+        let writer = self.place.writer(name, folder, Which::Ledger)?;
+        let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
+        let ids = ledger.keyring().public_ids()?;
+        Ok(Tenant {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            ledger,
+            ids,
+            env: self.env.clone(),
+            place: self.place.clone(),
+            provider: Arc::clone(&self.provider),
+            access: Mutex::new(None),
+        })
     }
 
     /// Closes a tenant's files, if nobody else uses them.
@@ -231,20 +258,6 @@ fn is_tenant_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
 }
 
-fn found_file(
-    path: &Path,
-    tenant: TenantId,
-    provider: &dyn Provider,
-    env: &Environment,
-) -> Result<(), StoreError> {
-    let mut conn = sqlite::open_writer(path)?;
-    let tx = conn.transaction()?;
-    tx.execute("INSERT INTO head VALUES (1, ?1, 1, 0, x'', 0, 0, 1, 1)", [tenant.0])?;
-    keyring::found(&tx, provider, env)?;
-    tx.commit()?;
-    Ok(())
-}
-
 /// One tenant: its ledger with its keyring, and the ledger of who read what.
 pub struct Tenant {
     name: String,
@@ -252,30 +265,12 @@ pub struct Tenant {
     pub ledger: Ledger,
     ids: PublicIds,
     env: Environment,
+    place: Place,
     provider: Arc<dyn Provider>,
     access: Mutex<Option<Arc<Ledger>>>,
 }
 
 impl Tenant {
-    fn open(
-        name: &str,
-        folder: &Path,
-        provider: &Arc<dyn Provider>,
-        env: &Environment,
-    ) -> Result<Self, StoreError> {
-        let ledger = Ledger::open(&folder.join(LEDGER), Arc::clone(provider), env)?;
-        let ids = ledger.keyring().public_ids()?;
-        Ok(Self {
-            name: name.to_owned(),
-            folder: folder.to_owned(),
-            ledger,
-            ids,
-            env: env.clone(),
-            provider: Arc::clone(provider),
-            access: Mutex::new(None),
-        })
-    }
-
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -306,8 +301,10 @@ impl Tenant {
         if let Some(ledger) = access.as_ref() {
             return Ok(Arc::clone(ledger));
         }
-        let path = self.folder.join(ACCESS);
-        let ledger = Arc::new(Ledger::open(&path, Arc::clone(&self.provider), &self.env)?);
+        let reader = self.place.reader(&self.name, &self.folder, Which::Access)?;
+        let writer = self.place.writer(&self.name, &self.folder, Which::Access)?;
+        let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
+        let ledger = Arc::new(ledger);
         *access = Some(Arc::clone(&ledger));
         Ok(ledger)
     }
@@ -364,8 +361,9 @@ impl TenantView {
     ) -> Result<Self, StoreError> {
         let folder = tenant_folder(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(FileProvider::open(keys)?);
-        gate::look(name, &folder.join(LEDGER), provider.as_ref())?;
-        let log = Arc::new(Log::open(&folder.join(LEDGER))?);
+        let reader = Place::Files.reader(name, &folder, Which::Ledger)?;
+        gate::look(name, reader.as_ref(), provider.as_ref())?;
+        let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;
         let ids = keyring.public_ids()?;
         Ok(Self { log, keyring, ids })

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use domain::sealed::SealRef;
 use domain::{Handle, Kind, Position, RetentionClass};
-use rusqlite::{Connection, Row, Statement};
 use zeroize::Zeroizing;
 
 use super::access::Disclosure;
@@ -30,10 +29,9 @@ use super::lease::{KeyName, Lease};
 use super::person::PersonState;
 use super::personal::Personal;
 use super::provider::TenantId;
-use super::{DataKeyRow, KeyError, Keyring, data_key_row};
+use super::{DataKeyRow, KeyError, Keyring};
+use crate::engine::SealRow;
 use crate::environment::Environment;
-use crate::ledger::log::ReadError;
-use crate::sqlite::int;
 
 const FORMAT: u8 = 1;
 const PAYLOAD: u8 = 1;
@@ -149,7 +147,6 @@ fn open_with(tenant: TenantId, at: SealAt, key: &Key, bytes: &mut [u8]) -> Optio
 struct Found {
     at: SealAt,
     data_key: Option<DataKeyRow>,
-    /// Overwritten when let go: it is decrypted where it lies.
     ciphertext: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -171,7 +168,16 @@ impl Keyring {
     /// to be: that is its [`Opening`].
     pub fn open(&self, ticket: &Disclosure, seals: &[SealAt]) -> Result<Vec<Opening>, KeyError> {
         loop {
-            let found = self.log.with(|conn| find(conn, seals))?;
+            let rows = self.log.reader().seals(seals)?;
+            let found: Vec<Found> = seals
+                .iter()
+                .zip(rows)
+                .map(|(at, SealRow { data_key, ciphertext })| Found {
+                    at: *at,
+                    data_key,
+                    ciphertext,
+                })
+                .collect();
             let leases = self.leases.get_all(found.iter().map(Found::key_name), &self.env);
             let mut earliest = Duration::MAX;
             let openings: Vec<Opening> = found
@@ -240,62 +246,6 @@ impl Keyring {
         // The second look at the lease: whoever was erased in between is not handed out.
         if lease.ended() { Opening::Erased } else { Opening::Live(content) }
     }
-}
-
-/// How far apart two rows may lie that are still read in one sweep: passing over a row costs a
-/// small part of what finding one does.
-const SEAL_GAP: i64 = 16 * 65_536;
-const DATA_KEY_GAP: i64 = 16 * 8;
-
-fn find(conn: &Connection, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
-    // One snapshot, so that a key and its seal are of the same moment.
-    let tx = conn.unchecked_transaction()?;
-    let unfound = |at: &SealAt| Found { at: *at, data_key: None, ciphertext: None };
-    let mut found: Vec<Found> = seals.iter().map(unfound).collect();
-    let mut select =
-        tx.prepare_cached("SELECT id, ciphertext FROM seal WHERE id BETWEEN ?1 AND ?2")?;
-    let id = |at: &SealAt| int(at.position.0) * 65_536 + i64::from(at.seal.seal);
-    sweep(&mut select, &mut found, SEAL_GAP, id, |found, row| {
-        found.ciphertext = Some(Zeroizing::new(row.get(1)?));
-        Ok(())
-    })?;
-    let mut select = tx.prepare_cached(
-        "SELECT id, person, year, wrapped FROM data_key WHERE id BETWEEN ?1 AND ?2",
-    )?;
-    let id = |at: &SealAt| int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code());
-    sweep(&mut select, &mut found, DATA_KEY_GAP, id, |found, row| {
-        found.data_key = Some(data_key_row(row)?);
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-/// Reads the rows with these ids, neighbours in one sweep over what lies between them.
-fn sweep(
-    select: &mut Statement<'_>,
-    found: &mut [Found],
-    gap: i64,
-    id: impl Fn(&SealAt) -> i64,
-    take: impl Fn(&mut Found, &Row<'_>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    let mut wanted: Vec<(i64, &mut Found)> =
-        found.iter_mut().map(|found| (id(&found.at), found)).collect();
-    wanted.sort_unstable_by_key(|(id, _)| *id);
-    for stretch in wanted.chunk_by_mut(|(one, _), (next, _)| next - one <= gap) {
-        let (Some((first, _)), Some((last, _))) = (stretch.first(), stretch.last()) else {
-            continue;
-        };
-        let mut rows = select.query([*first, *last])?;
-        let mut stretch = stretch.iter_mut().peekable();
-        while let Some(row) = rows.next()? {
-            let at: i64 = row.get(0)?;
-            while stretch.next_if(|(id, _)| *id < at).is_some() {}
-            while let Some((_, found)) = stretch.next_if(|(id, _)| *id == at) {
-                take(found, row)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 impl SealAt {

@@ -14,7 +14,7 @@ use super::key::{Key, Wrapped};
 use super::lease::KeyName;
 use super::person::{PersonId, PersonState};
 use super::personal::Personal;
-use super::{KeyError, Keyring, data_key, seal};
+use super::{KeyError, Keyring, seal};
 use crate::tree::{self, Hash};
 
 /// By what a person can be found without their name.
@@ -325,7 +325,7 @@ impl Sealing {
         if !self.continued.contains(&handle) {
             return Ok(None);
         }
-        let row = self.keyring.log.with(|conn| Ok(data_key(conn, handle, class)?))?;
+        let row = self.keyring.log.reader().data_key_row(handle, class)?;
         match row {
             None => Ok(None),
             Some(row) => match row.wrapped {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::codec::CodecError;
 use super::log::ReadError;
+use crate::engine::EngineError;
 use crate::keyring::KeyError;
 use crate::keyring::provider::ProviderError;
 use crate::keyring::sealing::{Brought, Sealing};
@@ -89,15 +90,15 @@ pub enum AppendError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the commit failed; nothing was appended")]
-    Commit(#[source] Arc<rusqlite::Error>),
+    Commit(#[source] Arc<EngineError>),
     #[error("too many commands are waiting")]
     Busy,
     #[error("the ledger is being closed")]
     Stopped,
 }
 
-impl From<rusqlite::Error> for AppendError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<EngineError> for AppendError {
+    fn from(error: EngineError) -> Self {
         Self::Commit(Arc::new(error))
     }
 }

@@ -23,7 +23,8 @@ use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
 use super::index::{self, Pending};
-use super::log::{Head, Log, ReadError, read_head};
+use super::log::{Head, Log, ReadError};
+use crate::sqlite::read_head;
 use crate::tree::Hash;
 use fault::Fault;
 use keys::Keys;
@@ -137,7 +138,7 @@ fn moment<'a>(log: &Log, conn: &'a Connection) -> Result<Moment<'a>, ReadError> 
     // again from the entries.
     let tx = conn.unchecked_transaction()?;
     let head = read_head(&tx)?;
-    let pending = index::rebuild(&tx, head.indexed)?;
+    let pending = index::rebuild(&*tx, head.indexed)?;
     Ok(Moment { tx, head, pending })
 }
 

@@ -18,31 +18,32 @@ use crate::keyring::person::PersonId;
 use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal};
 use crate::tree::Hash;
 use effect::Effect;
-pub(super) use repeat::{Repeat, Seen};
+pub(crate) use repeat::Repeat;
+pub(super) use repeat::Seen;
 
-struct NewEntry {
-    position: Position,
-    bytes: Vec<u8>,
-    leaf: Hash,
-    seals: Vec<NewSeal>,
+pub(crate) struct NewEntry {
+    pub position: Position,
+    pub bytes: Vec<u8>,
+    pub leaf: Hash,
+    pub seals: Vec<NewSeal>,
     effect: Option<Effect>,
 }
 
 /// What several commands bring.
 #[derive(Default)]
 pub(crate) struct Batch {
-    entries: Vec<NewEntry>,
-    persons: Vec<NewPerson>,
-    data_keys: Vec<NewDataKey>,
-    lookups: Vec<NewLookup>,
-    replaced: Vec<(PersonId, FieldSet)>,
+    pub entries: Vec<NewEntry>,
+    pub persons: Vec<NewPerson>,
+    pub data_keys: Vec<NewDataKey>,
+    pub lookups: Vec<NewLookup>,
+    pub replaced: Vec<(PersonId, FieldSet)>,
     /// Whose the new handles are, in the order of the commands.
     links: Vec<(Handle, PersonId)>,
     /// Seals of the command being decided that no entry has taken yet.
     loose: Vec<NewSeal>,
     tags: Vec<(Tag, Position)>,
     rows: Vec<PersonRow>,
-    repeats: Vec<(Repeat, Appended)>,
+    pub repeats: Vec<(Repeat, Appended)>,
     answers: Vec<(Reply<Appended>, Appended)>,
     spoilt: bool,
 }

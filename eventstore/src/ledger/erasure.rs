@@ -5,26 +5,23 @@
 //! before that leaves the person's state at "being erased", and the next start goes on. Only then
 //! does the row become a tombstone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::person::PersonRefusal;
 use domain::person::command::PersonCommand;
-use domain::{
-    Actor, BookingId, Command, Context, FenceId, Handle, Position, Refusal, RetentionClass,
-};
-use rusqlite::Connection;
+use domain::{Actor, BookingId, Command, Context, FenceId, Position, Refusal, RetentionClass};
 use tokio::sync::oneshot;
 
 use super::appender::{AppendError, Erasure};
 use super::batch::Batch;
 use super::index::PersonRow;
-use super::log::read_entry;
 use super::writer::{Reply, Writer};
 use super::{codec, loader};
+use crate::engine::Cleared;
 use crate::keyring::KeyError;
-use crate::keyring::person::{self, PersonId, PersonState};
+use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::provider::Mark;
-use crate::sqlite::{int, uint};
 
 /// Rows that one step clears.
 const STEP: usize = 500;
@@ -52,7 +49,7 @@ impl Clearing {
 impl Writer {
     /// Fences a person and destroys their keys. Nothing opens from here on.
     pub(super) fn erase(&mut self, person: PersonId) -> Result<Erasure, AppendError> {
-        let info = person::read(&self.conn, person)?.ok_or(KeyError::Unknown)?;
+        let info = self.log.reader().person(person)?.ok_or(KeyError::Unknown)?;
         match info.state {
             PersonState::Live | PersonState::Restricted => (),
             PersonState::Erasing | PersonState::Erased => {
@@ -82,7 +79,7 @@ impl Writer {
     /// Sets a fence again that an older copy of this ledger does not know, and ends whom it was
     /// set for, where the copy knows them.
     pub(super) fn refence(&mut self, fence: FenceId) -> Result<(), AppendError> {
-        let info = person::by_fence(&self.conn, fence)?;
+        let info = self.log.reader().person_by_fence(fence)?;
         let person = info.map(|info| info.id);
         let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
         self.fence(fence, ended, person)?;
@@ -114,13 +111,7 @@ impl Writer {
             self.write(&mut batch, &header, draft)?;
         }
         // In memory the person's rows would be written late; they go with the clearing instead.
-        self.commit_with(&mut batch, |conn| {
-            let Some(PersonId(person)) = person else { return Ok(()) };
-            conn.execute("DELETE FROM person_key WHERE person = ?1", [int(person)])?;
-            let state = PersonState::Erasing.code();
-            conn.execute("UPDATE person SET state = ?2 WHERE id = ?1", (int(person), state))?;
-            Ok(())
-        })?;
+        self.commit_with(&mut batch, person)?;
         if let Some(person) = person {
             self.keyring.evict(person);
             self.visits.remove(&person);
@@ -131,7 +122,7 @@ impl Writer {
     /// Writes the ledger's present size and root into the provider's mark.
     pub(super) fn mark(&self, fence: Option<FenceId>) -> Result<(), AppendError> {
         let size = self.frontier.size();
-        let last = read_entry(&self.conn, Position(size.saturating_sub(1)))?;
+        let last = self.log.entry(Position(size.saturating_sub(1)))?;
         let mark = Mark {
             fence,
             size,
@@ -166,7 +157,7 @@ impl Writer {
     fn rows_until(&self, person: PersonId, until: i64) -> Result<Vec<PersonRow>, AppendError> {
         let mut rows: Vec<PersonRow> =
             self.log.pending().of_person(person, until).copied().collect();
-        rows.extend(super::index::person_rows(&self.conn, person, until)?);
+        rows.extend(self.log.reader().person_rows(person, until)?);
         Ok(rows)
     }
 
@@ -177,11 +168,9 @@ impl Writer {
         }
         let pending: u64 =
             self.log.pending().of_person(person, 0).map(|row| u64::from(row.seals)).sum();
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT coalesce(sum(seals), 0) FROM person_tag WHERE person = ?1")?;
-        let stored: i64 = select.query_row([int(person.0)], |row| row.get(0))?;
-        Ok(pending + uint(stored))
+        let rows = self.log.reader().person_rows(person, 0)?;
+        let stored: u64 = rows.iter().map(|row| u64::from(row.seals)).sum();
+        Ok(pending + stored)
     }
 
     /// How long until there is clearing to do; none where nothing is left.
@@ -226,104 +215,51 @@ impl Writer {
             Some(rows) => rows,
             None => {
                 // Out of memory first, so that none is written late.
-                let rows = loader::all_rows(&self.conn, &self.log, person)?;
+                let rows = loader::all_rows(&self.log, person)?;
                 self.log.pending().drop_person(person);
                 rows
             }
         };
         let step = rows.split_off(rows.len().saturating_sub(STEP));
         let last = rows.is_empty();
-        let tx = self.conn.transaction()?;
-        for row in &step {
-            clear_row(&tx, row)?;
-        }
-        if last {
-            bury(&tx, person)?;
-        }
-        tx.commit()?;
+        let step = self.seals_in(&step)?;
+        self.engine.clear(person, &step, last)?;
         clearing.rows = Some(rows);
         // What was deleted leaves the write-ahead log too, as soon as no reader needs it.
-        if last && !self.checkpoint()? {
+        if last && !self.engine.settle()? {
             clearing.pause_until = self.env.clock.since_boot() + PAUSE;
             return Ok(false);
         }
         if last {
-            let done = (int(person.0), PersonState::Erased.code());
-            self.conn.execute("UPDATE person SET state = ?2 WHERE id = ?1", done)?;
+            self.engine.cleared(person)?;
         }
         Ok(last)
     }
 
+    /// Which seals go with each row: those of its handle at its position.
+    fn seals_in(&self, rows: &[PersonRow]) -> Result<Vec<Cleared>, AppendError> {
+        let positions: Vec<Position> = rows.iter().map(|row| row.position).collect();
+        let mut events = BTreeMap::new();
+        for entry in self.log.reader().entries_at(&positions)? {
+            events.extend(
+                codec::decode_event(&entry.bytes).ok().map(|event| (entry.position, event)),
+            );
+        }
+        let cleared = rows.iter().map(|row| {
+            let seals = events.get(&row.position).map(domain::Event::seals).unwrap_or_default();
+            let of_it = seals
+                .iter()
+                .filter(|seal| seal.handle == row.handle && seal.class.ends_with_person());
+            Cleared { row: *row, seals: of_it.map(|seal| seal.seal).collect() }
+        });
+        Ok(cleared.collect())
+    }
+
     /// Goes on with erasures that a crash interrupted.
     pub(super) fn resume_erasures(&mut self) {
-        match persons_being_erased(&self.conn) {
+        match self.log.reader().persons_being_erased() {
             Ok(persons) => self.clearings.extend(persons.into_iter().map(Clearing::new)),
             Err(error) => tracing::error!(%error, "interrupted erasures cannot go on yet"),
         }
     }
-}
-
-fn persons_being_erased(conn: &Connection) -> rusqlite::Result<Vec<PersonId>> {
-    let mut select = conn.prepare("SELECT id FROM person WHERE state = 3 ORDER BY id")?;
-    select.query_map([], |row| Ok(PersonId(uint(row.get(0)?))))?.collect()
-}
-
-/// Clears one row: the seals of the handle at that position, its keys and its link.
-fn clear_row(conn: &Connection, row: &PersonRow) -> rusqlite::Result<()> {
-    if let Some(entry) = read_entry(conn, row.position)?
-        && let Ok(event) = codec::decode_event(&entry.bytes)
-    {
-        let mut delete = conn.prepare_cached("DELETE FROM seal WHERE id = ?1 * 65536 + ?2")?;
-        for seal in event.seals() {
-            if seal.handle == row.handle && seal.class.ends_with_person() {
-                delete.execute((int(row.position.0), seal.seal))?;
-            }
-        }
-    }
-    // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any more.
-    conn.prepare_cached(
-        "UPDATE data_key SET person = NULL,
-         wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END
-         WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7",
-    )?
-    .execute([int(row.handle.0)])?;
-    conn.prepare_cached(
-        "DELETE FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
-    )?
-    .execute((int(row.person.0), row.until, int(row.position.0), int(row.handle.0)))?;
-    Ok(())
-}
-
-/// Clears what else there is: nothing but the fact that there was somebody stays.
-fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
-    let id = int(person.0);
-    conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
-    conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
-    conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
-    conn.execute(
-        "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
-         contact_at = NULL, contact_handle = NULL WHERE id = ?1",
-        [id],
-    )?;
-    Ok(())
-}
-
-/// Deletes the seals of a booking's own content, wherever its entries have them.
-pub(super) fn delete_seals(
-    conn: &Connection,
-    positions: &[Position],
-    handles: &[Handle],
-) -> rusqlite::Result<()> {
-    for position in positions {
-        let Some(entry) = read_entry(conn, *position)? else { continue };
-        let Ok(event) = codec::decode_event(&entry.bytes) else { continue };
-        for seal in event.seals() {
-            let content = domain::booking::aggregate::is_content(seal.class);
-            if content && handles.contains(&seal.handle) {
-                conn.prepare_cached("DELETE FROM seal WHERE id = ?1 * 65536 + ?2")?
-                    .execute((int(position.0), seal.seal))?;
-            }
-        }
-    }
-    Ok(())
 }

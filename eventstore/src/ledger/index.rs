@@ -15,11 +15,11 @@ mod waiting;
 use std::ops::RangeInclusive;
 
 use domain::{BookingId, Handle, Position, Tag};
-use rusqlite::{Connection, params};
 
 use super::codec;
+use super::log::ReadError;
+use crate::engine::Reader;
 use crate::keyring::person::PersonId;
-use crate::sqlite::{int, uint};
 pub use persons::{Links, StoredLinks, rows_of};
 pub use waiting::{Slice, Waiting};
 
@@ -87,108 +87,37 @@ impl Pending {
     }
 }
 
-/// Writes rows of the index over tags; one that is there already stays.
-///
-/// # Errors
-/// Where the file cannot be written.
-pub fn insert_tags(conn: &Connection, rows: &[(Tag, Position)]) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO tag VALUES (?1, ?2)")?;
-    for (tag, position) in rows {
-        insert.execute((int(tag.0), int(position.0)))?;
-    }
-    Ok(())
-}
-
-/// Writes rows of the index from persons.
-///
-/// # Errors
-/// Where the file cannot be written.
-pub fn insert_persons(conn: &Connection, rows: &[PersonRow]) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO person_tag VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    for row in rows {
-        insert.execute(params![
-            int(row.person.0),
-            row.until,
-            int(row.position.0),
-            int(row.handle.0),
-            row.booking.map(|booking| int(booking.0)),
-            row.seals,
-            row.year,
-            row.visits,
-        ])?;
-    }
-    Ok(())
-}
-
-/// A person's rows in the table whose booking ends after `until`.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn person_rows(
-    conn: &Connection,
-    person: PersonId,
-    until: i64,
-) -> rusqlite::Result<Vec<PersonRow>> {
-    let mut select = conn.prepare_cached(
-        "SELECT until, position, handle, booking, seals, year, visits FROM person_tag
-         WHERE person = ?1 AND until >= ?2",
-    )?;
-    let rows = select.query_map((int(person.0), until), |row| {
-        Ok(PersonRow {
-            person,
-            until: row.get(0)?,
-            position: Position(uint(row.get(1)?)),
-            handle: Handle(uint(row.get(2)?)),
-            booking: row.get::<_, Option<i64>>(3)?.map(|id| BookingId(uint(id))),
-            seals: row.get(4)?,
-            year: row.get(5)?,
-            visits: row.get(6)?,
-        })
-    })?;
-    rows.collect()
-}
-
 /// Makes the rows again that are not in the tables yet: those of entries from `indexed` on.
 ///
 /// # Errors
-/// Where the file cannot be read.
-pub fn rebuild(conn: &Connection, indexed: u64) -> rusqlite::Result<Pending> {
+/// Where the ledger cannot be read.
+pub fn rebuild(reader: &dyn Reader, indexed: u64) -> Result<Pending, ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
-    let links = StoredLinks(conn);
-    let mut select =
-        conn.prepare("SELECT position, bytes FROM entry WHERE position >= ?1 ORDER BY position")?;
-    let mut rows = select.query([int(indexed)])?;
-    while let Some(row) = rows.next()? {
-        let position = Position(uint(row.get(0)?));
-        let Ok(entry) = codec::decode(row.get_ref(1)?.as_blob()?) else {
-            // Unknown to this program: the audit names it, decisions that need it refuse.
-            continue;
-        };
-        tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
-        persons.extend(rows_of(position, &entry.recorded.event, &links));
+    let links = StoredLinks(reader);
+    let mut from = Position(indexed);
+    loop {
+        let entries = reader.entries(from, STRETCH)?;
+        for stored in &entries {
+            let Ok(entry) = codec::decode(&stored.bytes) else {
+                // Unknown to this program: the audit names it, decisions that need it refuse.
+                continue;
+            };
+            tags.extend(entry.tags.iter().map(|tag| (*tag, stored.position)));
+            persons.extend(rows_of(stored.position, &entry.recorded.event, &links));
+        }
+        match entries.last() {
+            Some(last) if entries.len() == STRETCH => from = Position(last.position.0 + 1),
+            Some(_) | None => break,
+        }
     }
-    leave_out_stored(conn, &mut persons)?;
+    // A round that was not over has moved some rows behind `indexed` already: what is counted, not
+    // only found, must not be in memory as well.
+    let persons = reader.unwritten(persons)?;
     let mut pending = Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed) };
     pending.tags.add(tags);
     pending.persons.add(persons);
     Ok(pending)
 }
 
-/// A round that was not over has moved some rows behind `indexed` already: what is counted, not
-/// only found, must not be in memory as well.
-fn leave_out_stored(conn: &Connection, rows: &mut Vec<PersonRow>) -> rusqlite::Result<()> {
-    let mut select = conn.prepare_cached(
-        "SELECT 1 FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
-    )?;
-    let mut waiting = Vec::with_capacity(rows.len());
-    for row in rows.drain(..) {
-        let place = (int(row.person.0), row.until, int(row.position.0), int(row.handle.0));
-        if !select.exists(place)? {
-            waiting.push(row);
-        }
-    }
-    *rows = waiting;
-    Ok(())
-}
+/// How many entries are read at a time to make rows of them.
+const STRETCH: usize = 4096;

@@ -9,15 +9,13 @@ use std::sync::mpsc::{self, SyncSender};
 
 use domain::tag::TagKind;
 use domain::{Book, Event, Key, Position};
-use rusqlite::Connection;
 
 use super::appender::{Append, Appended};
-use super::index::{self, PersonRow};
-use super::log::{Log, ReadError, read_entry};
+use super::index::PersonRow;
+use super::log::{Log, ReadError};
 use super::writer::{Job, Reply};
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
-use crate::sqlite::{int, uint};
 
 /// A command that waits for its state.
 pub(crate) struct LoadJob {
@@ -91,49 +89,30 @@ fn first_entry(key: Key, size: u64) -> Option<Position> {
 }
 
 fn events(log: &Log, positions: &[Position]) -> Result<Vec<(Position, Event)>, ReadError> {
-    log.with(|conn| {
-        let mut events = Vec::with_capacity(positions.len());
-        for position in positions {
-            if let Some(entry) = read_entry(conn, *position)? {
-                let event = super::codec::decode_event(&entry.bytes)
-                    .map_err(|error| ReadError::Entry(*position, error))?;
-                events.push((*position, event));
-            }
-        }
-        Ok(events)
-    })
+    let mut events = Vec::with_capacity(positions.len());
+    for entry in log.reader().entries_at(positions)? {
+        let event = super::codec::decode_event(&entry.bytes)
+            .map_err(|error| ReadError::Entry(entry.position, error))?;
+        events.push((entry.position, event));
+    }
+    Ok(events)
 }
 
 /// The book with what every decision may need: catalogue, policy and fences.
-pub(crate) fn standing_book(
-    conn: &Connection,
-    log: &Log,
-    size: u64,
-    shelf: usize,
-) -> Result<Book, ReadError> {
+pub(crate) fn standing_book(log: &Log, size: u64, shelf: usize) -> Result<Book, ReadError> {
     let standing =
         [TagKind::Group, TagKind::Resource, TagKind::Service, TagKind::Policy, TagKind::Fence];
     let mut positions = Vec::new();
     for kind in standing {
         let range = kind.range();
-        let mut select =
-            conn.prepare_cached("SELECT position FROM tag WHERE tag BETWEEN ?1 AND ?2")?;
-        let rows = select.query_map((int(range.start().0), int(range.end().0)), |row| {
-            Ok(Position(uint(row.get(0)?)))
-        })?;
-        for position in rows {
-            positions.push(position?);
-        }
+        positions.extend(log.reader().positions(range.clone(), Position(0))?);
         let pending = log.pending();
         positions.extend(pending.positions_within(range));
     }
     positions.sort_unstable();
     positions.dedup();
     let mut book = Book::partial(shelf);
-    for position in positions {
-        let Some(entry) = read_entry(conn, position)? else { continue };
-        let event = super::codec::decode_event(&entry.bytes)
-            .map_err(|error| ReadError::Entry(position, error))?;
+    for (position, event) in events(log, &positions)? {
         book.next = position;
         book.apply_next(&event, &[]);
     }
@@ -142,13 +121,9 @@ pub(crate) fn standing_book(
 }
 
 /// A person's rows, in memory and in the table.
-pub(crate) fn all_rows(
-    conn: &Connection,
-    log: &Log,
-    person: PersonId,
-) -> Result<Vec<PersonRow>, ReadError> {
+pub(crate) fn all_rows(log: &Log, person: PersonId) -> Result<Vec<PersonRow>, ReadError> {
     let mut rows: Vec<PersonRow> = log.pending().of_person(person, 0).copied().collect();
-    rows.extend(index::person_rows(conn, person, 0)?);
+    rows.extend(log.reader().person_rows(person, 0)?);
     rows.sort_unstable();
     rows.dedup_by_key(|row| (row.until, row.position, row.handle));
     Ok(rows)

@@ -1,16 +1,17 @@
 //! The reading side of a ledger: entries by position and by tag, from any thread.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::{Position, Tag};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::codec::{self, CodecError, Entry};
 use super::index::{self, Pending};
+use crate::engine::{EngineError, Reader};
 use crate::keyring::provider::TenantId;
-use crate::sqlite::{self, OpenError, int, uint};
+use crate::sqlite::{OpenError, SqliteReader};
 use crate::tree::{Frontier, Hash};
 
 /// An entry as it lies in the ledger: its bytes as hashed, and their leaf hash.
@@ -36,12 +37,20 @@ impl EntryBytes {
 pub enum ReadError {
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("the ledger's file could not be read")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("this is read from a ledger in a file only")]
+    FileOnly,
     #[error("entry {0} cannot be read")]
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
     Head,
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error.into())
+    }
 }
 
 /// The head of a ledger.
@@ -56,10 +65,12 @@ pub struct Head {
     pub recorded_at: i64,
 }
 
+/// What answers for a ledger, from any thread.
+pub type SharedReader = Box<dyn Reader + Send + Sync>;
+
 /// A ledger to be read.
 pub struct Log {
-    path: PathBuf,
-    readers: Mutex<Vec<Connection>>,
+    reader: SharedReader,
     pending: Mutex<Pending>,
     size: watch::Sender<u64>,
 }
@@ -70,19 +81,27 @@ impl Log {
     /// # Errors
     /// Where there is no such file, or it is no ledger of this program's.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let conn = sqlite::open_reader(path)?;
-        let head = read_head(&conn)?;
-        let pending = index::rebuild(&conn, head.indexed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            readers: Mutex::new(vec![conn]),
-            pending: Mutex::new(pending),
-            size: watch::Sender::new(head.frontier.size()),
-        })
+        Self::over(Box::new(SqliteReader::open(path)?))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// A ledger behind a reader, with the index rows that are not written yet.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is no ledger of this program's.
+    pub fn over(reader: SharedReader) -> Result<Self, ReadError> {
+        let head = reader.head()?;
+        let pending = index::rebuild(reader.as_ref(), head.indexed)?;
+        let size = watch::Sender::new(head.frontier.size());
+        Ok(Self { reader, pending: Mutex::new(pending), size })
+    }
+
+    /// The ledger's file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.reader.sqlite().map(SqliteReader::path)
+    }
+
+    pub(crate) fn reader(&self) -> &dyn Reader {
+        self.reader.as_ref()
     }
 
     /// How many entries are committed.
@@ -108,7 +127,7 @@ impl Log {
     /// # Errors
     /// Where the file cannot be read.
     pub fn head(&self) -> Result<Head, ReadError> {
-        self.with(read_head)
+        self.reader.head()
     }
 
     /// Up to `limit` entries from a position on, in order.
@@ -116,16 +135,9 @@ impl Log {
     /// # Errors
     /// Where the file cannot be read, or a position is missing.
     pub fn entries(&self, from: Position, limit: usize) -> Result<Vec<EntryBytes>, ReadError> {
-        self.with(|conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT position, bytes, leaf FROM entry WHERE position >= ?1 ORDER BY position LIMIT ?2",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = select.query_map((int(from.0), limit), entry_bytes)?;
-            let entries = rows.collect::<rusqlite::Result<Vec<EntryBytes>>>()?;
-            let in_order = entries.iter().zip(from.0..).all(|(entry, at)| entry.position.0 == at);
-            if in_order { Ok(entries) } else { Err(ReadError::Head) }
-        })
+        let entries = self.reader.entries(from, limit)?;
+        let in_order = entries.iter().zip(from.0..).all(|(entry, at)| entry.position.0 == at);
+        if in_order { Ok(entries) } else { Err(ReadError::Head) }
     }
 
     /// One entry.
@@ -133,7 +145,7 @@ impl Log {
     /// # Errors
     /// Where the file cannot be read.
     pub fn entry(&self, position: Position) -> Result<Option<EntryBytes>, ReadError> {
-        self.with(|conn| Ok(read_entry(conn, position)?))
+        Ok(self.reader.entries_at(&[position])?.pop())
     }
 
     /// The positions of the entries that carry a tag, in order.
@@ -143,77 +155,22 @@ impl Log {
     pub fn positions(&self, tag: Tag) -> Result<Vec<Position>, ReadError> {
         // Memory first: a row on its way into the table is then seen twice rather than never.
         let mut positions: Vec<Position> = self.pending().positions(tag).collect();
-        self.with(|conn| {
-            let mut select = conn.prepare_cached("SELECT position FROM tag WHERE tag = ?1")?;
-            let rows = select.query_map([int(tag.0)], |row| Ok(Position(uint(row.get(0)?))))?;
-            for position in rows {
-                positions.push(position?);
-            }
-            Ok(())
-        })?;
+        positions.extend(self.reader.positions(tag..=tag, Position(0))?);
         positions.sort_unstable();
         positions.dedup();
         Ok(positions)
     }
 
-    /// Runs a query on a reader of its own.
+    /// Runs a query on the ledger's file.
     pub(crate) fn with<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match idle {
-            Some(conn) => conn,
-            None => sqlite::open_reader(&self.path)?,
-        };
-        let answer = query(&conn);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < 8 {
-            readers.push(conn);
-        }
-        answer
+        self.reader.sqlite().ok_or(ReadError::FileOnly)?.with(query)
     }
 
     /// Lets go of all idle readers, so that the file can be closed whole.
     pub(crate) fn close_readers(&self) {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.reader.close();
     }
-}
-
-pub(crate) fn read_entry(
-    conn: &Connection,
-    position: Position,
-) -> rusqlite::Result<Option<EntryBytes>> {
-    let mut select =
-        conn.prepare_cached("SELECT position, bytes, leaf FROM entry WHERE position = ?1")?;
-    select.query_row([int(position.0)], entry_bytes).optional()
-}
-
-fn entry_bytes(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryBytes> {
-    Ok(EntryBytes { position: Position(uint(row.get(0)?)), bytes: row.get(1)?, leaf: row.get(2)? })
-}
-
-pub(crate) fn read_head(conn: &Connection) -> Result<Head, ReadError> {
-    let mut select = conn.prepare_cached(
-        "SELECT tenant, origin, size, frontier, recorded_at, indexed, next_handle, next_person
-         FROM head WHERE id = 1",
-    )?;
-    let head = select
-        .query_row([], |row| {
-            let frontier: Vec<u8> = row.get(3)?;
-            let frontier = Frontier::from_bytes(uint(row.get(2)?), &frontier);
-            Ok(frontier.map(|frontier| {
-                Ok::<_, rusqlite::Error>(Head {
-                    tenant: TenantId(row.get(0)?),
-                    origin: row.get(1)?,
-                    frontier,
-                    recorded_at: row.get(4)?,
-                    indexed: uint(row.get(5)?),
-                    next_handle: uint(row.get(6)?),
-                    next_person: uint(row.get(7)?),
-                })
-            }))
-        })
-        .optional()?;
-    Ok(head.flatten().ok_or(ReadError::Head)??)
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use domain::book::Shelf;
 use domain::{Book, Position, RetentionClass, Tag};
 use jiff::Timestamp;
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::appender::{Append, AppendError, Appended, Erasure};
@@ -24,12 +23,12 @@ use super::codec;
 use super::erasure::Clearing;
 use super::index;
 use super::loader::{self, LoadJob, Loaded, Visits};
-use super::log::{Log, ReadError, read_entry, read_head};
+use super::log::{Log, ReadError};
+use crate::engine::{self, Change};
 use crate::environment::Environment;
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
 use crate::keyring::provider::Provider;
-use crate::sqlite::{int, uint};
 use crate::tree::Frontier;
 
 /// The most commands of one commit.
@@ -40,7 +39,6 @@ const SHELF: usize = 65_536;
 const IDLE: Duration = Duration::from_secs(5);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
-type Change = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
 
 /// What the writer can be asked to do.
 pub(crate) enum Job {
@@ -51,7 +49,7 @@ pub(crate) enum Job {
     Refence(domain::FenceId, Reply<()>),
     Mark(Reply<()>),
     Period(RetentionClass, i16, Reply<()>),
-    Change(Change, Reply<()>),
+    Change(Change, Reply<u64>),
     Stop,
 }
 
@@ -78,7 +76,7 @@ impl Causes {
 }
 
 pub(crate) struct Writer {
-    pub(super) conn: Connection,
+    pub(super) engine: Box<dyn engine::Writer>,
     pub(super) log: Arc<Log>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) provider: Arc<dyn Provider>,
@@ -96,18 +94,18 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        conn: Connection,
+        engine: Box<dyn engine::Writer>,
         log: &Arc<Log>,
         keyring: &Arc<Keyring>,
         provider: Arc<dyn Provider>,
         env: &Environment,
         itself: SyncSender<Job>,
     ) -> Result<Self, ReadError> {
-        let head = read_head(&conn)?;
+        let head = log.head()?;
         let size = head.frontier.size();
         let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
-            conn,
+            engine,
             log: Arc::clone(log),
             keyring: Arc::clone(keyring),
             provider,
@@ -122,7 +120,7 @@ impl Writer {
             causes: Causes::new(env),
             loader,
         };
-        writer.book = loader::standing_book(&writer.conn, log, size, SHELF)?;
+        writer.book = loader::standing_book(log, size, SHELF)?;
         Ok(writer)
     }
 
@@ -194,7 +192,7 @@ impl Writer {
                 }
                 Job::Change(change, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let done = self.change(change);
+                    let done = self.engine.change(&change).map_err(AppendError::from);
                     drop(reply.send(done));
                 }
                 Job::Stop => {
@@ -231,12 +229,11 @@ impl Writer {
             if self.book.knows(key) {
                 continue;
             }
-            for position in self.positions_since(key.tag(), loaded.size)? {
-                if let Some(entry) = read_entry(&self.conn, position)? {
-                    let event = codec::decode_event(&entry.bytes)
-                        .map_err(|error| ReadError::Entry(position, error))?;
-                    entries.push((position, event));
-                }
+            let since = self.positions_since(key.tag(), loaded.size)?;
+            for entry in self.log.reader().entries_at(&since)? {
+                let event = codec::decode_event(&entry.bytes)
+                    .map_err(|error| ReadError::Entry(entry.position, error))?;
+                entries.push((entry.position, event));
             }
             self.book.load(key, entries.iter().map(|(position, event)| (*position, event)));
         }
@@ -245,21 +242,14 @@ impl Writer {
         {
             // The rows are few and now in the cache: reading them again is the simple way to
             // have those that came since.
-            let rows = loader::all_rows(&self.conn, &self.log, person)?;
+            let rows = loader::all_rows(&self.log, person)?;
             self.visits.put(person, Visits::of(&rows));
         }
         Ok(())
     }
 
     fn positions_since(&self, tag: Tag, size: u64) -> Result<Vec<Position>, ReadError> {
-        let mut positions: Vec<Position> = {
-            let mut select = self
-                .conn
-                .prepare_cached("SELECT position FROM tag WHERE tag = ?1 AND position >= ?2")?;
-            let rows =
-                select.query_map((int(tag.0), int(size)), |row| Ok(Position(uint(row.get(0)?))))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
+        let mut positions = self.log.reader().positions(tag..=tag, Position(size))?;
         let pending = self.log.pending();
         positions.extend(pending.positions(tag).filter(|position| position.0 >= size));
         positions.sort_unstable();
@@ -274,30 +264,19 @@ impl Writer {
         Timestamp::from_microsecond(now).unwrap_or(Timestamp::MAX)
     }
 
-    fn change(&mut self, change: Change) -> Result<(), AppendError> {
-        let tx = self.conn.transaction()?;
-        change(&tx)?;
-        tx.commit()?;
-        Ok(())
-    }
-
     fn make_period(&mut self, class: RetentionClass, year: i16) -> Result<(), AppendError> {
         let key = crate::keyring::key::Key::random(&self.env);
-        let wrapped = self.keyring.tenant_key()?.key.wrap(&key);
-        // Whoever was first has made it for all.
-        self.conn.execute(
-            "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
-            (class.code(), year, wrapped),
-        )?;
+        let wrapped = self.keyring.tenant_key()?.key.wrap(&key).to_vec();
+        self.engine.change(&Change::Period { class, year, wrapped })?;
         Ok(())
     }
 
     /// Makes everything in memory anew from what is committed.
     pub(super) fn reset(&mut self) {
-        let anew = read_head(&self.conn).and_then(|head| {
+        let anew = self.log.head().and_then(|head| {
             let size = head.frontier.size();
-            let pending = index::rebuild(&self.conn, head.indexed)?;
-            self.book = loader::standing_book(&self.conn, &self.log, size, SHELF)?;
+            let pending = index::rebuild(self.log.reader(), head.indexed)?;
+            self.book = loader::standing_book(&self.log, size, SHELF)?;
             *self.log.pending() = pending;
             self.visits = Shelf::partial(SHELF);
             self.frontier = head.frontier;
@@ -316,7 +295,7 @@ impl Writer {
             tracing::warn!(%error, "index rows stay for the next start");
         }
         self.log.close_readers();
-        if let Err(error) = self.checkpoint() {
+        if let Err(error) = self.engine.settle() {
             tracing::warn!(%error, "the write-ahead log stays for the next start");
         }
     }

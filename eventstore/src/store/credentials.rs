@@ -3,14 +3,12 @@
 //! Of a key only a hash is kept. A client's key belongs to one person and is deleted with them.
 
 use domain::Position;
-use rusqlite::{OptionalExtension, Row, params};
 
 use super::Tenant;
+use crate::engine::Change;
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
-use crate::ledger::log::ReadError;
-use crate::sqlite::{int, uint};
 use crate::tree::Hash;
 
 /// An API key as it is kept.
@@ -38,10 +36,6 @@ pub struct PrivacyRequest {
     pub fence_at: Option<Position>,
 }
 
-const KEY: &str = "SELECT id, role, label, person, created_at, revoked_at FROM api_key";
-const REQUEST: &str = "SELECT id, kind, person, requested_at, decided_at, status, fence_at
-                       FROM privacy_request";
-
 impl Tenant {
     /// Keeps a new key by its hash; answers its number.
     ///
@@ -56,16 +50,8 @@ impl Tenant {
         now: jiff::Timestamp,
     ) -> Result<u64, AppendError> {
         let (role, label) = (role.to_owned(), label.to_owned());
-        let add = move |conn: &rusqlite::Connection| {
-            let person = person.map(|person| int(person.0));
-            conn.execute(
-                "INSERT INTO api_key (hash, role, label, person, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![hash, role, label, person, now.as_second()],
-            )?;
-            Ok(uint(conn.last_insert_rowid()))
-        };
-        self.ledger.change(add).await
+        let at = now.as_second();
+        self.ledger.change(Change::AddApiKey { hash, role, label, person, at }).await
     }
 
     /// The key with this hash, unless it was revoked.
@@ -73,11 +59,7 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn api_key(&self, hash: &Hash) -> Result<Option<ApiKey>, KeyError> {
-        let found = self.log().with(|conn| {
-            let sql = format!("{KEY} WHERE hash = ?1 AND revoked_at IS NULL");
-            Ok(conn.prepare_cached(&sql)?.query_row([hash], api_key).optional()?)
-        });
-        Ok(found?)
+        Ok(self.log().reader().api_key(hash)?)
     }
 
     /// All keys, oldest first.
@@ -85,14 +67,7 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn api_keys(&self) -> Result<Vec<ApiKey>, KeyError> {
-        let all = self.log().with(|conn| {
-            let rows = conn
-                .prepare_cached(&format!("{KEY} ORDER BY id"))?
-                .query_map([], api_key)?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(rows)
-        });
-        Ok(all?)
+        Ok(self.log().reader().api_keys()?)
     }
 
     /// Revokes a key; whether there was one to revoke.
@@ -100,13 +75,7 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be written.
     pub async fn revoke_api_key(&self, id: u64, now: jiff::Timestamp) -> Result<bool, AppendError> {
-        let revoke = move |conn: &rusqlite::Connection| {
-            conn.execute(
-                "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
-                (int(id), now.as_second()),
-            )
-        };
-        Ok(self.ledger.change(revoke).await? > 0)
+        Ok(self.ledger.change(Change::RevokeApiKey { id, at: now.as_second() }).await? > 0)
     }
 
     /// Records what a person has asked for.
@@ -119,16 +88,8 @@ impl Tenant {
         person: PersonId,
         now: jiff::Timestamp,
     ) -> Result<u64, AppendError> {
-        let kind = kind.to_owned();
-        let add = move |conn: &rusqlite::Connection| {
-            conn.execute(
-                "INSERT INTO privacy_request (kind, person, requested_at, status)
-                 VALUES (?1, ?2, ?3, 'received')",
-                params![kind, int(person.0), now.as_second()],
-            )?;
-            Ok(uint(conn.last_insert_rowid()))
-        };
-        self.ledger.change(add).await
+        let (kind, at) = (kind.to_owned(), now.as_second());
+        self.ledger.change(Change::AddPrivacyRequest { kind, person, at }).await
     }
 
     /// Records how a request ended.
@@ -142,14 +103,8 @@ impl Tenant {
         fence: Option<Position>,
         now: jiff::Timestamp,
     ) -> Result<(), AppendError> {
-        let status = status.to_owned();
-        let decide = move |conn: &rusqlite::Connection| {
-            conn.execute(
-                "UPDATE privacy_request SET status = ?2, fence_at = ?3, decided_at = ?4
-                 WHERE id = ?1",
-                params![int(id), status, fence.map(|at| int(at.0)), now.as_second()],
-            )
-        };
+        let (status, at) = (status.to_owned(), now.as_second());
+        let decide = Change::DecidePrivacyRequest { id, status, fence, at };
         self.ledger.change(decide).await.map(drop)
     }
 
@@ -158,11 +113,7 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn privacy_request(&self, id: u64) -> Result<Option<PrivacyRequest>, KeyError> {
-        let found = self.log().with(|conn| {
-            let sql = format!("{REQUEST} WHERE id = ?1");
-            Ok(conn.prepare_cached(&sql)?.query_row([int(id)], privacy_request).optional()?)
-        });
-        Ok(found?)
+        Ok(self.log().reader().privacy_request(id)?)
     }
 
     /// All requests, newest first.
@@ -170,36 +121,6 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn privacy_requests(&self, limit: u32) -> Result<Vec<PrivacyRequest>, KeyError> {
-        let all = self.log().with(|conn| {
-            let rows = conn
-                .prepare_cached(&format!("{REQUEST} ORDER BY id DESC LIMIT ?1"))?
-                .query_map([limit], privacy_request)?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok::<_, ReadError>(rows)
-        });
-        Ok(all?)
+        Ok(self.log().reader().privacy_requests(limit)?)
     }
-}
-
-fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
-    Ok(ApiKey {
-        id: uint(row.get(0)?),
-        role: row.get(1)?,
-        label: row.get(2)?,
-        person: row.get::<_, Option<i64>>(3)?.map(|id| PersonId(uint(id))),
-        created_at: row.get(4)?,
-        revoked_at: row.get(5)?,
-    })
-}
-
-fn privacy_request(row: &Row<'_>) -> rusqlite::Result<PrivacyRequest> {
-    Ok(PrivacyRequest {
-        id: uint(row.get(0)?),
-        kind: row.get(1)?,
-        person: row.get::<_, Option<i64>>(2)?.map(|id| PersonId(uint(id))),
-        requested_at: row.get(3)?,
-        decided_at: row.get(4)?,
-        status: row.get(5)?,
-        fence_at: row.get::<_, Option<i64>>(6)?.map(|at| Position(uint(at))),
-    })
 }

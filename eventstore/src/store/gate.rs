@@ -10,15 +10,14 @@ use std::sync::Arc;
 use domain::ledger::Reopened;
 use domain::tag::TagKind;
 use domain::{Actor, Command, Event, FenceId, Position};
-use rusqlite::Connection;
 
-use super::{LEDGER, StoreError};
+use super::StoreError;
+use super::place::{Place, Which};
+use crate::engine::Reader;
 use crate::environment::Environment;
 use crate::keyring::provider::{Mark, Provider};
 use crate::ledger::appender::Append;
-use crate::ledger::log::{Log, read_entry, read_head};
 use crate::ledger::{Ledger, codec, index};
-use crate::sqlite::{self, int, uint};
 
 /// What was lost, and what was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,27 +29,34 @@ pub struct Loss {
 }
 
 /// Compares a ledger with the provider's mark.
-pub(super) fn look(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
-    let conn = sqlite::open_reader(path)?;
-    let head = read_head(&conn)?;
+pub(super) fn look(
+    name: &str,
+    reader: &dyn Reader,
+    provider: &dyn Provider,
+) -> Result<(), StoreError> {
+    let head = reader.head()?;
     let marks = provider.marks(head.tenant)?;
     // A ledger is marked before it gets its name.
     let mark = marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
-    compare(name, &conn, head.frontier.size(), mark)
+    compare(name, reader, head.frontier.size(), mark)
 }
 
 /// Compares a ledger with the provider's mark; tells the provider of fences it has not heard of.
-pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
-    look(name, path, provider)?;
-    let conn = sqlite::open_reader(path)?;
-    let head = read_head(&conn)?;
+pub(super) fn pass(
+    name: &str,
+    reader: &dyn Reader,
+    provider: &dyn Provider,
+) -> Result<(), StoreError> {
+    look(name, reader, provider)?;
+    let head = reader.head()?;
     let marks = provider.marks(head.tenant)?;
     let Some(mark) = marks.last() else { return Ok(()) };
     let known: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
     // A crash may have come between a fence and its mark.
-    for (position, fence) in fences(&conn, head.indexed)? {
+    for (position, fence) in fences(reader, head.indexed)? {
         if !known.contains(&fence) {
-            let last = read_entry(&conn, position)?.map(|entry| entry.leaf).unwrap_or_default();
+            let last =
+                reader.entries_at(&[position])?.pop().map(|entry| entry.leaf).unwrap_or_default();
             let size = position.0 + 1;
             let caught_up =
                 Mark { fence: Some(fence), size, last_leaf: domain::ids::Hash(last), ..*mark };
@@ -60,12 +66,12 @@ pub(super) fn pass(name: &str, path: &Path, provider: &dyn Provider) -> Result<(
     Ok(())
 }
 
-fn compare(name: &str, conn: &Connection, size: u64, mark: &Mark) -> Result<(), StoreError> {
+fn compare(name: &str, reader: &dyn Reader, size: u64, mark: &Mark) -> Result<(), StoreError> {
     if size < mark.size {
         let tenant = name.to_owned();
         return Err(StoreError::Behind { tenant, size, mark: mark.size });
     }
-    let last = read_entry(conn, Position(mark.size.saturating_sub(1)))?;
+    let last = reader.entries_at(&[Position(mark.size.saturating_sub(1))])?.pop();
     if last.is_none_or(|entry| entry.leaf != mark.last_leaf.0) {
         return Err(StoreError::Forked(name.to_owned()));
     }
@@ -73,22 +79,17 @@ fn compare(name: &str, conn: &Connection, size: u64, mark: &Mark) -> Result<(), 
 }
 
 /// The fences of a ledger with their positions, in order.
-fn fences(conn: &Connection, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
+fn fences(reader: &dyn Reader, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
     let range = TagKind::Fence.range();
-    let mut positions: BTreeSet<Position> = {
-        let mut select = conn.prepare("SELECT position FROM tag WHERE tag BETWEEN ?1 AND ?2")?;
-        let rows = select.query_map((int(range.start().0), int(range.end().0)), |row| {
-            Ok(Position(uint(row.get(0)?)))
-        })?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
-    let pending = index::rebuild(conn, indexed)?;
+    let stored = reader.positions(range.clone(), Position(0))?;
+    let mut positions: BTreeSet<Position> = stored.into_iter().collect();
+    let pending = index::rebuild(reader, indexed)?;
     positions.extend(pending.positions_within(range));
+    let positions: Vec<Position> = positions.into_iter().collect();
     let mut fences = Vec::with_capacity(positions.len());
-    for position in positions {
-        let Some(entry) = read_entry(conn, position)? else { continue };
+    for entry in reader.entries_at(&positions)? {
         if let Ok(Event::PersonErased(event)) = codec::decode_event(&entry.bytes) {
-            fences.push((position, event.fence));
+            fences.push((entry.position, event.fence));
         }
     }
     Ok(fences)
@@ -98,16 +99,13 @@ fn fences(conn: &Connection, indexed: u64) -> Result<Vec<(Position, FenceId)>, S
 pub(super) fn accept_loss(
     name: &str,
     folder: &Path,
+    place: &Place,
     provider: &Arc<dyn Provider>,
     env: &Environment,
 ) -> Result<Loss, StoreError> {
-    let path = folder.join(LEDGER);
-    let (head, known) = {
-        let log = Log::open(&path)?;
-        let head = log.head()?;
-        let known = log.with(|conn| Ok(fences(conn, head.indexed)))??;
-        (head, known)
-    };
+    let reader = place.reader(name, folder, Which::Ledger)?;
+    let head = reader.head()?;
+    let known = fences(reader.as_ref(), head.indexed)?;
     let marks = provider.marks(head.tenant)?;
     let mark = *marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
     let known: BTreeSet<FenceId> = known.into_iter().map(|(_, fence)| fence).collect();
@@ -118,13 +116,11 @@ pub(super) fn accept_loss(
         }
     }
     let origin = mark.origin.max(head.origin) + 1;
-    {
-        let conn = sqlite::open_writer(&path)?;
-        conn.execute("UPDATE head SET origin = ?1 WHERE id = 1", [origin])?;
-    }
+    let mut writer = place.writer(name, folder, Which::Ledger)?;
+    writer.reopen(origin)?;
     let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
     let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };
-    let ledger = Ledger::open(&path, Arc::clone(provider), env)?;
+    let ledger = Ledger::over(reader, writer, Arc::clone(provider), env)?;
     ledger.append_blocking(Append::new(Command::Ledger(reopened), Actor::System))?;
     for fence in missing {
         ledger.refence_blocking(fence)?;

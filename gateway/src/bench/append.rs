@@ -66,7 +66,8 @@ fn failed(error: impl std::fmt::Display) -> CliError {
 
 fn reader(rig: &Rig) -> Result<Connection, CliError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    Connection::open_with_flags(rig.bench.tenant.log().path(), flags).map_err(failed)
+    let path = rig.bench.tenant.folder().join("ledger.sqlite");
+    Connection::open_with_flags(path, flags).map_err(failed)
 }
 
 /// The file as it is now: without the rows that the next runs bring.
@@ -172,8 +173,8 @@ fn insert(
             data_key.execute(params![*next + (1 << 40), person, row.wrapped])?;
             *next += 1;
         }
-        index::insert_tags(&tx, tags)?;
-        index::insert_persons(&tx, persons)?;
+        sqlite::insert_tags(&tx, tags)?;
+        sqlite::insert_persons(&tx, persons)?;
         tx.execute("UPDATE head SET size = ?1 WHERE id = 1", [*next])?;
     }
     tx.commit()

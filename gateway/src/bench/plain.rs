@@ -21,7 +21,7 @@ use domain::{
     Tag,
 };
 use eventstore::ledger::codec::{self, Header};
-use eventstore::ledger::index::{self, Pending, PersonRow};
+use eventstore::ledger::index::{Pending, PersonRow};
 use eventstore::{PersonId, sqlite};
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, params};
@@ -301,8 +301,8 @@ impl PlainWriter {
                 entry.execute(params![position, bytes])?;
                 text.execute(params![position, plain])?;
             }
-            index::insert_tags(&tx, &tags.rows)?;
-            index::insert_persons(&tx, &persons.rows)?;
+            sqlite::insert_tags(&tx, &tags.rows)?;
+            sqlite::insert_persons(&tx, &persons.rows)?;
             tx.prepare_cached("UPDATE head SET size = ?1 WHERE id = 1")?.execute([size])?;
         }
         tx.commit()?;

@@ -92,7 +92,7 @@ impl Rig {
     /// measured pays for what came before it.
     pub(super) fn settle(&self, files: &[&Path]) -> Result<(), CliError> {
         let ledger = self.bench.tenant.log().path();
-        for file in files.iter().copied().chain([ledger]) {
+        for file in files.iter().copied().chain(ledger) {
             let synced = File::open(file).and_then(|file| file.sync_all());
             synced.map_err(|error| CliError::File(file.display().to_string(), error))?;
         }

@@ -217,7 +217,9 @@ fn whoever_is_erased_in_between_is_not_handed_out() {
     let keyring = salon.tenant.keyring();
     let lease = keyring.person_key(salon.anna.0, RetentionClass::Contact).unwrap();
     let open = || {
-        let found = keyring.log.with(|conn| super::find(conn, &[salon.anna.1])).unwrap().remove(0);
+        let at = salon.anna.1;
+        let row = keyring.log.reader().seals(&[at]).unwrap().remove(0);
+        let found = super::Found { at, data_key: row.data_key, ciphertext: row.ciphertext };
         let wrapped = found.data_key.unwrap().wrapped.unwrap();
         keyring.open_under(&lease, &wrapped, found).state()
     };

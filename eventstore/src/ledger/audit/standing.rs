@@ -1,14 +1,14 @@
 //! How it stands with single seals, for somebody who may know that but not what is in them.
 
 use domain::sealed::SealRef;
-use domain::{Position, RetentionClass};
-use rusqlite::Connection;
+use domain::{Kind, Position, RetentionClass};
 use serde::Serialize;
 
-use crate::keyring::person::{self, PersonState};
-use crate::keyring::{DataKeyRow, data_key};
+use crate::engine::{KeyRow, Read, Reader, SealRow};
+use crate::keyring::DataKeyRow;
+use crate::keyring::person::PersonState;
+use crate::keyring::seal::SealAt;
 use crate::ledger::log::{Log, ReadError};
-use crate::sqlite::int;
 
 /// How it stands with a seal. Nothing is opened to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,18 +40,23 @@ impl Standing {
 /// # Errors
 /// Where the file cannot be read.
 pub fn standings(log: &Log, seals: &[(Position, SealRef)]) -> Result<Vec<Standing>, ReadError> {
-    log.with(|conn| {
-        let tx = conn.unchecked_transaction()?;
-        let standings = seals.iter().map(|(position, seal)| standing(&tx, *position, seal));
-        Ok(standings.collect::<rusqlite::Result<_>>()?)
-    })
+    let reader = log.reader();
+    // What opens them does not matter here, nor therefore the kind of the entry.
+    let at = |(position, seal): &(Position, SealRef)| SealAt {
+        position: *position,
+        kind: Kind(0),
+        seal: *seal,
+    };
+    let asked: Vec<SealAt> = seals.iter().map(at).collect();
+    let rows = reader.seals(&asked)?;
+    asked.iter().zip(rows).map(|(at, row)| standing(reader, at.seal.class, &row)).collect()
 }
 
-fn standing(conn: &Connection, position: Position, seal: &SealRef) -> rusqlite::Result<Standing> {
-    let Some(row) = data_key(conn, seal.handle, seal.class)? else { return Ok(Standing::Missing) };
-    let by_key = of_key(conn, &row, seal.class)?;
+fn standing(reader: &dyn Reader, class: RetentionClass, row: &SealRow) -> Read<Standing> {
+    let Some(key) = &row.data_key else { return Ok(Standing::Missing) };
+    let by_key = of_key(reader, key, class)?;
     match by_key {
-        Standing::Sealed | Standing::Restricted if !is_stored(conn, position, seal.seal)? => {
+        Standing::Sealed | Standing::Restricted if row.ciphertext.is_none() => {
             Ok(Standing::Missing)
         }
         Standing::Sealed | Standing::Restricted | Standing::Erased | Standing::Missing => {
@@ -60,34 +65,21 @@ fn standing(conn: &Connection, position: Position, seal: &SealRef) -> rusqlite::
     }
 }
 
-fn of_key(
-    conn: &Connection,
-    row: &DataKeyRow,
-    class: RetentionClass,
-) -> rusqlite::Result<Standing> {
+fn of_key(reader: &dyn Reader, row: &DataKeyRow, class: RetentionClass) -> Read<Standing> {
     if row.wrapped.is_none() {
         return Ok(Standing::Erased);
     }
+    let has_period = |year| reader.wrapped(KeyRow::Period(class, year)).map(|key| key.is_some());
     Ok(match (row.person, row.year) {
-        (_, Some(year)) if !has_period(conn, class, year)? => Standing::Erased,
+        (_, Some(year)) if !has_period(year)? => Standing::Erased,
         (None, Some(_)) if class == RetentionClass::Accounting => Standing::Restricted,
         (_, Some(_)) => Standing::Sealed,
         (None, None) => Standing::Erased,
-        (Some(person), None) => match person::read(conn, person)?.map(|info| info.state) {
+        (Some(person), None) => match reader.person(person)?.map(|info| info.state) {
             Some(PersonState::Live) => Standing::Sealed,
             Some(PersonState::Restricted) => Standing::Restricted,
             Some(PersonState::Erasing | PersonState::Erased) => Standing::Erased,
             None => Standing::Missing,
         },
     })
-}
-
-fn has_period(conn: &Connection, class: RetentionClass, year: i16) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM period_key WHERE class = ?1 AND year = ?2")?
-        .exists((class.code(), year))
-}
-
-fn is_stored(conn: &Connection, position: Position, n: u16) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM seal WHERE id = ?1 * 65536 + ?2")?
-        .exists((int(position.0), n))
 }

@@ -129,7 +129,7 @@ fn a_row_of_the_person_index_that_is_stored_already_is_not_made_again() {
     let path = copy.path().join("ledger.sqlite");
     let before: Vec<_> = Log::open(&path).unwrap().pending().persons.sorted();
     // As if the crash had come amid a round.
-    index::insert_persons(&Connection::open(&path).unwrap(), &before[..1]).unwrap();
+    crate::sqlite::insert_persons(&Connection::open(&path).unwrap(), &before[..1]).unwrap();
     let after: Vec<_> = Log::open(&path).unwrap().pending().persons.sorted();
     assert_eq!(after, before[1..]);
     assert_clean(&salon::audit(copy.path()));

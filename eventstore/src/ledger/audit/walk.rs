@@ -17,8 +17,8 @@ use super::{Findings, Report, hex};
 use crate::keyring::person::PersonId;
 use crate::ledger::codec::{self, Entry};
 use crate::ledger::index::{self, Links};
-use crate::ledger::log::{Head, ReadError, read_entry};
-use crate::sqlite::uint;
+use crate::ledger::log::{Head, ReadError};
+use crate::sqlite::{read_entry, uint};
 use crate::tree::{self, Frontier, Hash};
 
 /// How many entries pass between two words about progress.

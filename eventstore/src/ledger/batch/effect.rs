@@ -1,12 +1,11 @@
 //! What an entry of a batch does to keys, links and seals that were there before.
 
-use domain::{BookingId, Event, Handle, Position, RetentionClass};
-use rusqlite::Connection;
+use domain::{BookingId, Event, Handle, Position};
 
 use super::Batch;
-use crate::ledger::erasure;
+use crate::engine::{self, Read, Reader};
+use crate::ledger::codec;
 use crate::ledger::index::{PersonRow, Waiting};
-use crate::sqlite::int;
 
 /// What an entry means for keys and links that were there before.
 pub(super) enum Effect {
@@ -56,78 +55,64 @@ impl Effect {
     }
 }
 
-pub(super) fn apply(
-    conn: &Connection,
-    batch: &Batch,
-    position: Position,
-    effect: &Effect,
-) -> rusqlite::Result<()> {
-    match effect {
-        Effect::Registered { handle } => {
-            let Some(person) = batch.person(*handle) else { return Ok(()) };
-            conn.prepare_cached(
-                "UPDATE person SET registration = ?2, contact_at = ?2, contact_handle = ?3
-                 WHERE id = ?1",
-            )?
-            .execute((int(person.0), int(position.0), int(handle.0)))?;
+impl Batch {
+    /// What its entries do to rows that were there before or come with them.
+    pub(super) fn effects(&self, reader: &dyn Reader) -> Read<Vec<engine::Effect>> {
+        let mut effects = Vec::new();
+        for entry in &self.entries {
+            if let Some(effect) = &entry.effect {
+                effects.extend(self.resolve(reader, entry.position, effect)?);
+            }
         }
-        Effect::Rectified { was, handle } => {
-            let Some(person) = batch.person(*handle) else { return Ok(()) };
-            let person = int(person.0);
-            end_key(conn, *was, RetentionClass::Contact)?;
-            conn.execute(
-                "DELETE FROM seal WHERE id >= 65536 * (SELECT contact_at FROM person WHERE id = ?1)
-                 AND id < 65536 * (1 + (SELECT contact_at FROM person WHERE id = ?1))",
-                [person],
-            )?;
-            conn.execute(
-                "UPDATE person SET contact_at = ?2, contact_handle = ?3 WHERE id = ?1",
-                (person, int(position.0), int(handle.0)),
-            )?;
-            conn.execute(
-                "UPDATE person_tag SET seals = 0 WHERE person = ?1 AND until = 0 AND handle = ?2",
-                (person, int(was.0)),
-            )?;
-        }
-        Effect::ContentErased { booking, handles, positions } => {
-            erase_content(conn, *booking, handles)?;
-            erasure::delete_seals(conn, positions, handles)?;
-        }
+        Ok(effects)
     }
-    Ok(())
-}
 
-/// Destroys a data key. The row stays as a tombstone: what was sealed is erased, not lost.
-fn end_key(conn: &Connection, handle: Handle, class: RetentionClass) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE data_key SET wrapped = NULL WHERE id = ?1 * 8 + ?2")?
-        .execute((int(handle.0), class.code()))?;
-    Ok(())
-}
-
-fn erase_content(
-    conn: &Connection,
-    booking: BookingId,
-    handles: &[Handle],
-) -> rusqlite::Result<()> {
-    for handle in handles {
-        let rows: Vec<(i64, i64)> = {
-            let mut select = conn.prepare_cached(
-                "SELECT person, class FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL",
-            )?;
-            let rows = select.query_map([int(handle.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for class in [RetentionClass::Booking, RetentionClass::Health] {
-            end_key(conn, *handle, class)?;
-        }
-        for (person, _) in rows {
-            conn.execute(
-                "UPDATE person_tag SET seals = 0 WHERE person = ?1 AND booking = ?2",
-                (person, int(booking.0)),
-            )?;
-        }
+    fn resolve(
+        &self,
+        reader: &dyn Reader,
+        position: Position,
+        effect: &Effect,
+    ) -> Read<Option<engine::Effect>> {
+        Ok(match effect {
+            Effect::Registered { handle } => self
+                .person(*handle)
+                .map(|person| engine::Effect::Registered { person, position, handle: *handle }),
+            Effect::Rectified { was, handle } => self.person(*handle).map(|person| {
+                engine::Effect::Rectified { person, position, was: *was, handle: *handle }
+            }),
+            Effect::ContentErased { booking, handles, positions } => {
+                Some(engine::Effect::ContentErased {
+                    booking: *booking,
+                    handles: handles.clone(),
+                    seals: self.content(reader, positions, handles)?,
+                })
+            }
+        })
     }
-    Ok(())
+
+    /// The seals of a booking's own content, wherever its entries have them.
+    fn content(
+        &self,
+        reader: &dyn Reader,
+        positions: &[Position],
+        handles: &[Handle],
+    ) -> Read<Vec<(Position, u16)>> {
+        let stored = reader.entries_at(positions)?;
+        let stored = stored.iter().map(|entry| (entry.position, entry.bytes.as_slice()));
+        let own = self.entries.iter().filter(|entry| positions.contains(&entry.position));
+        let own = own.map(|entry| (entry.position, entry.bytes.as_slice()));
+        let mut seals = Vec::new();
+        for (position, bytes) in stored.chain(own) {
+            let Ok(event) = codec::decode_event(bytes) else { continue };
+            for seal in event.seals() {
+                let content = domain::booking::aggregate::is_content(seal.class);
+                if content && handles.contains(&seal.handle) {
+                    seals.push((position, seal.seal));
+                }
+            }
+        }
+        Ok(seals)
+    }
 }
 
 /// Pending rows of what an effect has ended count no seals any more.

@@ -2,12 +2,11 @@
 
 use domain::booking::{Cancelled, Requested, Rescheduled};
 use domain::{BookingId, Event, Handle, Position};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::PersonRow;
+use crate::engine::Reader;
 use crate::keyring::person::PersonId;
 use crate::ledger::codec;
-use crate::sqlite::{int, uint};
 
 /// What the index from persons must know to place an entry.
 pub trait Links {
@@ -140,38 +139,22 @@ impl<L: Links> Place<'_, L> {
 }
 
 /// Links as the tables hold them: for rebuilding, where nothing is in memory.
-pub struct StoredLinks<'a>(pub &'a Connection);
+pub struct StoredLinks<'a>(pub &'a dyn Reader);
 
 impl StoredLinks<'_> {
     fn requested(&self, booking: BookingId) -> Option<Event> {
-        let mut select =
-            self.0.prepare_cached("SELECT bytes FROM entry WHERE position = ?1").ok()?;
-        let bytes: Vec<u8> =
-            select.query_row([int(booking.0)], |row| row.get(0)).optional().ok()??;
-        codec::decode_event(&bytes).ok()
+        let entry = self.0.entries_at(&[Position(booking.0)]).ok()?.pop()?;
+        codec::decode_event(&entry.bytes).ok()
     }
 }
 
 impl Links for StoredLinks<'_> {
     fn person(&self, handle: Handle) -> Option<PersonId> {
-        let mut select = self
-            .0
-            .prepare_cached(
-                "SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL LIMIT 1",
-            )
-            .ok()?;
-        let person: i64 = select.query_row([int(handle.0)], |row| row.get(0)).optional().ok()??;
-        Some(PersonId(uint(person)))
+        self.0.links(&[handle]).ok()?.remove(&handle)
     }
 
     fn live(&self, handle: Handle, seals: u32) -> u32 {
-        let select = self.0.prepare_cached(
-            "SELECT count(*) FROM data_key
-             WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND year IS NULL AND wrapped IS NOT NULL",
-        );
-        let keys: rusqlite::Result<u32> =
-            select.and_then(|mut select| select.query_row([int(handle.0)], |row| row.get(0)));
-        if keys.unwrap_or(0) == 0 { 0 } else { seals }
+        if self.0.opens(handle).unwrap_or(false) { seals } else { 0 }
     }
 
     fn parts(&self, booking: BookingId) -> Vec<Handle> {

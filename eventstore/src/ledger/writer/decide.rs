@@ -2,7 +2,6 @@
 
 use domain::booking::{BookingCommand, Role};
 use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Position, Tag};
-use rusqlite::OptionalExtension;
 
 use super::{Reply, Writer};
 use crate::keyring::person::PersonId;
@@ -12,7 +11,6 @@ use crate::ledger::codec;
 use crate::ledger::index::{self, Links};
 use crate::ledger::loader::{LoadJob, Visits};
 use crate::ledger::log::ReadError;
-use crate::sqlite::{int, uint};
 use crate::tree::{self, Hash};
 
 impl Writer {
@@ -144,12 +142,8 @@ impl Writer {
     }
 
     /// Whose handle, where it is committed.
-    fn stored_person(&self, handle: Handle) -> rusqlite::Result<Option<PersonId>> {
-        let mut select = self.conn.prepare_cached(
-            "SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND person IS NOT NULL LIMIT 1",
-        )?;
-        let person = select.query_row([int(handle.0)], |row| row.get(0)).optional()?;
-        Ok(person.map(|person| PersonId(uint(person))))
+    fn stored_person(&self, handle: Handle) -> Result<Option<PersonId>, ReadError> {
+        Ok(self.log.reader().links(&[handle])?.remove(&handle))
     }
 }
 

@@ -1,0 +1,231 @@
+//! The contract between the ledger and the database that holds it and its keyring.
+//!
+//! A [`Reader`] answers what is committed, from any thread. A [`Writer`] belongs to the one thread
+//! that decides. Everything that makes a ledger a ledger stands above this line; below it is SQL.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use domain::{BookingId, FenceId, Handle, Position, RetentionClass, Tag};
+use zeroize::Zeroizing;
+
+use crate::keyring::DataKeyRow;
+use crate::keyring::person::{PersonId, PersonInfo};
+use crate::keyring::seal::SealAt;
+use crate::ledger::appender::Appended;
+use crate::ledger::batch::Batch;
+use crate::ledger::index::PersonRow;
+use crate::ledger::log::{EntryBytes, Head, ReadError};
+use crate::sqlite::SqliteReader;
+use crate::store::credentials::{ApiKey, PrivacyRequest};
+use crate::tree::Hash;
+
+/// What a database had to say against a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the ledger's file could not be read or written")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("a command of the batch could not be written down; nothing of the batch stands")]
+    Spoilt,
+}
+
+/// What a reader answers.
+pub type Read<T> = Result<T, ReadError>;
+
+/// Which wrapped key.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyRow<'a> {
+    Tenant(u32),
+    Secret(&'a str),
+    /// Of a person who is live.
+    Person(PersonId, RetentionClass),
+    Period(RetentionClass, i16),
+}
+
+/// A seal and the key it opens with, as they are stored.
+#[derive(Default)]
+pub struct SealRow {
+    pub(crate) data_key: Option<DataKeyRow>,
+    /// Overwritten when let go: it is decrypted where it lies.
+    pub(crate) ciphertext: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Reads what is committed.
+pub trait Reader {
+    fn head(&self) -> Read<Head>;
+
+    /// Up to `limit` entries from a position on, in order.
+    fn entries(&self, from: Position, limit: usize) -> Read<Vec<EntryBytes>>;
+
+    /// The entries at these positions that exist, in the order asked for.
+    fn entries_at(&self, positions: &[Position]) -> Read<Vec<EntryBytes>>;
+
+    /// What the table has under tags, from a position on; in no order.
+    fn positions(&self, tags: RangeInclusive<Tag>, from: Position) -> Read<Vec<Position>>;
+
+    /// A person's rows in the table whose booking ends at `until` or later.
+    fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>>;
+
+    /// Those of the rows that are not in the table.
+    fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>>;
+
+    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>>;
+
+    /// Up to `limit` persons after one, in the order they came.
+    fn persons(&self, after: PersonId, limit: u32) -> Read<Vec<PersonInfo>>;
+
+    /// The person with this fence, for the gate that sets fences again.
+    fn person_by_fence(&self, fence: FenceId) -> Read<Option<PersonInfo>>;
+
+    fn persons_being_erased(&self) -> Read<Vec<PersonId>>;
+
+    /// Whose handles these are, where they are linked.
+    fn links(&self, handles: &[Handle]) -> Read<BTreeMap<Handle, PersonId>>;
+
+    /// Whether a person's key of the handle is still there.
+    fn opens(&self, handle: Handle) -> Read<bool>;
+
+    fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>>;
+
+    /// The stored key of one handle.
+    #[doc(hidden)]
+    fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>>;
+
+    /// Seals with their data keys, of one moment, in the order asked for.
+    fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>>;
+
+    /// The persons with a lookup value.
+    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>>;
+
+    /// The body's hash and the answer of a request that was seen before.
+    fn repeat(&self, day: i64, key: &Hash) -> Read<Option<(Hash, Appended)>>;
+
+    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>>;
+
+    fn api_keys(&self) -> Read<Vec<ApiKey>>;
+
+    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>>;
+
+    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>>;
+
+    /// Lets go of idle connections.
+    fn close(&self);
+
+    /// The file behind it, for the audit, which reads tables whole.
+    fn sqlite(&self) -> Option<&SqliteReader> {
+        None
+    }
+}
+
+/// The head as a commit leaves it.
+#[derive(Debug)]
+pub struct NewHead {
+    pub size: u64,
+    pub frontier: Vec<u8>,
+    pub recorded_at: i64,
+    pub indexed: u64,
+    pub next_handle: u64,
+    pub next_person: u64,
+}
+
+/// All that one commit writes.
+pub struct Commit<'a> {
+    /// The size on which everything in it was decided.
+    pub base: u64,
+    pub head: NewHead,
+    pub(crate) batch: &'a Batch,
+    /// What the entries do to keys, links and seals, in order, after all of them are in.
+    pub effects: Vec<Effect>,
+    pub tags: &'a [(Tag, Position)],
+    pub persons: &'a [PersonRow],
+    /// Whose keys end with it.
+    pub fenced: Option<PersonId>,
+}
+
+/// What an entry does to keys, links and seals that were there before.
+#[derive(Debug)]
+pub enum Effect {
+    Registered { person: PersonId, position: Position, handle: Handle },
+    Rectified { person: PersonId, position: Position, was: Handle, handle: Handle },
+    ContentErased { booking: BookingId, handles: Vec<Handle>, seals: Vec<(Position, u16)> },
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable.
+    Done,
+    /// Another node was first: nothing was written, and everything is to be decided again.
+    Behind,
+}
+
+/// A change of rows that are no events.
+#[derive(Debug)]
+pub enum Change {
+    AddApiKey {
+        hash: Hash,
+        role: String,
+        label: String,
+        person: Option<PersonId>,
+        at: i64,
+    },
+    RevokeApiKey {
+        id: u64,
+        at: i64,
+    },
+    AddPrivacyRequest {
+        kind: String,
+        person: PersonId,
+        at: i64,
+    },
+    DecidePrivacyRequest {
+        id: u64,
+        status: String,
+        fence: Option<Position>,
+        at: i64,
+    },
+    /// A period's key; whoever was first has made it for all.
+    Period {
+        class: RetentionClass,
+        year: i16,
+        wrapped: Vec<u8>,
+    },
+    /// The key of a day's repeats; lets go of days that are over.
+    Day {
+        day: i64,
+        wrapped: Vec<u8>,
+    },
+}
+
+/// A row whose link, keys and seals go.
+#[derive(Debug)]
+pub struct Cleared {
+    pub row: PersonRow,
+    pub seals: Vec<u16>,
+}
+
+/// Writes a ledger. Each call is one transaction, durable when it answers.
+pub trait Writer: Send {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Outcome, EngineError>;
+
+    /// Makes a change; answers the number of what was added, or how many rows were changed.
+    fn change(&mut self, change: &Change) -> Result<u64, EngineError>;
+
+    /// Clears a part of what an erasure leaves; with `last` also what is left of the person but
+    /// the fact that there was somebody.
+    fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError>;
+
+    /// Takes note that nothing is left of a person.
+    fn cleared(&mut self, person: PersonId) -> Result<(), EngineError>;
+
+    /// Begins a new origin, where the loss of entries was accepted.
+    fn reopen(&mut self, origin: u32) -> Result<(), EngineError>;
+
+    /// Whether what was deleted is gone from everything but copies; false where to ask again.
+    fn settle(&mut self) -> Result<bool, EngineError>;
+}
+
+/// The name of the key of a day's repeats.
+pub(crate) fn repeats_of(day: i64) -> String {
+    format!("repeats {day}")
+}

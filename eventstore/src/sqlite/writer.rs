@@ -1,0 +1,325 @@
+//! Writing a ledger's file: each call one transaction.
+
+use std::time::Duration;
+
+use domain::{Handle, Position, RetentionClass, Tag};
+use rusqlite::{Connection, params};
+
+use super::int;
+use crate::engine::{Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of};
+use crate::keyring::person::{PersonId, PersonState};
+use crate::keyring::sealing::LookupKind;
+use crate::ledger::batch::{Batch, NewEntry};
+use crate::ledger::index::PersonRow;
+
+/// How long a checkpoint waits for readers.
+const BRIEFLY: Duration = Duration::from_millis(5);
+
+/// The one connection that writes a file.
+pub struct SqliteWriter(pub(crate) Connection);
+
+impl Writer for SqliteWriter {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Outcome, EngineError> {
+        let tx = self.0.transaction()?;
+        insert_entries(&tx, &commit.batch.entries)?;
+        insert_keyring(&tx, commit.batch)?;
+        for effect in &commit.effects {
+            apply(&tx, effect)?;
+        }
+        insert_repeats(&tx, commit.batch)?;
+        insert_tags(&tx, commit.tags)?;
+        insert_persons(&tx, commit.persons)?;
+        if let Some(PersonId(person)) = commit.fenced {
+            tx.execute("DELETE FROM person_key WHERE person = ?1", [int(person)])?;
+            let state = PersonState::Erasing.code();
+            tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (int(person), state))?;
+        }
+        tx.prepare_cached(
+            "UPDATE head SET size = ?1, frontier = ?2, recorded_at = ?3, indexed = ?4,
+             next_handle = ?5, next_person = ?6 WHERE id = 1",
+        )?
+        .execute(params![
+            int(commit.head.size),
+            commit.head.frontier,
+            commit.head.recorded_at,
+            int(commit.head.indexed),
+            int(commit.head.next_handle),
+            int(commit.head.next_person),
+        ])?;
+        tx.commit()?;
+        Ok(Outcome::Done)
+    }
+
+    fn change(&mut self, change: &Change) -> Result<u64, EngineError> {
+        let tx = self.0.transaction()?;
+        let done = make(&tx, change)?;
+        tx.commit()?;
+        Ok(done)
+    }
+
+    fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError> {
+        let tx = self.0.transaction()?;
+        for cleared in rows {
+            clear_row(&tx, cleared)?;
+        }
+        if last {
+            bury(&tx, person)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    fn cleared(&mut self, person: PersonId) -> Result<(), EngineError> {
+        let done = (int(person.0), PersonState::Erased.code());
+        self.0.execute("UPDATE person SET state = ?2 WHERE id = ?1", done)?;
+        Ok(())
+    }
+
+    fn reopen(&mut self, origin: u32) -> Result<(), EngineError> {
+        self.0.execute("UPDATE head SET origin = ?1 WHERE id = 1", [origin])?;
+        Ok(())
+    }
+
+    /// Empties the write-ahead log; whether nothing held it back.
+    fn settle(&mut self) -> Result<bool, EngineError> {
+        // A reader that holds it up is not waited for: others wait for the writer.
+        self.0.busy_timeout(BRIEFLY)?;
+        let busy: rusqlite::Result<i64> =
+            self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.0.busy_timeout(super::PATIENCE)?;
+        Ok(busy? == 0)
+    }
+}
+
+fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
+    let changed = match change {
+        Change::AddApiKey { hash, role, label, person, at } => {
+            let person = person.map(|person| int(person.0));
+            conn.execute(
+                "INSERT INTO api_key (hash, role, label, person, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![hash, role, label, person, at],
+            )?;
+            return Ok(super::uint(conn.last_insert_rowid()));
+        }
+        Change::AddPrivacyRequest { kind, person, at } => {
+            conn.execute(
+                "INSERT INTO privacy_request (kind, person, requested_at, status)
+                 VALUES (?1, ?2, ?3, 'received')",
+                params![kind, int(person.0), at],
+            )?;
+            return Ok(super::uint(conn.last_insert_rowid()));
+        }
+        Change::RevokeApiKey { id, at } => conn.execute(
+            "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
+            (int(*id), at),
+        ),
+        Change::DecidePrivacyRequest { id, status, fence, at } => conn.execute(
+            "UPDATE privacy_request SET status = ?2, fence_at = ?3, decided_at = ?4
+             WHERE id = ?1",
+            params![int(*id), status, fence.map(|at| int(at.0)), at],
+        ),
+        Change::Period { class, year, wrapped } => conn.execute(
+            "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
+            (class.code(), year, wrapped),
+        ),
+        Change::Day { day, wrapped } => begin_day(conn, *day, wrapped),
+    };
+    Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
+}
+
+fn begin_day(conn: &Connection, day: i64, wrapped: &[u8]) -> rusqlite::Result<usize> {
+    let (today, yesterday) = (repeats_of(day), repeats_of(day - 1));
+    let made =
+        conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![today, wrapped])?;
+    conn.execute("DELETE FROM idempotency WHERE day < ?1", [day - 1])?;
+    conn.execute(
+        "DELETE FROM secret WHERE name GLOB 'repeats *' AND name NOT IN (?1, ?2)",
+        params![today, yesterday],
+    )?;
+    Ok(made)
+}
+
+fn insert_repeats(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached("INSERT INTO idempotency VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (repeat, appended) in &batch.repeats {
+        let first = int(appended.first.0);
+        insert.execute(params![repeat.day, repeat.key, repeat.body, first, appended.count])?;
+    }
+    Ok(())
+}
+
+/// Writes rows of the index over tags; one that is there already stays.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn insert_tags(conn: &Connection, rows: &[(Tag, Position)]) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO tag VALUES (?1, ?2)")?;
+    for (tag, position) in rows {
+        insert.execute((int(tag.0), int(position.0)))?;
+    }
+    Ok(())
+}
+
+/// Writes rows of the index from persons.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn insert_persons(conn: &Connection, rows: &[PersonRow]) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT OR REPLACE INTO person_tag VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for row in rows {
+        insert.execute(params![
+            int(row.person.0),
+            row.until,
+            int(row.position.0),
+            int(row.handle.0),
+            row.booking.map(|booking| int(booking.0)),
+            row.seals,
+            row.year,
+            row.visits,
+        ])?;
+    }
+    Ok(())
+}
+
+fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
+    match effect {
+        Effect::Registered { person, position, handle } => {
+            conn.prepare_cached(
+                "UPDATE person SET registration = ?2, contact_at = ?2, contact_handle = ?3
+                 WHERE id = ?1",
+            )?
+            .execute((int(person.0), int(position.0), int(handle.0)))?;
+        }
+        Effect::Rectified { person, position, was, handle } => {
+            let person = int(person.0);
+            end_key(conn, *was, RetentionClass::Contact)?;
+            conn.execute(
+                "DELETE FROM seal WHERE id >= 65536 * (SELECT contact_at FROM person WHERE id = ?1)
+                 AND id < 65536 * (1 + (SELECT contact_at FROM person WHERE id = ?1))",
+                [person],
+            )?;
+            conn.execute(
+                "UPDATE person SET contact_at = ?2, contact_handle = ?3 WHERE id = ?1",
+                (person, int(position.0), int(handle.0)),
+            )?;
+            conn.execute(
+                "UPDATE person_tag SET seals = 0 WHERE person = ?1 AND until = 0 AND handle = ?2",
+                (person, int(was.0)),
+            )?;
+        }
+        Effect::ContentErased { booking, handles, seals } => {
+            for handle in handles {
+                for class in [RetentionClass::Booking, RetentionClass::Health] {
+                    end_key(conn, *handle, class)?;
+                }
+                conn.execute(
+                    "UPDATE person_tag SET seals = 0 WHERE booking = ?2 AND person IN
+                     (SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7)",
+                    (int(handle.0), int(booking.0)),
+                )?;
+            }
+            for (position, n) in seals {
+                delete_seal(conn, *position, *n)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Destroys a data key. The row stays as a tombstone: what was sealed is erased, not lost.
+fn end_key(conn: &Connection, handle: Handle, class: RetentionClass) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE data_key SET wrapped = NULL WHERE id = ?1 * 8 + ?2")?
+        .execute((int(handle.0), class.code()))?;
+    Ok(())
+}
+
+fn delete_seal(conn: &Connection, position: Position, n: u16) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM seal WHERE id = ?1 * 65536 + ?2")?
+        .execute((int(position.0), n))?;
+    Ok(())
+}
+
+/// Clears one row: the seals of the handle at that position, its keys and its link.
+fn clear_row(conn: &Connection, cleared: &Cleared) -> rusqlite::Result<()> {
+    let row = &cleared.row;
+    for n in &cleared.seals {
+        delete_seal(conn, row.position, *n)?;
+    }
+    // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any more.
+    conn.prepare_cached(
+        "UPDATE data_key SET person = NULL,
+         wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END
+         WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7",
+    )?
+    .execute([int(row.handle.0)])?;
+    conn.prepare_cached(
+        "DELETE FROM person_tag WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
+    )?
+    .execute((int(row.person.0), row.until, int(row.position.0), int(row.handle.0)))?;
+    Ok(())
+}
+
+/// Clears what else there is: nothing but the fact that there was somebody stays.
+fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
+    let id = int(person.0);
+    conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
+    conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
+    conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
+    conn.execute(
+        "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
+         contact_at = NULL, contact_handle = NULL WHERE id = ?1",
+        [id],
+    )?;
+    Ok(())
+}
+
+fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<()> {
+    let mut entry = conn.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
+    let mut seal = conn.prepare_cached("INSERT INTO seal VALUES (?1 * 65536 + ?2, ?3)")?;
+    for new in entries {
+        let position = int(new.position.0);
+        entry.execute(params![position, new.bytes, new.leaf])?;
+        for (n, ciphertext) in (0_u16..).zip(new.seals.iter().map(|new| &new.bytes)) {
+            seal.execute(params![position, n, ciphertext])?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let mut person = conn
+        .prepare_cached("INSERT INTO person (id, state, fence, fields) VALUES (?1, 1, ?2, ?3)")?;
+    let mut person_key = conn.prepare_cached("INSERT INTO person_key VALUES (?1, ?2, ?3)")?;
+    for new in &batch.persons {
+        person.execute(params![int(new.id.0), new.fence.0, new.fields.0])?;
+        for (class, wrapped) in &new.keys {
+            person_key.execute(params![int(new.id.0), class.code(), wrapped])?;
+        }
+    }
+    let mut data_key =
+        conn.prepare_cached("INSERT INTO data_key VALUES (?1 * 8 + ?2, ?3, ?4, ?5)")?;
+    for new in &batch.data_keys {
+        let person = new.person.map(|person| int(person.0));
+        data_key.execute(params![
+            int(new.handle.0),
+            new.class.code(),
+            person,
+            new.year,
+            new.wrapped
+        ])?;
+    }
+    let mut forget = conn.prepare_cached("DELETE FROM lookup WHERE person = ?1 AND kind <> ?2")?;
+    let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
+    for (person, fields) in &batch.replaced {
+        // What the tenant calls somebody stays when they write themselves in another way.
+        forget.execute((int(person.0), LookupKind::Reference.code()))?;
+        refit.execute((int(person.0), fields.0))?;
+    }
+    let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
+    for new in &batch.lookups {
+        lookup.execute(params![new.value, int(new.person.0), new.kind.code()])?;
+    }
+    Ok(())
+}
