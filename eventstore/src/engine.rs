@@ -27,6 +27,20 @@ pub enum EngineError {
     Sqlite(#[from] rusqlite::Error),
     #[error("a command of the batch could not be written down; nothing of the batch stands")]
     Spoilt,
+    #[error("another node was first")]
+    Behind,
+}
+
+impl EngineError {
+    /// Of something that a commit had to read first.
+    pub(crate) fn of_reading(error: ReadError) -> Self {
+        match error {
+            ReadError::Engine(error) => error,
+            ReadError::Open(_) | ReadError::Entry(..) | ReadError::Head | ReadError::FileOnly => {
+                Self::Spoilt
+            }
+        }
+    }
 }
 
 /// What a reader answers.
@@ -51,6 +65,7 @@ pub struct SealRow {
 }
 
 /// Reads what is committed.
+#[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be read")]
 pub trait Reader {
     fn head(&self) -> Read<Head>;
 
@@ -205,6 +220,7 @@ pub struct Cleared {
 }
 
 /// Writes a ledger. Each call is one transaction, durable when it answers.
+#[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be written")]
 pub trait Writer: Send {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Outcome, EngineError>;
 

@@ -7,8 +7,8 @@ use domain::{Event, Position};
 use rusqlite::Connection;
 
 use super::{Report, verify};
+use crate::ledger::codec;
 use crate::ledger::log::Log;
-use crate::ledger::{codec, index};
 use crate::sqlite::{int, uint};
 use crate::tree::{self, Frontier};
 use salon::Salon;

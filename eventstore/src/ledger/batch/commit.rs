@@ -9,7 +9,6 @@ use crate::engine::{Commit, EngineError, NewHead, Outcome};
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
 use crate::ledger::index::{PersonRow, Slice};
-use crate::ledger::log::ReadError;
 use crate::ledger::writer::Writer;
 
 /// Rows that wait in memory before a round begins: a small ledger moves none while it runs. More
@@ -41,11 +40,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed; its commands were not carried out");
-                let error = match error {
-                    AppendError::Commit(error) => error,
-                    AppendError::Read(ReadError::Engine(error)) => Arc::new(error),
-                    _unreadable => Arc::new(EngineError::Spoilt),
-                };
+                let error = Arc::new(error);
                 for (reply, _) in batch.answers {
                     drop(reply.send(Err(AppendError::Commit(Arc::clone(&error)))));
                 }
@@ -58,11 +53,11 @@ impl Writer {
         &mut self,
         batch: &mut Batch,
         fenced: Option<PersonId>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(), EngineError> {
         let moves = self.moves(batch);
         let touched: Vec<PersonId> = batch.replaced.iter().map(|(person, _)| *person).collect();
         let done = if batch.spoilt {
-            Err(EngineError::Spoilt.into())
+            Err(EngineError::Spoilt)
         } else {
             self.write_all(batch, &moves, fenced)
         };
@@ -80,8 +75,8 @@ impl Writer {
         batch: &Batch,
         moves: &Moves,
         fenced: Option<PersonId>,
-    ) -> Result<(), AppendError> {
-        let effects = batch.effects(self.log.reader())?;
+    ) -> Result<(), EngineError> {
+        let effects = batch.effects(self.log.reader()).map_err(EngineError::of_reading)?;
         let commit = Commit {
             base: self.log.size(),
             head: self.new_head(moves.indexed),
@@ -93,7 +88,7 @@ impl Writer {
         };
         match self.engine.commit(&commit)? {
             Outcome::Done => Ok(()),
-            Outcome::Behind => Err(AppendError::Busy),
+            Outcome::Behind => Err(EngineError::Behind),
         }
     }
 
