@@ -37,10 +37,7 @@ pub(super) fn serve(
 /// Serves until the process is asked to stop, and finishes what it has begun.
 pub(super) fn until_told(app: Arc<App>, listener: TcpListener, runtime: &tokio::runtime::Handle) {
     app.keep_following(runtime);
-    let served = runtime.block_on(http::serve(app, listener, told_to_stop()));
-    if let Err(error) = served {
-        tracing::error!(%error, "the server stopped");
-    }
+    runtime.block_on(http::serve(app, listener, told_to_stop()));
 }
 
 async fn told_to_stop() {
