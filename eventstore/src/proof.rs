@@ -12,6 +12,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod consistency;
+pub mod folder;
 pub mod inclusion;
 pub mod nodes;
 pub mod note;
