@@ -54,6 +54,8 @@ pub enum KeyError {
     Missing,
     #[error("a value is longer than can be sealed")]
     TooLong,
+    #[error("the record of this access does not speak of what was to be opened")]
+    NotDisclosed,
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error(transparent)]
@@ -238,6 +240,7 @@ impl Keyring {
             | KeyError::Erased
             | KeyError::Restricted
             | KeyError::TooLong
+            | KeyError::NotDisclosed
             | KeyError::Provider(_)
             | KeyError::Read(_)) => other,
         })

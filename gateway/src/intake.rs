@@ -302,7 +302,7 @@ pub fn cancel(
 
 fn append(command: Command, sealing: Sealing, sender: Sender) -> Append {
     let Sender { actor, occurred_at, idempotency } = sender;
-    Append { command, actor, occurred_at, sealing: Some(sealing), idempotency }
+    Append { occurred_at, idempotency, ..Append::new(command, actor).sealed(sealing) }
 }
 
 fn only(fields: &Personal, class: RetentionClass) -> Result<(), IntakeError> {

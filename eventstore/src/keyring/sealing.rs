@@ -4,7 +4,6 @@
 //! command. Nothing of it exists before the command is accepted: keys, links, seals and entry are
 //! one commit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::sealed::{Content, FieldSet, SealRef, Sealed};
@@ -101,34 +100,43 @@ pub(crate) struct NewSeal {
     pub hash: Hash,
 }
 
-/// Everything personal that comes with one command, sealed.
-pub struct Sealing {
-    keyring: Arc<Keyring>,
-    /// Handles that existed before and are continued here.
-    continued: Vec<Handle>,
-    data_keys_at_hand: BTreeMap<(Handle, RetentionClass), Key>,
+/// What was sealed for one command, as it is handed in: no key is in it but wrapped ones.
+#[derive(Default)]
+pub struct Brought {
     pub(crate) persons: Vec<NewPerson>,
     pub(crate) data_keys: Vec<NewDataKey>,
     pub(crate) seals: Vec<NewSeal>,
     pub(crate) lookups: Vec<NewLookup>,
     /// Persons whose lookups are replaced, and their contact fields from now on.
     pub(crate) replaced: Vec<(PersonId, FieldSet)>,
-    pub(crate) links: BTreeMap<Handle, PersonId>,
+    /// Whose each handle is.
+    pub(crate) links: Vec<(Handle, PersonId)>,
+}
+
+impl Brought {
+    pub(crate) fn person(&self, handle: Handle) -> Option<PersonId> {
+        self.links.iter().find(|(linked, _)| *linked == handle).map(|(_, person)| *person)
+    }
+}
+
+/// Seals everything personal that comes with one command.
+pub struct Sealing {
+    keyring: Arc<Keyring>,
+    /// Handles that existed before and are continued here.
+    continued: Vec<Handle>,
+    data_keys_at_hand: Vec<((Handle, RetentionClass), Key)>,
+    brought: Brought,
 }
 
 impl Sealing {
     pub(crate) fn new(keyring: Arc<Keyring>) -> Self {
-        Self {
-            keyring,
-            continued: Vec::new(),
-            data_keys_at_hand: BTreeMap::new(),
-            persons: Vec::new(),
-            data_keys: Vec::new(),
-            seals: Vec::new(),
-            lookups: Vec::new(),
-            replaced: Vec::new(),
-            links: BTreeMap::new(),
-        }
+        let brought = Brought::default();
+        Self { keyring, continued: Vec::new(), data_keys_at_hand: Vec::new(), brought }
+    }
+
+    /// Lets go of all keys: on the caller's time, not where all wait.
+    pub(crate) fn finish(self) -> Brought {
+        self.brought
     }
 
     /// Somebody who was not known before, with keys for every class that ends with them.
@@ -148,7 +156,7 @@ impl Sealing {
             (class, wrapped)
         });
         let keys = keys.collect();
-        self.persons.push(NewPerson { id: person, fence, fields, keys });
+        self.brought.persons.push(NewPerson { id: person, fence, fields, keys });
         self.look_up(person, lookups)?;
         Ok(self.link(person, fence, fields))
     }
@@ -178,8 +186,9 @@ impl Sealing {
     /// As [`Self::known`].
     pub fn continued(&mut self, person: PersonId, handle: Handle) -> Result<Part, KeyError> {
         let part = self.known(person)?;
-        self.links.remove(&part.handle);
-        self.links.insert(handle, person);
+        // The handle that a new part would have had.
+        self.brought.links.retain(|(linked, _)| *linked != part.handle);
+        self.brought.links.push((handle, person));
         self.continued.push(handle);
         Ok(Part { handle, ..part })
     }
@@ -195,7 +204,7 @@ impl Sealing {
         fields: FieldSet,
         lookups: &[Lookup],
     ) -> Result<(), KeyError> {
-        self.replaced.push((person, fields));
+        self.brought.replaced.push((person, fields));
         self.look_up(person, lookups)
     }
 
@@ -206,14 +215,14 @@ impl Sealing {
     pub fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
         for lookup in lookups {
             let value = self.keyring.lookup_value(lookup)?;
-            self.lookups.push(NewLookup { value, person, kind: lookup.kind });
+            self.brought.lookups.push(NewLookup { value, person, kind: lookup.kind });
         }
         Ok(())
     }
 
     fn link(&mut self, person: PersonId, fence: FenceId, fields: FieldSet) -> Part {
         let handle = self.keyring.mint_handle();
-        self.links.insert(handle, person);
+        self.brought.links.push((handle, person));
         Part { handle, person, fence, fields }
     }
 
@@ -274,26 +283,35 @@ impl Sealing {
         content: &Personal,
     ) -> Result<Sealed<T>, KeyError> {
         let name = (handle, T::CLASS);
-        if !self.data_keys_at_hand.contains_key(&name) {
+        let at_hand = self.data_keys_at_hand.iter().position(|(known, _)| *known == name);
+        if at_hand.is_none() {
             let key = match self.stored_key(parent, handle, T::CLASS)? {
                 Some(key) => key,
                 None => {
                     let key = Key::random(&self.keyring.env);
                     let wrapped = parent.wrap(&key);
                     let class = T::CLASS;
-                    self.data_keys.push(NewDataKey { handle, class, person, year, wrapped });
+                    self.brought.data_keys.push(NewDataKey {
+                        handle,
+                        class,
+                        person,
+                        year,
+                        wrapped,
+                    });
                     key
                 }
             };
-            self.data_keys_at_hand.insert(name, key);
+            self.data_keys_at_hand.push((name, key));
         }
-        let key = self.data_keys_at_hand.get(&name).ok_or(KeyError::Missing)?;
+        let at_hand =
+            at_hand.map_or(self.data_keys_at_hand.last(), |at| self.data_keys_at_hand.get(at));
+        let (_, key) = at_hand.ok_or(KeyError::Missing)?;
         let sealed = Sealed::<T>::new(handle, index);
         let reference = sealed.reference();
         let keyring = &self.keyring;
         let bytes = seal::close(keyring.tenant, kind, reference, key, content, &keyring.env)?;
         let hash = tree::hash(&[&bytes]);
-        self.seals.push(NewSeal { kind, seal: reference, bytes, hash });
+        self.brought.seals.push(NewSeal { kind, seal: reference, bytes, hash });
         Ok(sealed)
     }
 

@@ -10,7 +10,7 @@ use super::codec::CodecError;
 use super::log::ReadError;
 use crate::keyring::KeyError;
 use crate::keyring::provider::ProviderError;
-use crate::keyring::sealing::Sealing;
+use crate::keyring::sealing::{Brought, Sealing};
 use crate::tree::Hash;
 
 /// A command with all that comes with it.
@@ -20,18 +20,19 @@ pub struct Append {
     /// When it happened, if not now.
     pub occurred_at: Option<Timestamp>,
     /// What was sealed for it.
-    pub sealing: Option<Sealing>,
+    pub brought: Brought,
     pub idempotency: Option<Idempotency>,
 }
 
 impl Append {
     pub fn new(command: Command, actor: Actor) -> Self {
-        Self { command, actor, occurred_at: None, sealing: None, idempotency: None }
+        let brought = Brought::default();
+        Self { command, actor, occurred_at: None, brought, idempotency: None }
     }
 
     #[must_use]
     pub fn sealed(self, sealing: Sealing) -> Self {
-        Self { sealing: Some(sealing), ..self }
+        Self { brought: sealing.finish(), ..self }
     }
 }
 

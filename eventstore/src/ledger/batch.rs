@@ -7,8 +7,6 @@ mod commit;
 mod effect;
 mod repeat;
 
-use std::collections::BTreeMap;
-
 use domain::entry::Tagged;
 use domain::sealed::{FieldSet, SealRef};
 use domain::{Draft, Event, Handle, Kind, Position, Tag};
@@ -17,7 +15,7 @@ use super::appender::{AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
 use crate::keyring::person::PersonId;
-use crate::keyring::sealing::{NewDataKey, NewLookup, NewPerson, NewSeal, Sealing};
+use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal};
 use crate::tree::Hash;
 use effect::Effect;
 pub(super) use repeat::{Repeat, Seen};
@@ -38,8 +36,8 @@ pub(crate) struct Batch {
     data_keys: Vec<NewDataKey>,
     lookups: Vec<NewLookup>,
     replaced: Vec<(PersonId, FieldSet)>,
-    /// Whose the new handles are, command by command.
-    links: Vec<BTreeMap<Handle, PersonId>>,
+    /// Whose the new handles are, in the order of the commands.
+    links: Vec<(Handle, PersonId)>,
     /// Seals of the command being decided that no entry has taken yet.
     loose: Vec<NewSeal>,
     tags: Vec<(Tag, Position)>,
@@ -51,35 +49,39 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Whether seals and drafts belong together, each seal once.
-    pub(super) fn fits(
-        &self,
-        drafts: &[Draft],
-        sealing: Option<&Sealing>,
-    ) -> Result<(), AppendError> {
+    pub(super) fn fits(drafts: &[Draft], brought: &Brought) -> Result<(), AppendError> {
+        // A decision may find that nothing needs to be appended; then nothing is kept either.
+        if drafts.is_empty() {
+            return Ok(());
+        }
         let name = |kind: Kind, seal: &SealRef| (kind, seal.handle, seal.class.code(), seal.seal);
-        let brought = sealing.map(|sealing| sealing.seals.as_slice()).unwrap_or_default();
-        let mut wanted = Vec::with_capacity(brought.len());
+        let mut wanted = Vec::with_capacity(brought.seals.len());
         for draft in drafts {
             let kind = draft.event.kind();
             wanted.extend(draft.event.seals().iter().map(|seal| name(kind, seal)));
         }
-        let mut brought: Vec<_> = brought.iter().map(|new| name(new.kind, &new.seal)).collect();
-        if brought.len() > 1 {
-            wanted.sort_unstable();
-            brought.sort_unstable();
-        }
-        // A decision may find that nothing needs to be appended; then nothing is kept either.
-        if wanted == brought || drafts.is_empty() { Ok(()) } else { Err(AppendError::SealsDiffer) }
+        let fits = match (wanted.as_mut_slice(), brought.seals.as_slice()) {
+            // Most bookings.
+            ([wanted], [new]) => *wanted == name(new.kind, &new.seal),
+            (wanted, brought) => {
+                let mut brought: Vec<_> =
+                    brought.iter().map(|new| name(new.kind, &new.seal)).collect();
+                wanted.sort_unstable();
+                brought.sort_unstable();
+                *wanted == *brought
+            }
+        };
+        if fits { Ok(()) } else { Err(AppendError::SealsDiffer) }
     }
 
     /// Takes in what was sealed for a command that is accepted.
-    pub(super) fn bring(&mut self, sealing: Sealing) {
-        self.persons.extend(sealing.persons);
-        self.data_keys.extend(sealing.data_keys);
-        self.lookups.extend(sealing.lookups);
-        self.replaced.extend(sealing.replaced);
-        self.links.push(sealing.links);
-        self.loose = sealing.seals;
+    pub(super) fn bring(&mut self, brought: Brought) {
+        self.persons.extend(brought.persons);
+        self.data_keys.extend(brought.data_keys);
+        self.lookups.extend(brought.lookups);
+        self.replaced.extend(brought.replaced);
+        self.links.extend(brought.links);
+        self.loose = brought.seals;
     }
 
     /// The seals of an entry, in order of their index.
@@ -128,7 +130,7 @@ impl Batch {
 
     /// Whose handle, if this batch brings it.
     pub(super) fn person(&self, handle: Handle) -> Option<PersonId> {
-        self.links.iter().rev().find_map(|links| links.get(&handle)).copied()
+        self.links.iter().rev().find(|(linked, _)| *linked == handle).map(|(_, person)| *person)
     }
 
     pub(super) fn is_new(&self, person: PersonId) -> bool {

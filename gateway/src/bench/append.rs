@@ -39,10 +39,15 @@ pub(super) fn measure(
     let (mut one, mut many, mut more) = (vec![], vec![], vec![]);
     let (mut bare, mut bare_entries) = (vec![], vec![]);
     for _ in 0..extent.runs {
+        rig.settle(&[&copy])?;
         one.push(rig.rate(1, extent.run, Wish::Anywhere)?);
+        rig.settle(&[&copy])?;
         many.push(rig.rate(64, extent.run, Wish::Anywhere)?);
+        rig.settle(&[&copy])?;
         more.push(rig.rate(256, extent.run, Wish::Anywhere)?);
+        rig.settle(&[&copy])?;
         bare.push(bare_inserts(rig, &copy, true)?);
+        rig.settle(&[&copy])?;
         bare_entries.push(bare_inserts(rig, &copy, false)?);
     }
     let (caller, rows) = ("one caller", "bare inserts of the same rows by 32");

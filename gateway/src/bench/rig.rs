@@ -1,5 +1,7 @@
 //! What is measured on: a tenant in a temporary folder, with known persons and many bookings.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -83,6 +85,17 @@ impl Rig {
             .map(|answer| u64::from(accepted(&answer.blocking_recv())))
             .sum::<u64>();
         progress(1, 1);
+        Ok(())
+    }
+
+    /// Waits until the disk has what was written to these files and to the ledger, so that nothing
+    /// measured pays for what came before it.
+    pub(super) fn settle(&self, files: &[&Path]) -> Result<(), CliError> {
+        let ledger = self.bench.tenant.log().path();
+        for file in files.iter().copied().chain([ledger]) {
+            let synced = File::open(file).and_then(|file| file.sync_all());
+            synced.map_err(|error| CliError::File(file.display().to_string(), error))?;
+        }
         Ok(())
     }
 

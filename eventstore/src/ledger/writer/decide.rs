@@ -56,13 +56,11 @@ impl Writer {
             visits: visits.map(|visits| visits.by_year.clone()).unwrap_or_default(),
         };
         let drafts = self.book.decide(&append.command, &context)?;
-        batch.fits(&drafts, append.sealing.as_ref())?;
+        Batch::fits(&drafts, &append.brought)?;
         let first = self.book.next;
         let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
         let cause = self.causes.mint();
-        if let Some(sealing) = append.sealing.take() {
-            batch.bring(sealing);
-        }
+        batch.bring(std::mem::take(&mut append.brought));
         for draft in drafts {
             let header = codec::Header {
                 position: self.book.next,
@@ -164,14 +162,11 @@ enum Decided {
 fn booker(append: &Append) -> Option<PersonId> {
     let Command::Booking(BookingCommand::Request(request)) = &append.command else { return None };
     let part = request.parts.iter().find(|part| part.role == Role::Booker)?;
-    append.sealing.as_ref()?.links.get(&part.handle).copied()
+    append.brought.person(part.handle)
 }
 
 fn is_new(append: &Append, person: PersonId) -> bool {
-    append
-        .sealing
-        .as_ref()
-        .is_some_and(|sealing| sealing.persons.iter().any(|new| new.id == person))
+    append.brought.persons.iter().any(|new| new.id == person)
 }
 
 /// A client acts as their part of what is appended, which only the event knows where it is new.
