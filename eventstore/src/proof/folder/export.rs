@@ -5,14 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use domain::Position;
-
 use crate::ledger::log::{Head, Log, ReadError};
 use crate::proof::bundle;
 use crate::proof::checkpoint::{self, Checkpoint};
 use crate::proof::nodes::{Nodes, Tree, leaves};
 use crate::proof::note::{NoteError, Signer};
-use crate::proof::tile::{self, Tile, WIDTH};
+use crate::proof::tile;
 
 /// Why a log could not be exported.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +66,7 @@ pub fn export(
     before(folder, signer, &tree, size)?;
     let mut written = 0;
     for tile in tile::all(size) {
-        if tile.level == 0 && place(folder, &tile.bundle_path(), || entries(log, tile))? {
+        if tile.level == 0 && place(folder, &tile.bundle_path(), || Ok(bundle::of(log, tile)?))? {
             written += 1;
         }
         if place(folder, &tile.path(), || Ok(tree.tile(tile)?.concat()))? {
@@ -95,22 +93,6 @@ fn before(folder: &Path, signer: &Signer, tree: &Tree<'_>, size: u64) -> Result<
         return Err(ExportError::Rollback { folder: old.size, ledger: size });
     }
     if tree.range(0, old.size)? == old.root { Ok(()) } else { Err(ExportError::Fork(old.size)) }
-}
-
-/// The bundle of a tile's entries.
-///
-/// # Errors
-/// Where the ledger cannot be read or lacks one of them.
-pub(crate) fn entries(log: &Log, tile: Tile) -> Result<Vec<u8>, ExportError> {
-    let first = tile.index.saturating_mul(WIDTH);
-    let width = usize::try_from(tile.width).unwrap_or(usize::MAX);
-    let entries = log.entries(Position(first), width)?;
-    if entries.len() != width {
-        return Err(ReadError::Head.into());
-    }
-    let mut bundle = Vec::new();
-    entries.iter().for_each(|entry| bundle::push(&mut bundle, &entry.bytes));
-    Ok(bundle)
 }
 
 /// Writes a file that is not there yet; whether it had to.
