@@ -17,6 +17,7 @@ pub mod access;
 pub mod ids;
 pub mod key;
 pub mod lease;
+mod log_key;
 pub mod person;
 pub mod personal;
 pub mod provider;
@@ -70,7 +71,9 @@ impl From<WrongKey> for KeyError {
 /// Names of the tenant's own secrets.
 pub(crate) const SECRET_IDS: &str = "ids";
 pub(crate) const SECRET_LOOKUP: &str = "lookup";
-pub(crate) const SECRETS: [&str; 2] = [SECRET_IDS, SECRET_LOOKUP];
+pub(crate) const SECRET_LOG: &str = "log";
+/// A secret is found by its place here: new ones come last.
+pub(crate) const SECRETS: [&str; 3] = [SECRET_IDS, SECRET_LOOKUP, SECRET_LOG];
 
 /// The keyring of one tenant.
 pub struct Keyring {

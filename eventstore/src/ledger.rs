@@ -66,6 +66,7 @@ impl Ledger {
         let conn = sqlite::open_writer(path)?;
         let log = Arc::new(Log::open(path)?);
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
+        keyring.ensure_log_key(&conn)?;
         let keyring = Arc::new(keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(conn, &log, &keyring, provider, env, sender.clone())?;
