@@ -17,6 +17,7 @@ pub mod access;
 pub mod ids;
 pub mod key;
 pub mod lease;
+mod log_key;
 pub mod person;
 pub mod personal;
 pub mod provider;
@@ -54,6 +55,8 @@ pub enum KeyError {
     Missing,
     #[error("a value is longer than can be sealed")]
     TooLong,
+    #[error("the record of this access does not speak of what was to be opened")]
+    NotDisclosed,
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error(transparent)]
@@ -69,7 +72,9 @@ impl From<WrongKey> for KeyError {
 /// Names of the tenant's own secrets.
 pub(crate) const SECRET_IDS: &str = "ids";
 pub(crate) const SECRET_LOOKUP: &str = "lookup";
-pub(crate) const SECRETS: [&str; 2] = [SECRET_IDS, SECRET_LOOKUP];
+pub(crate) const SECRET_LOG: &str = "log";
+/// A secret is found by its place here: new ones come last.
+pub(crate) const SECRETS: [&str; 3] = [SECRET_IDS, SECRET_LOOKUP, SECRET_LOG];
 
 /// The keyring of one tenant.
 pub struct Keyring {
@@ -212,6 +217,7 @@ impl Keyring {
             | KeyError::Erased
             | KeyError::Restricted
             | KeyError::TooLong
+            | KeyError::NotDisclosed
             | KeyError::Provider(_)
             | KeyError::Read(_)) => other,
         })

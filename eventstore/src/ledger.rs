@@ -81,6 +81,7 @@ impl Ledger {
     ) -> Result<Self, LedgerError> {
         let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
+        keyring.ensure_log_key(&conn)?;
         let keyring = Arc::new(keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;

@@ -9,6 +9,8 @@
 //!   of success only after the commit is durable.
 //! - Nothing personal stands in an entry. A seal opens only for the holder of a [`Disclosure`],
 //!   and only appending an access record mints one.
+//! - Every ledger is a transparency log (C2SP tlog-tiles) that programs of others can verify; how it
+//!   is signed, cut into tiles and proved is in [`proof`].
 //! - Destroying a person's keys ends the person, at a cost that does not depend on how much there
 //!   is; links and seals are cleared after that.
 //!
@@ -18,6 +20,7 @@ pub mod engine;
 pub mod environment;
 pub mod keyring;
 pub mod ledger;
+pub mod proof;
 pub mod sqlite;
 pub mod store;
 pub mod tree;

@@ -309,7 +309,8 @@ impl Tenant {
         Ok(ledger)
     }
 
-    /// Records that a reader asks for what is sealed of these persons, and hands out the ticket.
+    /// Records that a reader asks for what is sealed of these persons (of anybody, where none are
+    /// named) in these classes, and hands out the ticket, which opens nothing else.
     ///
     /// # Errors
     /// Where the record cannot be written: then nothing may be read.
@@ -337,7 +338,7 @@ impl Tenant {
             whom: whom_seal,
         };
         access.append(Append::new(Command::Access(opened), reader).sealed(sealing)).await?;
-        Ok(Disclosure::recorded(purpose))
+        Ok(Disclosure::recorded(purpose, classes, whom))
     }
 }
 

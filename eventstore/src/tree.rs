@@ -13,7 +13,7 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
     hash(&[&[0], entry])
 }
 
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     hash(&[&[1], left, right])
 }
 

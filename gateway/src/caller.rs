@@ -77,6 +77,8 @@ permissions! {
     MayCount = Admin Auditor;
     /// To read the history.
     MayAudit = Admin Auditor;
+    /// To see the log's signed checkpoint and the key that checks it. Nobody is to be kept from it.
+    MaySeeCheckpoint = Client Staff Admin Auditor;
     /// To issue and revoke keys of staff, administrators and auditors.
     MayKeepKeys = Admin;
 }

@@ -51,6 +51,12 @@ pub enum CliError {
     Import(#[from] crate::import::ImportError),
     #[error(transparent)]
     Replay(#[from] crate::audit::ReplayError),
+    #[error(transparent)]
+    Export(#[from] eventstore::proof::folder::ExportError),
+    #[error(
+        "the tenant is from before logs were signed: it gets its key when a server next opens it"
+    )]
+    NoLogKey,
     #[error("{0} cannot be read or written")]
     File(String, #[source] std::io::Error),
     #[error("a server has the data directory, but does not answer on its socket")]
@@ -104,6 +110,8 @@ impl CliError {
             Self::Replay(error) => matches!(error, crate::audit::ReplayError::Unknown(_)),
             Self::App(_)
             | Self::Append(_)
+            | Self::Export(_)
+            | Self::NoLogKey
             | Self::File(..)
             | Self::NoAnswer(_)
             | Self::Listen(..)

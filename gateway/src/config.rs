@@ -195,10 +195,53 @@ pub enum Audit {
         #[arg(long)]
         as_of: Option<String>,
     },
-    /// Checks every entry, seal and rule.
+    /// Checks every entry, seal and rule; or a log in a folder, with nothing but its files.
     Verify {
+        #[arg(long, required_unless_present = "from", conflicts_with = "from")]
+        tenant: Option<String>,
+        /// A folder that `audit export` or a server of tiles has filled.
+        #[arg(long)]
+        from: Option<PathBuf>,
+        /// A checkpoint of earlier, with which the log must begin.
+        #[arg(long)]
+        since: Option<PathBuf>,
+        /// The log's verifier key from a source of your own [default: FROM/log.vkey].
+        #[arg(long, requires = "from")]
+        vkey: Option<PathBuf>,
+    },
+    /// Writes the log as files for everybody's tools: checkpoint, tiles, verifier key.
+    Export {
         #[arg(long)]
         tenant: String,
+        /// An empty folder, or one with an earlier export, which is continued.
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Follows the log as it grows, holding every entry against the tree.
+    Tail {
+        #[arg(long)]
+        tenant: String,
+        /// End after so many entries.
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// Writes the proof that a booking or a consent stands in the log.
+    #[command(group(clap::ArgGroup::new("what").required(true)))]
+    Proof {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long, group = "what")]
+        booking: Option<String>,
+        #[arg(long, group = "what")]
+        consent: Option<String>,
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Checks such a proof, with nothing but the log's verifier key.
+    CheckProof {
+        file: PathBuf,
+        #[arg(long)]
+        vkey: PathBuf,
     },
 }
 

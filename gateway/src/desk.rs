@@ -10,6 +10,9 @@ use std::time::Duration;
 use domain::Position;
 use eventstore::ledger::codec::CodecError;
 use eventstore::ledger::log::{Log, ReadError};
+use eventstore::proof::nodes::{self, Nodes, Tree};
+use eventstore::proof::tile::Tile;
+use eventstore::tree::Hash;
 use eventstore::{EntryBytes, Tenant};
 use projections::{CATCH_UP, Feed, Hashes, ProjectionError, ReadModels, Reader, Rebuild};
 use tokio::sync::watch;
@@ -36,6 +39,8 @@ pub struct Desk {
     pub tenant: Arc<Tenant>,
     path: PathBuf,
     reflected: watch::Sender<u64>,
+    /// The inner nodes of the ledger's tree, as far as tiles were asked for.
+    nodes: Mutex<Nodes>,
 }
 
 impl Desk {
@@ -55,7 +60,28 @@ impl Desk {
             ReadModels::open(&path)?
         };
         let reflected = watch::Sender::new(models.next().0);
-        Ok(Self { tenant, models: Mutex::new(models), path, readers: Mutex::default(), reflected })
+        Ok(Self {
+            tenant,
+            models: Mutex::new(models),
+            path,
+            readers: Mutex::default(),
+            reflected,
+            nodes: Mutex::default(),
+        })
+    }
+
+    /// The hashes of a tile of the ledger's tree, all of which must be committed.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ReadError> {
+        let log = self.tenant.log();
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        if tile.level > 0 {
+            nodes.follow(log, log.size())?;
+        }
+        let leaves = |from, count| nodes::leaves(log, from, count);
+        Tree { nodes: &nodes, leaves: &leaves }.tile(tile)
     }
 
     /// Takes in everything committed so far; answers the next position.

@@ -1,5 +1,7 @@
 //! The HTTP side as a whole: every route with its limits around it, and the server that runs them.
 
+mod connections;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,6 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,8 +25,6 @@ use crate::{metrics, routes, sent};
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How many requests are worked on at once; more wait.
 const AT_ONCE: usize = 1024;
-/// How long a stopping server waits for requests under way.
-const LAST_ORDERS: Duration = Duration::from_secs(15);
 /// How often measurements are folded together where nobody asks for them.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -48,14 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Serves until `shutdown` comes, and then finishes what is under way.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+pub async fn serve(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let upkeep = tokio::spawn(async {
         loop {
             tokio::time::sleep(UPKEEP).await;
@@ -65,30 +57,8 @@ pub async fn serve(
     // Tenants are opened before somebody waits for theirs; what cannot be opened, `/ready` tells.
     let opened = Arc::clone(&app);
     drop(tokio::task::spawn_blocking(move || crate::pages::pulse(&opened)));
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
-        shutdown.await;
-        tracing::info!("stopping: no new requests, those under way are finished");
-        stopping.send_replace(true);
-    });
-    let too_late = async {
-        if stopped.wait_for(|stopping| *stopping).await.is_ok() {
-            tokio::time::sleep(LAST_ORDERS).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    let served = tokio::select! {
-        served = server => served,
-        () = too_late => Ok(()),
-    };
+    connections::serve(&listener, &router(app), shutdown).await;
     upkeep.abort();
-    served
 }
 
 /// Gives every request a number, every answer its headers, and the operator a line about both.

@@ -7,6 +7,7 @@ mod catalogue;
 mod clients;
 mod consents;
 mod keys;
+mod log;
 mod me;
 mod policy;
 mod privacy;
@@ -84,6 +85,9 @@ fn rights_and_history() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(privacy::read))
         .routes(routes!(statistics::read))
         .routes(routes!(audit::events))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::verifier_key))
+        .routes(routes!(log::tile))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
 }

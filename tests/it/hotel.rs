@@ -316,7 +316,7 @@ impl Hotel {
     }
 
     pub(crate) fn read_for(&self, purpose: ReadPurpose, seals: &[SealAt]) -> Vec<String> {
-        let classes = [RetentionClass::Contact, RetentionClass::Accounting];
+        let classes = RetentionClass::ALL;
         let ticket = self.tenant().disclose(staff().actor, purpose, &classes, &[]);
         let ticket = self.wait(ticket).unwrap();
         let opened = self.tenant().keyring().open(&ticket, seals).unwrap();

@@ -23,6 +23,7 @@ mod openapi;
 mod privacy_register;
 mod program;
 mod promises;
+mod proofs;
 mod race;
 mod restore;
 mod simulation;

@@ -164,8 +164,8 @@ impl Keyring {
     /// the access ledger.
     ///
     /// # Errors
-    /// Where the keyring or its key store cannot be read. Never for what a single seal turned out
-    /// to be: that is its [`Opening`].
+    /// Where the keyring or its key store cannot be read, or the record does not speak of all that is
+    /// asked for. Never for what a single seal turned out to be: that is its [`Opening`].
     pub fn open(&self, ticket: &Disclosure, seals: &[SealAt]) -> Result<Vec<Opening>, KeyError> {
         loop {
             let rows = self.log.reader().seals(seals)?;
@@ -201,6 +201,9 @@ impl Keyring {
         earliest: &mut Duration,
     ) -> Result<Opening, KeyError> {
         let Some(row) = found.data_key else { return Ok(Opening::UnknownKey) };
+        if !ticket.covers(found.at.seal.class, row.person) {
+            return Err(KeyError::NotDisclosed);
+        }
         let (Some(wrapped), Some(name)) = (row.wrapped, found.key_name()) else {
             return Ok(Opening::Erased);
         };

@@ -1,9 +1,15 @@
 //! `audit`: verifying and replaying a ledger. Reads only; needs no lock and opens no seal.
 
+use std::path::Path;
+
 use eventstore::ledger::audit::verify;
 use eventstore::store::TenantView;
 use eventstore::{IdKind, PublicIds};
 use serde_json::{Value, json};
+
+mod folder;
+mod proofs;
+mod tail;
 
 use super::console::Console;
 use super::{CliError, Outcome};
@@ -17,7 +23,24 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     match command {
-        Audit::Verify { tenant } => check(&open(place, tenant)?, console),
+        Audit::Verify { from: Some(from), since, vkey, .. } => {
+            folder::check(from, since.as_deref(), vkey.as_deref(), console)
+        }
+        Audit::Verify { from: None, tenant, since, .. } => {
+            let tenant = tenant.as_deref().unwrap_or_default();
+            check(&open(place, tenant)?, since.as_deref(), console)
+        }
+        Audit::Export { tenant, to } => folder::export(&open(place, tenant)?, to, console),
+        Audit::Tail { tenant, count } => tail::follow(&open(place, tenant)?, *count, console),
+        Audit::Proof { tenant, booking, consent, to } => {
+            let view = open(place, tenant)?;
+            let id = match (booking, consent) {
+                (Some(id), _) => view.ids.read(IdKind::Booking, id),
+                (None, id) => id.as_ref().and_then(|id| view.ids.read(IdKind::Consent, id)),
+            };
+            proofs::write(&view, id, to, console)
+        }
+        Audit::CheckProof { file, vkey } => proofs::check(file, vkey, console),
         Audit::Replay { tenant, resource, booking, as_of } => {
             let view = open(place, tenant)?;
             let scope = scope(&view.ids, resource.as_deref(), booking.as_deref())?;
@@ -37,8 +60,18 @@ fn open(place: &Place, tenant: &str) -> Result<TenantView, CliError> {
     Ok(TenantView::open(&place.data, &place.keys(), tenant, &clock::system())?)
 }
 
-fn check(view: &TenantView, console: &mut Console) -> Result<Outcome, CliError> {
-    let report = verify(&view.log, &mut |done, total| console.progress(done, total))?;
+fn check(
+    view: &TenantView,
+    since: Option<&Path>,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let mut report = verify(&view.log, &mut |done, total| console.progress(done, total))?;
+    if let Some(since) = since
+        && let Some(finding) = folder::since(view, since)?
+    {
+        report.findings.push(finding);
+        report.found += 1;
+    }
     let value = serde_json::to_value(&report).unwrap_or_default();
     let mut text = format!("{} entries, root {}", report.entries, report.root);
     for finding in &report.findings {

@@ -36,10 +36,19 @@ pub(super) fn serve(
 
 /// Serves until the process is asked to stop, and finishes what it has begun.
 pub(super) fn until_told(app: Arc<App>, listener: TcpListener, runtime: &tokio::runtime::Handle) {
+    open_many_files();
     app.keep_following(runtime);
-    let served = runtime.block_on(http::serve(app, listener, told_to_stop()));
-    if let Err(error) = served {
-        tracing::error!(%error, "the server stopped");
+    runtime.block_on(http::serve(app, listener, told_to_stop()));
+}
+
+/// Asks the system for as many open files as it allows: each open tenant has about ten, and many
+/// systems give a program a thousand unless it asks.
+fn open_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wished = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, wished) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
     }
 }
 

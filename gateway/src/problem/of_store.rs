@@ -41,6 +41,7 @@ impl From<KeyError> for Problem {
             KeyError::Erased => Code::Erased.into(),
             KeyError::Restricted => Code::Restricted.into(),
             KeyError::TooLong => Code::BodyTooLarge.into(),
+            KeyError::NotDisclosed => Self::ours(Code::Internal, &error),
             KeyError::Missing | KeyError::Provider(_) | KeyError::Read(_) => {
                 Self::ours(Code::Unavailable, &error)
             }

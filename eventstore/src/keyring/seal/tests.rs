@@ -228,6 +228,23 @@ fn whoever_is_erased_in_between_is_not_handed_out() {
     assert_eq!(open(), "erased");
 }
 
+#[test]
+fn a_ticket_opens_only_what_its_record_speaks_of() {
+    let salon = salon();
+    let ((anna, annas), (_, bos)) = (salon.anna, salon.bo);
+    let open = |class, whom: &[PersonId], at| {
+        let classes = [class];
+        let ticket = salon.tenant.disclose(Actor::System, ReadPurpose::Audit, &classes, whom);
+        let opened = salon.tenant.keyring().open(&wait(ticket).unwrap(), &[at]);
+        opened.map(|mut opened| opened.remove(0).state())
+    };
+    assert!(matches!(open(RetentionClass::Contact, &[anna], annas), Ok("live")));
+    let another = open(RetentionClass::Contact, &[anna], bos);
+    assert!(matches!(another, Err(KeyError::NotDisclosed)));
+    let other_class = open(RetentionClass::Health, &[], annas);
+    assert!(matches!(other_class, Err(KeyError::NotDisclosed)));
+}
+
 /// Near and far, in any order, some of them twice or not there: each gets its own answer.
 #[test]
 fn many_are_opened_as_each_would_be_alone() {

@@ -1,0 +1,35 @@
+//! The key that signs a ledger's checkpoints: one for each tenant, wrapped like its other secrets.
+//!
+//! New tenants are founded with one. A tenant from before gets its own when its ledger is next
+//! opened for writing.
+
+use rusqlite::{Connection, params};
+
+use super::key::Key;
+use super::{KeyError, Keyring, SECRET_LOG};
+use crate::ledger::log::ReadError;
+use crate::proof::checkpoint::Origin;
+use crate::proof::note::Signer;
+
+impl Keyring {
+    /// Who signs for the ledger under this origin.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached, or the ledger has no key yet.
+    pub fn signer(&self, origin: &Origin) -> Result<Signer, KeyError> {
+        let seed = self.secret(SECRET_LOG)?;
+        Ok(Signer::new(origin.as_str(), seed.key.expose()))
+    }
+
+    /// Makes sure that there is a key to sign with. Whoever comes second keeps the first one's.
+    pub(crate) fn ensure_log_key(&self, conn: &Connection) -> Result<(), KeyError> {
+        match self.secret(SECRET_LOG) {
+            Err(KeyError::Missing) => (),
+            known => return known.map(drop),
+        }
+        let wrapped = self.tenant_key()?.key.wrap(&Key::random(&self.env));
+        let sql = "INSERT INTO secret VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let made = conn.execute(sql, params![SECRET_LOG, wrapped]);
+        made.map(drop).map_err(|error| ReadError::from(error).into())
+    }
+}

@@ -1,0 +1,152 @@
+//! Signed notes (C2SP signed-note): a text that ends with a newline, an empty line, and lines with
+//! signatures, each by a name and the first bytes of a hash of its key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::tree;
+
+/// The type byte of an Ed25519 key.
+const ED25519_KEY: u8 = 1;
+/// How many signatures a note may have.
+const MOST_SIGNATURES: usize = 100;
+
+/// Why a note or a key to check it with is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    #[error("this is no signed note")]
+    Malformed,
+    #[error("this is no Ed25519 verifier key")]
+    Key,
+    #[error("the note is not signed by this key")]
+    Unsigned,
+    #[error("the signature is not by this key over this text")]
+    Signature,
+}
+
+/// Signs notes with one key, under one name.
+pub struct Signer {
+    verifier: Verifier,
+    pair: Ed25519KeyPair,
+}
+
+impl Signer {
+    /// The signer whose key is made of this seed.
+    pub fn new(name: &str, seed: &[u8; 32]) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed");
+        let mut key = [0; 32];
+        key.copy_from_slice(pair.public_key().as_ref());
+        Self { verifier: Verifier::new(name, key), pair }
+    }
+
+    /// What others check the signatures with.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The whole note over a text that ends with a newline.
+    pub fn sign(&self, text: &str) -> String {
+        let Verifier { name, id, .. } = &self.verifier;
+        let signature = self.pair.sign(text.as_bytes());
+        let blob = STANDARD.encode([id, signature.as_ref()].concat());
+        format!("{text}\n\u{2014} {name} {blob}\n")
+    }
+}
+
+/// A key to check notes with. As text: `name+id+key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verifier {
+    name: String,
+    id: [u8; 4],
+    key: [u8; 32],
+}
+
+impl Verifier {
+    fn new(name: &str, key: [u8; 32]) -> Self {
+        let [a, b, c, d, ..] = tree::hash(&[name.as_bytes(), b"\n", &[ED25519_KEY], &key]);
+        Self { name: name.to_owned(), id: [a, b, c, d], key }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text of a note, if this key has signed it. Signatures of others are let be.
+    ///
+    /// # Errors
+    /// Where it is no note, or has no good signature by this key.
+    pub fn open<'a>(&self, note: &'a str) -> Result<&'a str, NoteError> {
+        let (text, signatures) = split(note)?;
+        let mut by_us = signatures
+            .iter()
+            .filter(|signature| signature.name == self.name && signature.id == self.id)
+            .peekable();
+        by_us.peek().ok_or(NoteError::Unsigned)?;
+        let key = UnparsedPublicKey::new(&ED25519, self.key);
+        let good = |signature: &Signature| key.verify(text.as_bytes(), &signature.bytes).is_ok();
+        if by_us.all(good) { Ok(text) } else { Err(NoteError::Signature) }
+    }
+}
+
+impl fmt::Display for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = u32::from_be_bytes(self.id);
+        let key = STANDARD.encode([&[ED25519_KEY], self.key.as_slice()].concat());
+        write!(f, "{}+{id:08x}+{key}", self.name)
+    }
+}
+
+impl FromStr for Verifier {
+    type Err = NoteError;
+
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let mut pieces = text.trim_end().splitn(3, '+');
+        let mut piece = || pieces.next().ok_or(NoteError::Key);
+        let (name, id, key) = (piece()?, piece()?, piece()?);
+        let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
+        let key = match key.as_slice() {
+            [ED25519_KEY, key @ ..] => key.try_into().map_err(|_| NoteError::Key)?,
+            _ => return Err(NoteError::Key),
+        };
+        let verifier = Self::new(name, key);
+        let said = u32::from_str_radix(id, 16).map_err(|_| NoteError::Key)?;
+        let fits = is_name(name) && id.len() == 8 && said.to_be_bytes() == verifier.id;
+        if fits { Ok(verifier) } else { Err(NoteError::Key) }
+    }
+}
+
+/// One line under a note.
+struct Signature {
+    name: String,
+    id: [u8; 4],
+    bytes: Vec<u8>,
+}
+
+/// A note's text with its last newline, and the signatures below.
+fn split(note: &str) -> Result<(&str, Vec<Signature>), NoteError> {
+    let strange = |letter: char| letter != '\n' && letter.is_control();
+    let (text, below) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed)?;
+    let lines = below.strip_suffix('\n').ok_or(NoteError::Malformed)?;
+    if note.contains(strange) || lines.lines().count() > MOST_SIGNATURES {
+        return Err(NoteError::Malformed);
+    }
+    let signatures: Option<Vec<Signature>> = lines.split('\n').map(signature).collect();
+    let (text, _) = note.split_at(text.len() + 1);
+    Ok((text, signatures.ok_or(NoteError::Malformed)?))
+}
+
+fn signature(line: &str) -> Option<Signature> {
+    let (name, blob) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+    let blob = STANDARD.decode(blob).ok()?;
+    let (id, bytes) = blob.split_first_chunk::<4>()?;
+    let whole = is_name(name) && !bytes.is_empty();
+    whole.then(|| Signature { name: name.to_owned(), id: *id, bytes: bytes.to_vec() })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '+')
+}
