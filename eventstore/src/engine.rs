@@ -205,6 +205,11 @@ pub enum Change {
         year: i16,
         wrapped: Vec<u8>,
     },
+    /// A secret of the tenant's own; whoever was first has made it for all.
+    Secret {
+        name: &'static str,
+        wrapped: Vec<u8>,
+    },
     /// The key of a day's repeats; lets go of days that are over.
     Day {
         day: i64,

@@ -75,13 +75,13 @@ impl Ledger {
     /// Where it or its keys cannot be read.
     pub fn over(
         reader: SharedReader,
-        engine: Box<dyn crate::engine::Writer>,
+        mut engine: Box<dyn crate::engine::Writer>,
         provider: Arc<dyn Provider>,
         env: &Environment,
     ) -> Result<Self, LedgerError> {
         let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
-        keyring.ensure_log_key(&conn)?;
+        keyring.ensure_log_key(engine.as_mut())?;
         let keyring = Arc::new(keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;

@@ -3,10 +3,9 @@
 //! New tenants are founded with one. A tenant from before gets its own when its ledger is next
 //! opened for writing.
 
-use rusqlite::{Connection, params};
-
 use super::key::Key;
 use super::{KeyError, Keyring, SECRET_LOG};
+use crate::engine::{Change, Writer};
 use crate::ledger::log::ReadError;
 use crate::proof::checkpoint::Origin;
 use crate::proof::note::Signer;
@@ -22,14 +21,13 @@ impl Keyring {
     }
 
     /// Makes sure that there is a key to sign with. Whoever comes second keeps the first one's.
-    pub(crate) fn ensure_log_key(&self, conn: &Connection) -> Result<(), KeyError> {
+    pub(crate) fn ensure_log_key(&self, engine: &mut dyn Writer) -> Result<(), KeyError> {
         match self.secret(SECRET_LOG) {
             Err(KeyError::Missing) => (),
             known => return known.map(drop),
         }
-        let wrapped = self.tenant_key()?.key.wrap(&Key::random(&self.env));
-        let sql = "INSERT INTO secret VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        let made = conn.execute(sql, params![SECRET_LOG, wrapped]);
+        let wrapped = self.tenant_key()?.key.wrap(&Key::random(&self.env)).to_vec();
+        let made = engine.change(&Change::Secret { name: SECRET_LOG, wrapped });
         made.map(drop).map_err(|error| ReadError::from(error).into())
     }
 }

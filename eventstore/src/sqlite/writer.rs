@@ -122,6 +122,9 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
             "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
             (class.code(), year, wrapped),
         ),
+        Change::Secret { name, wrapped } => {
+            conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![name, wrapped])
+        }
         Change::Day { day, wrapped } => begin_day(conn, *day, wrapped),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
