@@ -2,10 +2,11 @@
 
 pub mod credentials;
 mod gate;
+mod lock;
 mod place;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,7 @@ use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::log::{Log, ReadError, SharedReader};
 use crate::ledger::{Ledger, LedgerError};
 use crate::sqlite;
+use lock::Lock;
 use place::{Place, Which};
 
 /// Why a data directory or a tenant could not be opened.
@@ -98,7 +100,7 @@ pub struct Store {
     place: Place,
     provider: Arc<dyn Provider>,
     tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -108,16 +110,7 @@ impl Store {
     /// Where another process has the lock, or there is data but no key store.
     pub fn open(dir: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("tidbok.lock"))?;
-        match lock.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        let lock = Lock::take(dir)?;
         let provider = provider(dir, keys, &env)?;
         let place = Place::Files;
         let tenants = Mutex::default();

@@ -1,0 +1,56 @@
+//! The lock of a data directory: one process writes it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use super::StoreError;
+
+/// Held as long as the directory is written.
+pub(super) struct Lock(File);
+
+impl Lock {
+    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("tidbok.lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do: a child that is just being started has the file open too, until
+        // it is another program.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the data directory's lock ends with the process");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(StoreError::Locked)));
+        drop(lock);
+        assert!(Lock::take(dir.path()).is_ok());
+    }
+
+    /// What a child has between its making and its becoming another program.
+    #[test]
+    fn a_lock_that_is_let_go_is_free_though_a_child_has_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::take(dir.path()).is_ok());
+        drop(inherited);
+    }
+}
