@@ -83,6 +83,7 @@ impl Ledger {
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
         keyring.ensure_log_key(engine.as_mut())?;
         let keyring = Arc::new(keyring);
+        engine.follow(&log, &keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;
         let writer = std::thread::Builder::new()

@@ -39,7 +39,20 @@ impl App {
     /// # Errors
     /// Where another process has it, or its key store is missing.
     pub fn open(data: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
-        let store = Store::open(data, keys, env.clone())?;
+        Self::open_at(None, data, keys, env)
+    }
+
+    /// As [`Self::open`], with the ledgers in the database behind an address, if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the database cannot be used.
+    pub fn open_at(
+        ledger: Option<&str>,
+        data: &Path,
+        keys: &Path,
+        env: Environment,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open_at(ledger, data, keys, env.clone())?;
         let revising = tokio::sync::Mutex::default();
         Ok(Self {
             store,

@@ -181,7 +181,8 @@ fn here_or_there(
     if !data.exists() && !matches!(config.command, Command::Tenant(_)) {
         return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
     }
-    match App::open(data, &config.place.keys(), clock::system()) {
+    match App::open_at(config.place.ledger.as_deref(), data, &config.place.keys(), clock::system())
+    {
         Ok(app) => execute(&Arc::new(app), &config.command, console, runtime),
         Err(StoreError::Locked) => {
             remote::ask(&config.place.socket(), console).map_err(CliError::NoAnswer)

@@ -53,7 +53,8 @@ pub(crate) fn start(
     sender
 }
 
-fn load(
+/// Reads what a command needs, complete for the entries that are committed now.
+pub(super) fn load(
     log: &Log,
     keyring: &Keyring,
     keys: &[Key],

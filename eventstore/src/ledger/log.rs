@@ -11,6 +11,7 @@ use super::codec::{self, CodecError, Entry};
 use super::index::{self, Pending};
 use crate::engine::{EngineError, Reader};
 use crate::keyring::provider::TenantId;
+use crate::postgres::PgError;
 use crate::sqlite::{OpenError, SqliteReader};
 use crate::tree::{Frontier, Hash};
 
@@ -45,6 +46,12 @@ pub enum ReadError {
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
     Head,
+}
+
+impl From<PgError> for ReadError {
+    fn from(error: PgError) -> Self {
+        Self::Engine(error.into())
+    }
 }
 
 impl From<rusqlite::Error> for ReadError {
@@ -114,8 +121,15 @@ impl Log {
         self.size.subscribe()
     }
 
+    /// Takes note of growth; what is older than what is known already tells nothing.
     pub(crate) fn grown(&self, size: u64) {
-        self.size.send_replace(size);
+        self.size.send_if_modified(|known| {
+            let grown = size > *known;
+            if grown {
+                *known = size;
+            }
+            grown
+        });
     }
 
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -6,6 +6,7 @@
 //! nobody was told of success: all are told of the failure, and the shelves are made anew.
 
 mod decide;
+mod nodes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -77,6 +78,12 @@ impl Causes {
 
 pub(crate) struct Writer {
     pub(super) engine: Box<dyn engine::Writer>,
+    /// Whether other nodes write the same ledger.
+    pub(super) shared: bool,
+    /// How many committed entries everything here rests on.
+    pub(super) base: u64,
+    /// Nothing here can be relied on before it is made anew.
+    stale: bool,
     pub(super) log: Arc<Log>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) provider: Arc<dyn Provider>,
@@ -105,7 +112,10 @@ impl Writer {
         let size = head.frontier.size();
         let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
+            shared: engine.is_shared(),
             engine,
+            base: size,
+            stale: false,
             log: Arc::clone(log),
             keyring: Arc::clone(keyring),
             provider,
@@ -141,6 +151,12 @@ impl Writer {
             if jobs.is_empty() {
                 self.keyring.sweep();
             }
+            if let Err(error) = self.keep_up(!jobs.is_empty()) {
+                if nodes::refuse(jobs, error) {
+                    break;
+                }
+                continue;
+            }
             if self.work(jobs) {
                 break;
             }
@@ -168,7 +184,7 @@ impl Writer {
                 }
                 Job::Erase(person, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let erased = self.erase(person);
+                    let erased = self.alone(|writer| writer.erase(person));
                     drop(reply.send(erased));
                 }
                 Job::OpenBookings(person, reply) => {
@@ -178,12 +194,12 @@ impl Writer {
                 }
                 Job::Refence(fence, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let set = self.refence(fence);
+                    let set = self.alone(|writer| writer.refence(fence));
                     drop(reply.send(set));
                 }
                 Job::Mark(reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let marked = self.mark(None);
+                    let marked = self.alone(|writer| writer.mark(None));
                     drop(reply.send(marked));
                 }
                 Job::Period(class, year, reply) => {
@@ -273,20 +289,27 @@ impl Writer {
 
     /// Makes everything in memory anew from what is committed.
     pub(super) fn reset(&mut self) {
-        let anew = self.log.head().and_then(|head| {
-            let size = head.frontier.size();
-            let pending = index::rebuild(self.log.reader(), head.indexed)?;
-            self.book = loader::standing_book(&self.log, size, SHELF)?;
-            *self.log.pending() = pending;
-            self.visits = Shelf::partial(SHELF);
-            self.frontier = head.frontier;
-            self.recorded_at = head.recorded_at;
-            self.repeats.clear();
-            Ok(())
-        });
-        if let Err(error) = anew {
+        self.stale = true;
+        if let Err(error) = self.make_anew() {
             tracing::error!(%error, "the ledger cannot be read after a failed commit");
         }
+    }
+
+    fn make_anew(&mut self) -> Result<(), ReadError> {
+        let head = self.log.head()?;
+        let size = head.frontier.size();
+        let pending = index::rebuild(self.log.reader(), head.indexed)?;
+        self.book = loader::standing_book(&self.log, size, SHELF)?;
+        *self.log.pending() = pending;
+        self.visits = Shelf::partial(SHELF);
+        self.frontier = head.frontier;
+        self.recorded_at = head.recorded_at;
+        self.origin = head.origin;
+        self.repeats.clear();
+        self.base = size;
+        self.log.grown(size);
+        self.stale = false;
+        Ok(())
     }
 
     /// Writes what is pending and closes the file whole, so that the next start is short.

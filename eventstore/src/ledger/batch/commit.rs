@@ -25,15 +25,12 @@ struct Moves {
     indexed: u64,
 }
 
-impl Writer {
-    /// Commits a batch and answers everybody in it.
-    pub(in crate::ledger) fn commit(&mut self, mut batch: Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        match self.commit_with(&mut batch, None) {
+impl Batch {
+    /// Tells everybody how it went.
+    pub(in crate::ledger) fn tell(self, done: Result<(), EngineError>) {
+        match done {
             Ok(()) => {
-                for (reply, appended) in batch.answers {
+                for (reply, appended) in self.answers {
                     // A caller that went away finds the entries all the same.
                     drop(reply.send(Ok(appended)));
                 }
@@ -41,10 +38,23 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "a commit failed; its commands were not carried out");
                 let error = Arc::new(error);
-                for (reply, _) in batch.answers {
+                for (reply, _) in self.answers {
                     drop(reply.send(Err(AppendError::Commit(Arc::clone(&error)))));
                 }
             }
+        }
+    }
+}
+
+impl Writer {
+    /// Commits a batch and answers everybody in it.
+    pub(in crate::ledger) fn commit(&mut self, mut batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.commit_with(&mut batch, None) {
+            Err(EngineError::Behind) => self.again(batch),
+            done => batch.tell(done),
         }
     }
 
@@ -61,11 +71,14 @@ impl Writer {
         } else {
             self.write_all(batch, &moves, fenced)
         };
-        if done.is_ok() {
-            self.committed(batch, &moves);
-            touched.into_iter().for_each(|person| self.keyring.changed(person));
-        } else {
-            self.reset();
+        match &done {
+            Ok(()) => {
+                self.committed(batch, &moves);
+                touched.into_iter().for_each(|person| self.keyring.changed(person));
+            }
+            // What it rests on is caught up with first.
+            Err(EngineError::Behind) => (),
+            Err(_) => self.reset(),
         }
         done
     }
@@ -78,12 +91,12 @@ impl Writer {
     ) -> Result<(), EngineError> {
         let effects = batch.effects(self.log.reader()).map_err(EngineError::of_reading)?;
         let commit = Commit {
-            base: self.log.size(),
+            base: self.base,
             head: self.new_head(moves.indexed),
             batch,
             effects,
-            tags: &moves.tags.rows,
-            persons: &moves.persons.rows,
+            tags: if self.shared { &batch.tags } else { &moves.tags.rows },
+            persons: if self.shared { &batch.rows } else { &moves.persons.rows },
             fenced,
         };
         match self.engine.commit(&commit)? {
@@ -106,6 +119,10 @@ impl Writer {
 
     /// What this commit moves: about as many rows as it brings, once enough are pending.
     fn moves(&self, batch: &Batch) -> Moves {
+        if self.shared {
+            let indexed = self.frontier.size();
+            return Moves { tags: Slice::nothing(), persons: Slice::nothing(), indexed };
+        }
         let size = self.log.size();
         let mut pending = self.log.pending();
         let tags = pending.tags.next(batch.tags.len().max(SLICE), PENDING, size);
@@ -116,7 +133,7 @@ impl Writer {
     }
 
     fn committed(&mut self, batch: &mut Batch, moves: &Moves) {
-        {
+        if !self.shared {
             let mut pending = self.log.pending();
             pending.tags.written(&moves.tags);
             pending.persons.written(&moves.persons);
@@ -129,13 +146,15 @@ impl Writer {
             }
         }
         let size = self.frontier.size();
-        if size != self.log.size() {
-            self.log.grown(size);
-        }
+        self.base = size;
+        self.log.grown(size);
     }
 
     /// Moves all pending rows into their tables.
     pub(in crate::ledger) fn write_pending(&mut self) -> Result<(), AppendError> {
+        if self.shared {
+            return Ok(());
+        }
         let (tags, persons) = {
             let pending = self.log.pending();
             (pending.tags.sorted(), pending.persons.sorted())

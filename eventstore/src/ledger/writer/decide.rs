@@ -1,7 +1,7 @@
 //! Deciding one command and taking what follows into the batch.
 
 use domain::booking::{BookingCommand, Role};
-use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Position, Tag};
+use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, Tag};
 
 use super::{Reply, Writer};
 use crate::keyring::person::PersonId;
@@ -15,24 +15,45 @@ use crate::tree::{self, Hash};
 
 impl Writer {
     /// Decides one command into the batch, or sends it for what it lacks.
-    pub(super) fn take(
-        &mut self,
-        batch: &mut Batch,
-        mut append: Box<Append>,
-        reply: Reply<Appended>,
-    ) {
-        let keys = self.book.missing(&append.command);
-        let booker = booker(&append).filter(|person| !self.visits.touch(person));
-        let booker = booker.filter(|person| !batch.is_new(*person) && !is_new(&append, *person));
+    pub(super) fn take(&mut self, batch: &mut Batch, append: Box<Append>, reply: Reply<Appended>) {
+        let (keys, booker) = self.missing(batch, &append);
         if !keys.is_empty() || booker.is_some() {
             if let Err(refused) = self.loader.send(LoadJob { keys, booker, append, reply }) {
                 drop(refused.0.reply.send(Err(AppendError::Stopped)));
             }
             return;
         }
+        self.take_known(batch, append, reply);
+    }
+
+    /// What is not at hand that a command needs.
+    pub(super) fn missing(
+        &mut self,
+        batch: &Batch,
+        append: &Append,
+    ) -> (Vec<Key>, Option<PersonId>) {
+        let keys = self.book.missing(&append.command);
+        let booker = booker(append).filter(|person| !self.visits.touch(person));
+        let booker = booker.filter(|person| !batch.is_new(*person) && !is_new(append, *person));
+        (keys, booker)
+    }
+
+    /// Decides a command for which everything is at hand.
+    pub(super) fn take_known(
+        &mut self,
+        batch: &mut Batch,
+        mut append: Box<Append>,
+        reply: Reply<Appended>,
+    ) {
+        let kept = self.shared.then(|| append.brought.clone());
         match self.decide(batch, &mut append) {
-            Ok(Decided::Now(appended)) => batch.answer(reply, appended),
-            Ok(Decided::Before(appended)) => batch.answer(reply, appended),
+            Ok(Decided::Now(appended) | Decided::Before(appended)) => {
+                batch.answer(reply, appended);
+                if let Some(brought) = kept {
+                    append.brought = brought;
+                    batch.keep(*append);
+                }
+            }
             Err(error) => drop(reply.send(Err(error))),
         }
     }

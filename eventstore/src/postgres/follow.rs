@@ -1,0 +1,219 @@
+//! Following what other nodes commit: told at once, and looked after by itself.
+//!
+//! After a commit a node tells the others over a connection of its own: a notification inside the
+//! transaction would put all commits of a database in one line. Notifications may be lost with a
+//! connection, so every open ledger is also looked at now and then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Duration;
+
+use domain::Position;
+use domain::tag::TagKind;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+use super::PgError;
+use super::pool::Server;
+use crate::keyring::Keyring;
+use crate::ledger::log::{Log, ReadError};
+
+/// On which channel nodes tell each other of growth; the payload is the ledger's schema.
+const CHANNEL: &str = "tidbok";
+/// How often some ledgers are looked at without being told.
+const ROUND: Duration = Duration::from_secs(1);
+/// How many of them each time, so that many open tenants are no load of their own.
+const EACH_ROUND: usize = 64;
+/// How long a node that lost its connection waits before the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+type Followed = BTreeMap<String, (Weak<Log>, Weak<Keyring>)>;
+
+/// Hears of every ledger that is open here.
+pub(crate) struct Watch {
+    followed: Arc<Mutex<Followed>>,
+    grown: UnboundedSender<String>,
+}
+
+impl Watch {
+    /// Begins to listen.
+    pub(crate) fn start(server: &Arc<Server>) -> Result<Self, PgError> {
+        let followed = Arc::new(Mutex::new(Followed::new()));
+        let (grown, tell) = unbounded_channel();
+        let (heard, looks) = mpsc::channel();
+        let connect = {
+            let config = server.config().clone();
+            move || {
+                let config = config.clone();
+                async move { config.connect(NoTls).await }
+            }
+        };
+        server.spawn(async move { exchange(connect, tell, heard).await })?;
+        let weak = Arc::downgrade(&followed);
+        std::thread::Builder::new()
+            .name("follow".to_owned())
+            .spawn(move || look_after(&weak, &looks))
+            .map_err(PgError::Runtime)?;
+        Ok(Self { followed, grown })
+    }
+
+    /// Who follows one ledger, by its schema.
+    pub(crate) fn follower(&self, schema: &str) -> Follower {
+        let (followed, grown) = (Arc::clone(&self.followed), self.grown.clone());
+        Follower { schema: schema.to_owned(), followed, grown }
+    }
+}
+
+/// Follows one ledger.
+pub(crate) struct Follower {
+    schema: String,
+    followed: Arc<Mutex<Followed>>,
+    grown: UnboundedSender<String>,
+}
+
+impl Follower {
+    /// Tells the other nodes that the ledger has grown.
+    pub(super) fn tell(&self) {
+        // Where nobody tells, the others look by themselves.
+        drop(self.grown.send(self.schema.clone()));
+    }
+
+    /// Has a ledger hear of what others commit, for as long as it is open.
+    pub(super) fn follow(&self, log: &Arc<Log>, keyring: &Arc<Keyring>) {
+        let ledger = (Arc::downgrade(log), Arc::downgrade(keyring));
+        lock(&self.followed).insert(self.schema.clone(), ledger);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells and hears over one connection, and over another when that is lost.
+async fn exchange<C, F, S, T>(
+    connect: C,
+    mut tell: UnboundedReceiver<String>,
+    heard: Sender<Option<String>>,
+) where
+    C: Fn() -> F,
+    F: Future<Output = Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>>,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    loop {
+        if let Ok((client, mut connection)) = connect().await {
+            let heard = heard.clone();
+            let driver = tokio::spawn(async move {
+                while let Some(Ok(message)) =
+                    std::future::poll_fn(|context| connection.poll_message(context)).await
+                {
+                    if let AsyncMessage::Notification(told) = message
+                        && heard.send(Some(told.payload().to_owned())).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+            if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_ok()
+                && pass_on(&client, &mut tell).await
+            {
+                return;
+            }
+            driver.abort();
+        }
+        if heard.send(None).is_err() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Tells the others of every ledger that has grown, each once however often it did meanwhile.
+/// Whether there is nobody left to tell for.
+async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<String>) -> bool {
+    loop {
+        let next = tokio::time::timeout(PAUSE, tell.recv()).await;
+        let first = match next {
+            Ok(Some(schema)) => schema,
+            Ok(None) => return true,
+            Err(_) if client.is_closed() => return false,
+            Err(_) => continue,
+        };
+        let mut grown = BTreeSet::from([first]);
+        while let Ok(more) = tell.try_recv() {
+            grown.insert(more);
+        }
+        for schema in &grown {
+            let told = client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, schema]).await;
+            if told.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Looks at ledgers that were told of, and at a few others each round.
+fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<String>>) {
+    let mut after = String::new();
+    loop {
+        let next = looks.recv_timeout(ROUND);
+        let Some(followed) = followed.upgrade() else { return };
+        match next {
+            Ok(told) => {
+                let mut names: BTreeSet<String> = told.into_iter().collect();
+                names.extend(looks.try_iter().flatten());
+                for name in names {
+                    let ledger = lock(&followed).get(&name).cloned();
+                    look(&followed, &name, ledger);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let round: Vec<_> = lock(&followed)
+                    .range::<str, _>((
+                        std::ops::Bound::Excluded(after.as_str()),
+                        std::ops::Bound::Unbounded,
+                    ))
+                    .take(EACH_ROUND)
+                    .map(|(name, ledger)| (name.clone(), ledger.clone()))
+                    .collect();
+                after = match round.last() {
+                    Some((last, _)) if round.len() == EACH_ROUND => last.clone(),
+                    Some(_) | None => String::new(),
+                };
+                for (name, ledger) in round {
+                    look(&followed, &name, Some(ledger));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<Keyring>)>) {
+    let Some((log, keyring)) = ledger else { return };
+    let (Some(log), Some(keyring)) = (log.upgrade(), keyring.upgrade()) else {
+        // Closed, unless it was opened again meanwhile.
+        let mut followed = lock(followed);
+        if followed.get(name).is_some_and(|(log, _)| log.strong_count() == 0) {
+            followed.remove(name);
+        }
+        return;
+    };
+    if let Err(error) = follow(&log, &keyring) {
+        tracing::debug!(%error, "a ledger cannot be looked at now; it will be again");
+    }
+}
+
+/// Takes note of what others have committed: first of the erasures in it.
+fn follow(log: &Log, keyring: &Keyring) -> Result<(), ReadError> {
+    let (known, size) = (log.size(), log.head()?.frontier.size());
+    if size > known {
+        let fences = log.reader().positions(TagKind::Fence.range(), Position(known))?;
+        if !fences.is_empty() {
+            keyring.evict_all();
+        }
+        log.grown(size);
+    }
+    Ok(())
+}
