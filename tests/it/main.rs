@@ -18,6 +18,7 @@ mod hotel;
 mod http;
 mod import;
 mod index;
+mod nodes;
 mod old_events;
 mod openapi;
 mod privacy_register;

@@ -108,18 +108,36 @@ impl Default for TestApp {
 
 impl TestApp {
     pub fn seeded(seed: u64) -> Self {
+        Self::with(database(), seed)
+    }
+
+    /// The program with its ledgers in a database, wherever the other tests have theirs.
+    pub fn with(ledger: Option<String>, seed: u64) -> Self {
         let clock = TestClock { micros: AtomicI64::new(0), boot_millis: AtomicU64::new(1) };
         clock.set(BEGINNING);
         let clock = Arc::new(clock);
-        let seed = if on_postgres() { seed + APPS.fetch_add(1, Ordering::Relaxed) } else { seed };
+        let number = APPS.fetch_add(1, Ordering::Relaxed);
+        let seed = if ledger.is_some() { seed + number } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let ledger = database();
         let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
         let router = gateway::http::router(Arc::clone(&app));
         Self { app, clock, folder, ledger, router }
+    }
+
+    /// Another node on the same database and key store, at the same time.
+    pub fn beside(&self, seed: u64) -> Self {
+        let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
+        let env = Environment { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, entropy };
+        let folder = tempfile::tempdir().unwrap();
+        let (data, keys) = (folder.path().join("data"), self.folder.path().join("keys"));
+        let ledger = self.ledger.clone();
+        let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
+        app.keep_following(&tokio::runtime::Handle::current());
+        let router = gateway::http::router(Arc::clone(&app));
+        Self { app, clock: Arc::clone(&self.clock), folder, ledger, router }
     }
 
     /// Somebody without a key.

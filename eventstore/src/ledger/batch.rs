@@ -44,7 +44,7 @@ pub(crate) struct Batch {
     tags: Vec<(Tag, Position)>,
     rows: Vec<PersonRow>,
     pub repeats: Vec<(Repeat, Appended)>,
-    answers: Vec<(Reply<Appended>, Appended)>,
+    answers: Vec<(Reply<Appended>, Result<Appended, AppendError>)>,
     /// The commands behind the answers, where another node may be first.
     kept: Vec<Append>,
     spoilt: bool,
@@ -123,8 +123,9 @@ impl Batch {
         self.tags.iter().filter(move |(known, _)| *known == tag).map(|(_, position)| *position)
     }
 
-    pub(super) fn answer(&mut self, reply: Reply<Appended>, appended: Appended) {
-        self.answers.push((reply, appended));
+    /// Has a caller hear this once the batch is durable.
+    pub(super) fn answer(&mut self, reply: Reply<Appended>, answer: Result<Appended, AppendError>) {
+        self.answers.push((reply, answer));
     }
 
     /// Keeps a command, to be decided again if need be.
@@ -164,6 +165,11 @@ impl Batch {
     /// Nothing of this batch may be committed.
     pub(super) fn spoil(&mut self) {
         self.spoilt = true;
+    }
+
+    /// Whether there is nothing to write, only to answer.
+    fn is_talk(&self) -> bool {
+        self.entries.is_empty() && self.repeats.is_empty() && !self.spoilt
     }
 
     fn is_empty(&self) -> bool {

@@ -30,9 +30,9 @@ impl Batch {
     pub(in crate::ledger) fn tell(self, done: Result<(), EngineError>) {
         match done {
             Ok(()) => {
-                for (reply, appended) in self.answers {
+                for (reply, answer) in self.answers {
                     // A caller that went away finds the entries all the same.
-                    drop(reply.send(Ok(appended)));
+                    drop(reply.send(answer));
                 }
             }
             Err(error) => {
@@ -52,10 +52,20 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        match self.commit_with(&mut batch, None) {
+        let done = match self.shared && batch.is_talk() {
+            true => self.still_so(),
+            false => self.commit_with(&mut batch, None),
+        };
+        match done {
             Err(EngineError::Behind) => self.again(batch),
             done => batch.tell(done),
         }
+    }
+
+    /// Whether what was refused was refused on the newest state.
+    fn still_so(&self) -> Result<(), EngineError> {
+        let head = self.log.head().map_err(EngineError::of_reading)?;
+        if head.frontier.size() == self.base { Ok(()) } else { Err(EngineError::Behind) }
     }
 
     /// Commits a batch that may fence somebody, or makes everything in memory anew.

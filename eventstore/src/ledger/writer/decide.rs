@@ -46,23 +46,24 @@ impl Writer {
         reply: Reply<Appended>,
     ) {
         let kept = self.shared.then(|| append.brought.clone());
-        match self.decide(batch, &mut append) {
-            Ok(Decided::Now(appended) | Decided::Before(appended)) => {
-                batch.answer(reply, appended);
-                if let Some(brought) = kept {
-                    append.brought = brought;
-                    batch.keep(*append);
-                }
+        let answer = self.decide(batch, &mut append);
+        match kept {
+            // What is refused may be so for something that does not come to stand.
+            Some(brought) => {
+                append.brought = brought;
+                batch.keep(*append);
+                batch.answer(reply, answer);
             }
-            Err(error) => drop(reply.send(Err(error))),
+            None if answer.is_ok() => batch.answer(reply, answer),
+            None => drop(reply.send(answer)),
         }
     }
 
-    fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Decided, AppendError> {
+    fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Appended, AppendError> {
         let now = self.tick();
         let repeat = match append.idempotency {
             Some(idempotency) => match self.repeated(batch, idempotency, now)? {
-                Seen::Before(appended) => return Ok(Decided::Before(appended)),
+                Seen::Before(appended) => return Ok(appended),
                 Seen::Never(repeat) => Some(repeat),
             },
             None => None,
@@ -94,7 +95,7 @@ impl Writer {
         if let Some(repeat) = repeat {
             batch.remember(repeat, &appended);
         }
-        Ok(Decided::Now(appended))
+        Ok(appended)
     }
 
     /// Takes an entry into book, tree and batch.
@@ -166,11 +167,6 @@ impl Writer {
     fn stored_person(&self, handle: Handle) -> Result<Option<PersonId>, ReadError> {
         Ok(self.log.reader().links(&[handle])?.remove(&handle))
     }
-}
-
-enum Decided {
-    Now(Appended),
-    Before(Appended),
 }
 
 /// The person whose visits a request counts.
