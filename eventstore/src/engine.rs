@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::{BookingId, FenceId, Handle, Position, RetentionClass, Tag};
@@ -40,9 +41,11 @@ impl EngineError {
     pub(crate) fn of_reading(error: ReadError) -> Self {
         match error {
             ReadError::Engine(error) => error,
-            ReadError::Open(_) | ReadError::Entry(..) | ReadError::Head | ReadError::FileOnly => {
-                Self::Spoilt
-            }
+            ReadError::Open(_)
+            | ReadError::Entry(..)
+            | ReadError::Head
+            | ReadError::NoCopy
+            | ReadError::Room(_) => Self::Spoilt,
         }
     }
 }
@@ -151,6 +154,12 @@ pub trait Reader {
 
     /// Lets go of idle connections.
     fn close(&self);
+
+    /// Copies the ledger, as it stands at one moment, into a new file: for whoever reads tables
+    /// whole, where there is no file.
+    fn copy(&self, _: &Path) -> Read<()> {
+        Err(ReadError::NoCopy)
+    }
 
     /// The file behind it, for the audit, which reads tables whole.
     fn sqlite(&self) -> Option<&SqliteReader> {

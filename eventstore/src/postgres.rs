@@ -6,6 +6,7 @@
 //! cannot reach another's rows.
 
 mod columns;
+mod copy;
 mod directory;
 mod follow;
 mod found;

@@ -90,6 +90,11 @@ pub fn database() -> Option<String> {
 /// Roles belong to a whole server, so no two tenants on it may have the same permanent id.
 static APPS: AtomicU64 = AtomicU64::new(1_000_000);
 
+/// A number for chance that no other test of this process has.
+pub fn a_number() -> u64 {
+    APPS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The program in a folder of its own, without a socket.
 pub struct TestApp {
     pub app: Arc<App>,
@@ -116,8 +121,7 @@ impl TestApp {
         let clock = TestClock { micros: AtomicI64::new(0), boot_millis: AtomicU64::new(1) };
         clock.set(BEGINNING);
         let clock = Arc::new(clock);
-        let number = APPS.fetch_add(1, Ordering::Relaxed);
-        let seed = if ledger.is_some() { seed + number } else { seed };
+        let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();

@@ -40,8 +40,10 @@ pub enum ReadError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("this is read from a ledger in a file only")]
-    FileOnly,
+    #[error("no copy can be made of a ledger that is a file itself")]
+    NoCopy,
+    #[error("no room for a copy of the ledger, which this needs")]
+    Room(#[source] std::io::Error),
     #[error("entry {0} cannot be read")]
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
@@ -175,12 +177,19 @@ impl Log {
         Ok(positions)
     }
 
-    /// Runs a query on the ledger's file.
+    /// Runs a query on the ledger's file, or on a copy made for it.
     pub(crate) fn with<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        self.reader.sqlite().ok_or(ReadError::FileOnly)?.with(query)
+        if let Some(file) = self.reader.sqlite() {
+            return file.with(query);
+        }
+        let folder = tempfile::Builder::new().prefix("tidbok-copy-").tempdir();
+        let folder = folder.map_err(ReadError::Room)?;
+        let copy = folder.path().join("ledger.sqlite");
+        self.reader.copy(&copy)?;
+        SqliteReader::open(&copy)?.with(query)
     }
 
     /// Lets go of all idle readers, so that the file can be closed whole.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use domain::sealed::FieldSet;
 use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
@@ -301,6 +302,10 @@ impl Reader for PgReader {
 
     fn reserve(&self, counter: Counter, count: u64) -> Read<Option<u64>> {
         Ok(Some(self.0.reserve(counter.name(), count)?))
+    }
+
+    fn copy(&self, to: &Path) -> Read<()> {
+        super::copy::copy(&self.0, to)
     }
 
     fn close(&self) {}
