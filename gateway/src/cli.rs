@@ -145,7 +145,9 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Serve(serve) => serve::serve(&config.place, serve, console, runtime),
         Command::Demo(demo) => demo::demo(&config.place, demo, console, runtime),
         Command::Openapi => serve::openapi(console),
-        Command::Bench(bench) => crate::bench::run(bench, console, runtime),
+        Command::Bench(bench) => {
+            crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)
+        }
         Command::Clients(clients) => clients::list(&config.place, clients, console),
         Command::Audit(audit) => audit::run(&config.place, audit, console),
         Command::Tenant(_)

@@ -95,6 +95,9 @@ impl Hotel {
             world(if ledger.is_some() { 1000 * system_tests::a_number() + seed } else { seed });
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (data(&folder), keys(&folder));
+        if let Some(address) = &ledger {
+            fs::write(folder.path().join(crate::program::LEDGER), address).unwrap();
+        }
         let app = App::open_at(ledger.as_deref(), &data, &keys, env.clone()).unwrap();
         let desk = app.create_tenant(NAME, Zone::utc()).unwrap();
         let (open, runtime) = (Some((app, desk)), new_runtime());

@@ -72,7 +72,7 @@ async fn agree(two: &Two) {
     .unwrap();
 }
 
-/// F3: no time is sold twice, whichever node is asked.
+/// No time is sold twice, whichever node is asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_nodes_sell_no_time_twice() {
     let two = Two::new().await;
@@ -143,7 +143,7 @@ async fn a_repeat_at_another_node_is_answered_the_same() {
         .problem(422, "idempotency_key_reused");
 }
 
-/// F13: who is erased at one node opens at none, though it had their keys at hand.
+/// Who is erased at one node opens at none, though it had their keys at hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_erased_at_one_node_opens_at_none() {
     let two = Two::new().await;

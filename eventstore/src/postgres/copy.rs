@@ -54,7 +54,8 @@ pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
         "id, tenant, origin, size, frontier, recorded_at, indexed, next_handle, next_person";
     rows(client, HEAD, &tx, "head", columns)?;
     for (table, columns) in TABLES {
-        let select = format!("SELECT {columns} FROM {table}");
+        // In order: entries are only added at the next position.
+        let select = format!("SELECT {columns} FROM {table} ORDER BY 1");
         rows(client, &select, &tx, table, columns)?;
     }
     wait(client.batch_execute("COMMIT")).map_err(PgError::of)?;
