@@ -45,7 +45,8 @@ impl EngineError {
             | ReadError::Entry(..)
             | ReadError::Head
             | ReadError::NoCopy
-            | ReadError::Room(_) => Self::Spoilt,
+            | ReadError::Room(_)
+            | ReadError::Together => Self::Spoilt,
         }
     }
 }
@@ -103,6 +104,25 @@ pub trait Reader {
 
     /// A person's rows in the table whose booking ends at `until` or later.
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>>;
+
+    /// As [`Self::positions`] for several tags at once, from the first position on.
+    fn positions_under(&self, tags: &[Tag]) -> Read<Vec<(Tag, Position)>> {
+        let mut found = Vec::new();
+        for tag in tags {
+            let positions = self.positions(*tag..=*tag, Position(0))?;
+            found.extend(positions.into_iter().map(|position| (*tag, position)));
+        }
+        Ok(found)
+    }
+
+    /// All rows of several persons.
+    fn rows_of(&self, persons: &[PersonId]) -> Read<Vec<PersonRow>> {
+        let mut rows = Vec::new();
+        for person in persons {
+            rows.extend(self.person_rows(*person, 0)?);
+        }
+        Ok(rows)
+    }
 
     /// Those of the rows that are not in the table.
     fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>>;

@@ -179,6 +179,21 @@ impl Keyring {
         Ok(rows)
     }
 
+    /// All rows of several persons in the index.
+    pub(crate) fn rows_of_all(&self, persons: &[PersonId]) -> Result<Vec<PersonRow>, ReadError> {
+        let mut rows = Vec::new();
+        {
+            let pending = self.log.pending();
+            for person in persons {
+                rows.extend(pending.of_person(*person, 0).copied());
+            }
+        }
+        rows.extend(self.log.reader().rows_of(persons)?);
+        rows.sort_unstable();
+        rows.dedup_by_key(|row| (row.person, row.until, row.position, row.handle));
+        Ok(rows)
+    }
+
     /// The persons that a value was given for: mail, phone and the like.
     ///
     /// # Errors

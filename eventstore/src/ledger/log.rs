@@ -48,6 +48,8 @@ pub enum ReadError {
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
     Head,
+    #[error("it was to be read together with something that could not be")]
+    Together,
 }
 
 impl From<PgError> for ReadError {
@@ -175,6 +177,19 @@ impl Log {
         positions.sort_unstable();
         positions.dedup();
         Ok(positions)
+    }
+
+    /// As [`Self::positions`] for several tags, in no order, some twice.
+    pub(crate) fn positions_under(&self, tags: &[Tag]) -> Result<Vec<(Tag, Position)>, ReadError> {
+        let mut found = Vec::new();
+        {
+            let pending = self.pending();
+            for tag in tags {
+                found.extend(pending.positions(*tag).map(|position| (*tag, position)));
+            }
+        }
+        found.extend(self.reader.positions_under(tags)?);
+        Ok(found)
     }
 
     /// Runs a query on the ledger's file, or on a copy made for it.

@@ -7,6 +7,7 @@
 
 mod decide;
 mod nodes;
+mod recent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
 use crate::keyring::provider::Provider;
 use crate::tree::Frontier;
+pub(super) use recent::Recent;
 
 /// The most commands of one commit.
 const BATCH: usize = 512;
@@ -96,6 +98,7 @@ pub(crate) struct Writer {
     pub(super) origin: u32,
     pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
     pub(super) causes: Causes,
+    pub(super) recent: Recent,
     loader: std::sync::mpsc::Sender<LoadJob>,
 }
 
@@ -128,6 +131,7 @@ impl Writer {
             origin: head.origin,
             repeats: BTreeMap::new(),
             causes: Causes::new(env),
+            recent: Recent::from(size),
             loader,
         };
         writer.book = loader::standing_book(log, size, SHELF)?;
@@ -245,7 +249,10 @@ impl Writer {
             if self.book.knows(key) {
                 continue;
             }
-            let since = self.positions_since(key.tag(), loaded.size)?;
+            let since = match self.recent.since(key.tag(), loaded.size) {
+                Some(false) => Vec::new(),
+                Some(true) | None => self.positions_since(key.tag(), loaded.size)?,
+            };
             for entry in self.log.reader().entries_at(&since)? {
                 let event = codec::decode_event(&entry.bytes)
                     .map_err(|error| ReadError::Entry(entry.position, error))?;
@@ -253,12 +260,13 @@ impl Writer {
             }
             self.book.load(key, entries.iter().map(|(position, event)| (*position, event)));
         }
-        if let Some((person, _)) = loaded.person
+        if let Some((person, rows)) = loaded.person
             && !self.visits.knows(&person)
         {
-            // The rows are few and now in the cache: reading them again is the simple way to
-            // have those that came since.
-            let rows = loader::all_rows(&self.log, person)?;
+            let rows = match self.recent.of_since(person, loaded.size) {
+                Some(false) => rows,
+                Some(true) | None => loader::all_rows(&self.log, person)?,
+            };
             self.visits.put(person, Visits::of(&rows));
         }
         Ok(())
@@ -307,6 +315,7 @@ impl Writer {
         self.origin = head.origin;
         self.repeats.clear();
         self.base = size;
+        self.recent = Recent::from(size);
         self.log.grown(size);
         self.stale = false;
         Ok(())

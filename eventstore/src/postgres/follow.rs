@@ -4,7 +4,7 @@
 //! transaction would put all commits of a database in one line. Notifications may be lost with a
 //! connection, so every open ledger is also looked at now and then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -19,21 +19,26 @@ use super::pool::Server;
 use crate::keyring::Keyring;
 use crate::ledger::log::{Log, ReadError};
 
-/// On which channel nodes tell each other of growth; the payload is the ledger's schema.
+/// On which channel nodes tell each other of growth; the payload is the ledger's schema and size.
 const CHANNEL: &str = "tidbok";
 /// How often some ledgers are looked at without being told.
 const ROUND: Duration = Duration::from_secs(1);
 /// How many of them each time, so that many open tenants are no load of their own.
 const EACH_ROUND: usize = 64;
+/// How long growth is gathered before the others are told: what is told each time costs as much.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long a node that lost its connection waits before the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A ledger's schema, and how many entries it has.
+type Growth = (String, u64);
 
 type Followed = BTreeMap<String, (Weak<Log>, Weak<Keyring>)>;
 
 /// Hears of every ledger that is open here.
 pub(crate) struct Watch {
     followed: Arc<Mutex<Followed>>,
-    grown: UnboundedSender<String>,
+    grown: UnboundedSender<Growth>,
 }
 
 impl Watch {
@@ -69,14 +74,14 @@ impl Watch {
 pub(crate) struct Follower {
     schema: String,
     followed: Arc<Mutex<Followed>>,
-    grown: UnboundedSender<String>,
+    grown: UnboundedSender<Growth>,
 }
 
 impl Follower {
     /// Tells the other nodes that the ledger has grown.
-    pub(super) fn tell(&self) {
+    pub(super) fn tell(&self, size: u64) {
         // Where nobody tells, the others look by themselves.
-        drop(self.grown.send(self.schema.clone()));
+        drop(self.grown.send((self.schema.clone(), size)));
     }
 
     /// Has a ledger hear of what others commit, for as long as it is open.
@@ -93,8 +98,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Tells and hears over one connection, and over another when that is lost.
 async fn exchange<C, F, S, T>(
     connect: C,
-    mut tell: UnboundedReceiver<String>,
-    heard: Sender<Option<String>>,
+    mut tell: UnboundedReceiver<Growth>,
+    heard: Sender<Option<Growth>>,
 ) where
     C: Fn() -> F,
     F: Future<Output = Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>>,
@@ -109,7 +114,9 @@ async fn exchange<C, F, S, T>(
                     std::future::poll_fn(|context| connection.poll_message(context)).await
                 {
                     if let AsyncMessage::Notification(told) = message
-                        && heard.send(Some(told.payload().to_owned())).is_err()
+                        && let Some((schema, size)) = told.payload().split_once(' ')
+                        && let Ok(size) = size.parse()
+                        && heard.send(Some((schema.to_owned(), size))).is_err()
                     {
                         return;
                     }
@@ -131,22 +138,24 @@ async fn exchange<C, F, S, T>(
 
 /// Tells the others of every ledger that has grown, each once however often it did meanwhile.
 /// Whether there is nobody left to tell for.
-async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<String>) -> bool {
+async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool {
+    let Ok(notify) = client.prepare("SELECT pg_notify($1, $2)").await else { return false };
     loop {
         let next = tokio::time::timeout(PAUSE, tell.recv()).await;
         let first = match next {
-            Ok(Some(schema)) => schema,
+            Ok(Some(growth)) => growth,
             Ok(None) => return true,
             Err(_) if client.is_closed() => return false,
             Err(_) => continue,
         };
-        let mut grown = BTreeSet::from([first]);
-        while let Ok(more) = tell.try_recv() {
-            grown.insert(more);
+        tokio::time::sleep(GATHER).await;
+        let mut grown = BTreeMap::from([first]);
+        while let Ok((schema, size)) = tell.try_recv() {
+            grown.insert(schema, size);
         }
-        for schema in &grown {
-            let told = client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, schema]).await;
-            if told.is_err() {
+        for (schema, size) in &grown {
+            let payload = format!("{schema} {size}");
+            if client.execute(&notify, &[&CHANNEL, &payload]).await.is_err() {
                 return false;
             }
         }
@@ -154,18 +163,21 @@ async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<String>) -> bool 
 }
 
 /// Looks at ledgers that were told of, and at a few others each round.
-fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<String>>) {
+fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>) {
     let mut after = String::new();
     loop {
         let next = looks.recv_timeout(ROUND);
         let Some(followed) = followed.upgrade() else { return };
         match next {
             Ok(told) => {
-                let mut names: BTreeSet<String> = told.into_iter().collect();
-                names.extend(looks.try_iter().flatten());
-                for name in names {
+                let mut grown: BTreeMap<String, u64> = told.into_iter().collect();
+                grown.extend(looks.try_iter().flatten());
+                for (name, size) in grown {
                     let ledger = lock(&followed).get(&name).cloned();
-                    look(&followed, &name, ledger);
+                    // Not where it tells of what this node has done itself.
+                    let new = ledger
+                        .filter(|(log, _)| log.upgrade().is_some_and(|log| log.size() < size));
+                    look(&followed, &name, new);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {

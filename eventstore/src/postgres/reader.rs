@@ -76,6 +76,16 @@ macro_rules! person {
     };
 }
 
+macro_rules! person_row {
+    ($rest:literal) => {
+        concat!(
+            "SELECT person, until, position, handle, booking, seals, year, visits
+             FROM person_tag ",
+            $rest
+        )
+    };
+}
+
 macro_rules! api_key {
     ($rest:literal) => {
         concat!("SELECT id, role, label, person, created_at, revoked_at FROM api_key ", $rest)
@@ -144,21 +154,26 @@ impl Reader for PgReader {
         self.rows(sql, &[&first, &last, &int(from.0)], place)
     }
 
+    fn positions_under(&self, tags: &[Tag]) -> Read<Vec<(Tag, Position)>> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT tag, position FROM tag WHERE tag = ANY ($1::int8[])";
+        let tags: Vec<i64> = tags.iter().map(|tag| int(tag.0)).collect();
+        self.rows(sql, &[&tags], |row| Ok((Tag(number(row, 0)?), Position(number(row, 1)?))))
+    }
+
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>> {
-        let sql = "SELECT until, position, handle, booking, seals, year, visits FROM person_tag
-                   WHERE person = $1 AND until >= $2";
-        self.rows(sql, &[&int(person.0), &until], |row| {
-            Ok(PersonRow {
-                person,
-                until: get(row, 0)?,
-                position: Position(number(row, 1)?),
-                handle: Handle(number(row, 2)?),
-                booking: maybe(row, 3)?.map(BookingId),
-                seals: u32::try_from(get::<i32>(row, 4)?).unwrap_or(0),
-                year: get(row, 5)?,
-                visits: i8::try_from(get::<i16>(row, 6)?).unwrap_or(0),
-            })
-        })
+        let sql = person_row!("WHERE person = $1 AND until >= $2");
+        self.rows(sql, &[&int(person.0), &until], person_row)
+    }
+
+    fn rows_of(&self, persons: &[PersonId]) -> Read<Vec<PersonRow>> {
+        if persons.is_empty() {
+            return Ok(Vec::new());
+        }
+        let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+        self.rows(person_row!("WHERE person = ANY ($1::int8[])"), &[&persons], person_row)
     }
 
     fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>> {
@@ -321,6 +336,19 @@ fn entry(row: &Row) -> Result<Option<EntryBytes>, PgError> {
     let leaf = exactly(get(row, 2)?);
     let bytes = get(row, 1)?;
     Ok(leaf.map(|leaf| EntryBytes { position, bytes, leaf }))
+}
+
+fn person_row(row: &Row) -> Result<PersonRow, PgError> {
+    Ok(PersonRow {
+        person: PersonId(number(row, 0)?),
+        until: get(row, 1)?,
+        position: Position(number(row, 2)?),
+        handle: Handle(number(row, 3)?),
+        booking: maybe(row, 4)?.map(BookingId),
+        seals: u32::try_from(get::<i32>(row, 5)?).unwrap_or(0),
+        year: get(row, 6)?,
+        visits: i8::try_from(get::<i16>(row, 7)?).unwrap_or(0),
+    })
 }
 
 fn data_key(row: &Row, first: usize) -> Result<DataKeyRow, PgError> {

@@ -191,7 +191,7 @@ impl Writer for PgWriter {
             }
         };
         if outcome == Outcome::Done {
-            self.follower.tell();
+            self.follower.tell(commit.head.size);
         }
         Ok(outcome)
     }

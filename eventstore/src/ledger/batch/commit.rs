@@ -143,6 +143,8 @@ impl Writer {
     }
 
     fn committed(&mut self, batch: &mut Batch, moves: &Moves) {
+        let persons = batch.rows.iter().map(|row| (row.person, row.position));
+        self.recent.add(batch.tags.iter().copied(), persons);
         if !self.shared {
             let mut pending = self.log.pending();
             pending.tags.written(&moves.tags);

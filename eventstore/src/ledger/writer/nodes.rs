@@ -11,12 +11,12 @@ use domain::book::Shelf;
 use domain::tag::TagKind;
 use domain::{BookingId, Handle, Position};
 
-use super::{Job, Reply, SHELF, Writer};
+use super::{Job, Recent, Reply, SHELF, Writer};
 use crate::engine::EngineError;
 use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::Batch;
 use crate::ledger::codec;
-use crate::ledger::loader;
+use crate::ledger::loader::{self, Want};
 use crate::ledger::log::{EntryBytes, ReadError};
 
 /// How many entries of others are read at a time.
@@ -108,8 +108,11 @@ impl Writer {
             if keys.is_empty() && booker.is_none() {
                 return self.take_known(batch, append, reply);
             }
-            let loaded = loader::load(&self.log, &self.keyring, &keys, booker);
-            if let Err(error) = loaded.and_then(|loaded| self.install(loaded)) {
+            let want = Want { keys: &keys, booker };
+            let loaded = loader::load(&self.log, &self.keyring, &[want]);
+            let installed =
+                loaded.and_then(|loaded| loaded.into_iter().try_for_each(|one| self.install(one)));
+            if let Err(error) = installed {
                 drop(reply.send(Err(error.into())));
                 return;
             }
@@ -156,6 +159,7 @@ impl Writer {
         self.recorded_at = self.recorded_at.max(head.recorded_at);
         self.origin = head.origin;
         self.base = size;
+        self.recent = Recent::from(size);
         self.log.grown(size);
         Ok(())
     }
