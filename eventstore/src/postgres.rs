@@ -51,6 +51,8 @@ pub enum PgError {
         "the database does not let this program in: check user, password and database of --ledger"
     )]
     Denied(#[source] tokio_postgres::Error),
+    #[error("the database user has no right to do this; docs/OPERATIONS.md says which it needs")]
+    Forbidden(#[source] tokio_postgres::Error),
     #[error("the database refuses to do it: its roles or tables are not as they were made ({})", code(.0))]
     Altered(#[source] tokio_postgres::Error),
     #[error("the database has no room left")]
@@ -81,6 +83,7 @@ impl PgError {
         let class = state.code().get(..2).unwrap_or_default();
         match class {
             "28" | "3D" => Self::Denied(error),
+            _ if *state == SqlState::INSUFFICIENT_PRIVILEGE => Self::Forbidden(error),
             "42" | "3F" | "22" | "23" => Self::Altered(error),
             "53" if *state == SqlState::DISK_FULL => Self::Full(error),
             "08" | "57" | "53" => Self::Away(error),

@@ -61,6 +61,8 @@ pub enum StoreError {
     Forked(String),
     #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
     MarkLost(String),
+    #[error("the tenant {0} cannot be opened")]
+    Tenant(String, #[source] Box<Self>),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -69,6 +71,16 @@ pub enum StoreError {
     Provider(#[from] ProviderError),
     #[error("the data directory could not be read or written")]
     Io(#[from] std::io::Error),
+}
+
+impl StoreError {
+    /// Names the tenant that it is about, where it does not already.
+    fn of(self, tenant: &str) -> Self {
+        if matches!(self, Self::Ledger(_) | Self::Provider(_) | Self::Io(_)) {
+            return Self::Tenant(tenant.to_owned(), Box::new(self));
+        }
+        self
+    }
 }
 
 impl From<KeyError> for StoreError {
@@ -156,12 +168,16 @@ impl Store {
         if let Some(tenant) = tenants.get(name) {
             return Ok(Arc::clone(tenant));
         }
-        let site = self.place.find(&self.dir, name)?;
-        let reader = site.reader(Which::Ledger)?;
-        gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
-        let tenant = Arc::new(self.open_tenant(name, site, reader)?);
+        let site = self.place.find(&self.dir, name).map_err(|error| error.of(name))?;
+        let tenant = Arc::new(self.pass_gate(name, site).map_err(|error| error.of(name))?);
         tenants.insert(name.to_owned(), Arc::clone(&tenant));
         Ok(tenant)
+    }
+
+    fn pass_gate(&self, name: &str, site: Site) -> Result<Tenant, StoreError> {
+        let reader = site.reader(Which::Ledger)?;
+        gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
+        self.open_tenant(name, site, reader)
     }
 
     /// Makes a tenant. It exists whole or not at all.

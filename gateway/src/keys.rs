@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use eventstore::keyring::KeyError;
 use eventstore::tree::{Hash, hash};
-use eventstore::{AppendError, Environment, PersonId, PersonState, Tenant};
+use eventstore::{AppendError, Environment, PersonId, PersonState, StoreError, Tenant};
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::desk::Desk;
 
 /// How long a key is taken to be good without asking again.
@@ -129,8 +129,8 @@ impl Keys {
     /// Whom a secret stands for, if it is a key that is good.
     ///
     /// # Errors
-    /// Where the keyring cannot be read.
-    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, KeyError> {
+    /// Where the tenant cannot be opened or its keyring not be read.
+    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, AppError> {
         let hash = hash(&[secret.as_bytes()]);
         let now = app.env.clock.since_boot();
         let (known, revocations) = {
@@ -148,7 +148,7 @@ impl Keys {
                 None => return Ok(None),
             },
         };
-        Ok(is_there(&holder)?.then_some(holder))
+        Ok(is_there(&holder).map_err(StoreError::from)?.then_some(holder))
     }
 
     /// Revokes a key; whether there was one to revoke.
@@ -188,7 +188,7 @@ impl Keys {
     }
 }
 
-fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, KeyError> {
+fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, AppError> {
     let mut pieces = secret.split('.');
     let (Some(PREFIX), Some(tenant), Some(_), None) =
         (pieces.next(), pieces.next(), pieces.next(), pieces.next())
@@ -196,8 +196,12 @@ fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, KeyEr
         return Ok(None);
     };
     // A tenant that is not there and a key that is not its own look the same from outside.
-    let Ok(desk) = app.desk(tenant) else { return Ok(None) };
-    let Some(key) = desk.tenant.api_key(hash)? else { return Ok(None) };
+    let desk = match app.desk(tenant) {
+        Err(AppError::Store(StoreError::UnknownTenant)) => return Ok(None),
+        desk => desk?,
+    };
+    let key = desk.tenant.api_key(hash).map_err(StoreError::from)?;
+    let Some(key) = key else { return Ok(None) };
     let Ok(role) = key.role.parse() else { return Ok(None) };
     Ok(Some(Holder { desk, key: key.id, role, person: key.person }))
 }

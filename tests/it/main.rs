@@ -22,6 +22,7 @@ mod nodes;
 mod old_events;
 mod openapi;
 mod privacy_register;
+mod processes;
 mod program;
 mod promises;
 mod proofs;

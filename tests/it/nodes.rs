@@ -236,3 +236,40 @@ async fn connections_that_are_cut_lose_nothing() {
     });
     assert_eq!(bookings.await.unwrap(), made);
 }
+
+/// While the database is away requests are told so, and when it is back they are served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_that_goes_and_comes_back_needs_no_restart() {
+    let server = tokio::task::spawn_blocking(postgres::Server::new).await.unwrap();
+    let app = TestApp::with(Some(server.database()), 5);
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    salon.booked(&client, TEN, ELEVEN).await;
+    let mut server = server;
+    let server = tokio::task::spawn_blocking(move || {
+        server.stop();
+        server
+    });
+    let mut server = server.await.unwrap();
+    let wish = salon.wish(&client, ELEVEN, "2026-03-02T12:00:00");
+    let staff = &salon.tenant.staff;
+    for _ in 0..3 {
+        let away = staff.post("/v1/bookings", &wish).await.problem(503, "unavailable");
+        assert!(!away.header("retry-after").is_empty());
+        assert!(!away.text().contains("postgres"), "{}", away.text());
+    }
+    app.anybody().get("/ready").await.problem(503, "unavailable");
+    staff.get(&format!("/v1/clients/{client}")).await.problem(503, "unavailable");
+    // What the node has of its own it still shows.
+    staff.get("/v1/resources").await.ok();
+    let server = tokio::task::spawn_blocking(move || {
+        server.start();
+        server
+    });
+    let server = server.await.unwrap();
+    staff.post("/v1/bookings", &wish).await.created();
+    staff.get(&format!("/v1/clients/{client}")).await.ok();
+    app.anybody().get("/ready").await.ok();
+    drop(app);
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}

@@ -1,8 +1,9 @@
 //! A PostgreSQL server for tests: started when the first of them needs it, gone when they are.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,23 +12,32 @@ use std::time::Duration;
 /// databases and roles.
 const OTHER: &str = "TIDBOK_TEST_POSTGRES";
 
-/// Where a server is to be reached.
-struct Server {
-    /// Everything before the database's name.
-    address: String,
-}
-
-static SERVER: OnceLock<Server> = OnceLock::new();
+static SHARED: OnceLock<String> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A new, empty database; answers its address.
 pub fn database() -> String {
-    let server = SERVER.get_or_init(Server::start);
+    let server = SHARED.get_or_init(|| match super::variable(OTHER) {
+        Some(address) => {
+            let (server, _) = address.rsplit_once('/').expect("an address with a database");
+            server.to_owned()
+        }
+        None => {
+            // Ends with the tests, however they end: then the pipe that it reads from closes.
+            let server = Server::new();
+            let address = server.address();
+            std::mem::forget(server);
+            address
+        }
+    });
+    database_at(server)
+}
+
+fn database_at(server: &str) -> String {
     let number = DATABASES.fetch_add(1, Ordering::Relaxed);
     let name = format!("tidbok_test_{}_{number}", std::process::id());
-    let admin = format!("{}/postgres", server.address);
-    run(&admin, &format!("CREATE DATABASE {name} STRATEGY file_copy"));
-    format!("{}/{name}", server.address)
+    run(&format!("{server}/postgres"), &format!("CREATE DATABASE {name} STRATEGY file_copy"));
+    format!("{server}/{name}")
 }
 
 /// Runs SQL as the server's own user; answers what it prints.
@@ -48,48 +58,89 @@ pub fn programs() -> PathBuf {
     versions.pop().unwrap().join("bin")
 }
 
+/// A server of a test's own, to be stopped and started.
+pub struct Server {
+    folder: PathBuf,
+    port: u16,
+    running: Option<Child>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Server {
-    fn start() -> Self {
-        if let Some(address) = super::variable(OTHER) {
-            let (address, _) = address.rsplit_once('/').expect("an address with a database");
-            return Self { address: address.to_owned() };
-        }
+    pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("tidbok-postgres-").tempdir().unwrap().keep();
         give_to_postgres(&folder);
-        let port = free_port();
-        // Ends with the tests, however they end: then the pipe that it reads from closes.
+        let mut init = as_postgres();
+        init.arg(programs().join("initdb")).arg("-D").arg(folder.join("data"));
+        init.args(["-U", "tidbok", "-A", "trust", "-N", "--locale=C", "-E", "UTF8"]);
+        let made = init.stdout(Stdio::null()).status().unwrap();
+        assert!(made.success(), "initdb");
+        let mut server = Self { folder, port: free_port(), running: None };
+        server.start();
+        server
+    }
+
+    /// Everything of its address before the database's name.
+    fn address(&self) -> String {
+        format!("postgres://tidbok@127.0.0.1:{}", self.port)
+    }
+
+    /// A new, empty database on it; answers its address.
+    pub fn database(&self) -> String {
+        database_at(&self.address())
+    }
+
+    /// Starts it, and waits until it takes connections.
+    pub fn start(&mut self) {
+        // The folder goes with whoever started it, and stays where that is told to stop it.
         let script = format!(
-            "{programs}/initdb -D {folder}/data -U tidbok -A trust -N --locale=C -E UTF8 \
-             >{folder}/init.log 2>&1 || exit 1
-             {programs}/postgres -D {folder}/data -p {port} -k {folder} \
+            "{programs}/postgres -D {folder}/data -p {port} -k {folder} \
              -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 \
-             >{folder}/log 2>&1 &
-             read end
+             >>{folder}/log 2>&1 &
+             read stop
              kill -INT $!
              wait
-             rm -rf {folder}",
+             [ \"$stop\" = stop ] || rm -rf {folder}",
             programs = programs().display(),
-            folder = folder.display(),
+            folder = self.folder.display(),
+            port = self.port,
         );
         let mut shell = as_postgres();
         shell.args(["sh", "-c", &script]).stdin(Stdio::piped());
-        let mut child = shell.spawn().expect("a shell for PostgreSQL");
-        // Kept open by being forgotten: it closes with this process.
-        std::mem::forget(child.stdin.take());
-        std::thread::spawn(move || child.wait());
-        let server = Self { address: format!("postgres://tidbok@127.0.0.1:{port}") };
+        self.running = Some(shell.spawn().expect("a shell for PostgreSQL"));
         let ready = programs().join("pg_isready");
         for _ in 0..1200 {
             let mut ask = Command::new(&ready);
-            ask.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+            ask.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
             if ask.status().unwrap().success() {
-                return server;
+                return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         assert!(log.is_empty(), "PostgreSQL did not start: {log}");
-        server
+    }
+
+    /// Stops it, with all its connections, and waits for its end.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
     }
 }
 
