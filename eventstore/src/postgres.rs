@@ -7,6 +7,7 @@
 
 mod columns;
 mod copy;
+mod dial;
 mod directory;
 mod follow;
 mod found;
@@ -41,6 +42,10 @@ pub enum PgError {
         "the address of the database cannot be understood; it is like postgres://user@host/database"
     )]
     Address(#[source] tokio_postgres::Error),
+    #[error(
+        "the system knows no authority for certificates, which sslmode=require needs; install ca-certificates or set SSL_CERT_FILE"
+    )]
+    NoRoots,
     #[error("no threads for the database's connections")]
     Runtime(#[source] std::io::Error),
     #[error("the database cannot be reached")]

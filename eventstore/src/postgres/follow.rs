@@ -12,9 +12,10 @@ use std::time::Duration;
 use domain::Position;
 use domain::tag::TagKind;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
 
 use super::PgError;
+use super::dial::Dial;
 use super::pool::Server;
 use crate::keyring::Keyring;
 use crate::ledger::log::{Log, ReadError};
@@ -47,14 +48,8 @@ impl Watch {
         let followed = Arc::new(Mutex::new(Followed::new()));
         let (grown, tell) = unbounded_channel();
         let (heard, looks) = mpsc::channel();
-        let connect = {
-            let config = server.config().clone();
-            move || {
-                let config = config.clone();
-                async move { config.connect(NoTls).await }
-            }
-        };
-        server.spawn(async move { exchange(connect, tell, heard).await })?;
+        let dial = server.dial().clone();
+        server.spawn(async move { exchange(dial, tell, heard).await })?;
         let weak = Arc::downgrade(&followed);
         std::thread::Builder::new()
             .name("follow".to_owned())
@@ -96,32 +91,13 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Tells and hears over one connection, and over another when that is lost.
-async fn exchange<C, F, S, T>(
-    connect: C,
-    mut tell: UnboundedReceiver<Growth>,
-    heard: Sender<Option<Growth>>,
-) where
-    C: Fn() -> F,
-    F: Future<Output = Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>>,
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender<Option<Growth>>) {
     loop {
-        if let Ok((client, mut connection)) = connect().await {
+        let hear = {
             let heard = heard.clone();
-            let driver = tokio::spawn(async move {
-                while let Some(Ok(message)) =
-                    std::future::poll_fn(|context| connection.poll_message(context)).await
-                {
-                    if let AsyncMessage::Notification(told) = message
-                        && let Some((schema, size)) = told.payload().split_once(' ')
-                        && let Ok(size) = size.parse()
-                        && heard.send(Some((schema.to_owned(), size))).is_err()
-                    {
-                        return;
-                    }
-                }
-            });
+            move |message| growth_in(&message).is_none_or(|growth| heard.send(Some(growth)).is_ok())
+        };
+        if let Ok((client, driver)) = dial.connect(hear).await {
             if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_ok()
                 && pass_on(&client, &mut tell).await
             {
@@ -134,6 +110,12 @@ async fn exchange<C, F, S, T>(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+fn growth_in(message: &AsyncMessage) -> Option<Growth> {
+    let AsyncMessage::Notification(told) = message else { return None };
+    let (schema, size) = told.payload().split_once(' ')?;
+    Some((schema.to_owned(), size.parse().ok()?))
 }
 
 /// Tells the others of every ledger that has grown, each once however often it did meanwhile.

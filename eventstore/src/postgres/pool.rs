@@ -5,9 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Config, Statement};
 
 use super::PgError;
+use super::dial::Dial;
 use super::wait::wait;
 
 /// How many connections a node keeps to a server at most.
@@ -24,7 +25,7 @@ const SETTINGS: &str = "-c jit=off -c plan_cache_mode=force_generic_plan \
 
 /// One PostgreSQL server and database, as this node reaches it.
 pub struct Server {
-    config: Config,
+    dial: Dial,
     /// Taken out when the server is let go of.
     runtime: Option<Runtime>,
     idle: Mutex<Vec<Connection>>,
@@ -57,7 +58,7 @@ impl Server {
             .build()
             .map_err(PgError::Runtime)?;
         Ok(Arc::new(Self {
-            config,
+            dial: Dial::new(config)?,
             runtime: Some(runtime),
             idle: Mutex::default(),
             lent: Mutex::default(),
@@ -65,8 +66,8 @@ impl Server {
         }))
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    pub(super) fn dial(&self) -> &Dial {
+        &self.dial
     }
 
     pub(super) fn spawn<T: Send + 'static>(
@@ -103,16 +104,10 @@ impl Server {
     }
 
     fn connect(&self) -> Result<Connection, PgError> {
-        let config = self.config.clone();
-        let connecting = self.spawn(async move {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(async move {
-                // What ends a connection is told to whoever uses it.
-                drop(connection.await);
-            });
-            Ok(client)
-        })?;
-        let client = wait(connecting).map_err(|_| PgError::Closed)?.map_err(PgError::of)?;
+        let dial = self.dial.clone();
+        let connecting = self.spawn(async move { dial.connect(|_| true).await })?;
+        let connected = wait(connecting).map_err(|_| PgError::Closed)?;
+        let (client, _) = connected.map_err(PgError::of)?;
         Ok(Connection { client, statements: BTreeMap::new() })
     }
 
