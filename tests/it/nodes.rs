@@ -260,8 +260,6 @@ async fn a_database_that_goes_and_comes_back_needs_no_restart() {
     }
     app.anybody().get("/ready").await.problem(503, "unavailable");
     staff.get(&format!("/v1/clients/{client}")).await.problem(503, "unavailable");
-    // What the node has of its own it still shows.
-    staff.get("/v1/resources").await.ok();
     let server = tokio::task::spawn_blocking(move || {
         server.start();
         server
