@@ -113,13 +113,16 @@ impl From<sqlite::OpenError> for StoreError {
     }
 }
 
+type Slot = Arc<Mutex<Option<Arc<Tenant>>>>;
+
 /// A data directory, locked for this process.
 pub struct Store {
     dir: PathBuf,
     env: Environment,
     place: Place,
     provider: Arc<dyn Provider>,
-    tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
+    /// Each under a lock of its own: opening one does not hold up the others.
+    tenants: Mutex<BTreeMap<String, Slot>>,
     _lock: Lock,
 }
 
@@ -164,14 +167,26 @@ impl Store {
     /// # Errors
     /// Where there is none, or its files do not pass the gate.
     pub fn tenant(&self, name: &str) -> Result<Arc<Tenant>, StoreError> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tenant) = tenants.get(name) {
+        let open = self.slot(name);
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = open.as_ref() {
             return Ok(Arc::clone(tenant));
         }
         let site = self.place.find(&self.dir, name).map_err(|error| error.of(name))?;
         let tenant = Arc::new(self.pass_gate(name, site).map_err(|error| error.of(name))?);
-        tenants.insert(name.to_owned(), Arc::clone(&tenant));
+        *open = Some(Arc::clone(&tenant));
         Ok(tenant)
+    }
+
+    fn slot(&self, name: &str) -> Slot {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names that nobody has are let go of with the next one asked for.
+        tenants.retain(|known, open| {
+            known == name
+                || Arc::strong_count(open) > 1
+                || open.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        });
+        Arc::clone(tenants.entry(name.to_owned()).or_default())
     }
 
     fn pass_gate(&self, name: &str, site: Site) -> Result<Tenant, StoreError> {
@@ -238,7 +253,7 @@ impl Store {
     /// Where there is no such tenant, or the files cannot be written.
     pub fn accept_loss(&self, name: &str) -> Result<Loss, StoreError> {
         let site = self.place.find(&self.dir, name)?;
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.close(name);
         gate::accept_loss(name, &site, &self.provider, &self.env)
     }
 
@@ -262,9 +277,12 @@ impl Store {
         })
     }
 
-    /// Closes a tenant's files, if nobody else uses them.
+    /// Lets go of a tenant: it is closed as soon as nobody else has it.
     pub fn close(&self, name: &str) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let open = self.slot(name);
+        // Under its lock, so that nobody opens it again before it is closed.
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(open.take());
     }
 }
 
@@ -335,6 +353,11 @@ impl Tenant {
 
     pub fn keyring(&self) -> &Arc<Keyring> {
         self.ledger.keyring()
+    }
+
+    /// Whether there is nothing left to do for an erasure.
+    pub fn is_resting(&self) -> bool {
+        self.ledger.is_resting()
     }
 
     pub fn ids(&self) -> &PublicIds {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use eventstore::keyring::KeyError;
@@ -107,9 +107,21 @@ pub struct Holder {
     pub person: Option<PersonId>,
 }
 
+/// A key that was recognised. It keeps no desk open.
 struct Known {
-    holder: Holder,
+    desk: Weak<Desk>,
+    tenant: String,
+    key: u64,
+    role: Role,
+    person: Option<PersonId>,
     until: Duration,
+}
+
+impl Known {
+    fn holder(&self) -> Option<Holder> {
+        let desk = self.desk.upgrade()?;
+        Some(Holder { desk, key: self.key, role: self.role, person: self.person })
+    }
 }
 
 /// The keys recognised lately.
@@ -136,13 +148,13 @@ impl Keys {
         let (known, revocations) = {
             let remembered = self.remembered();
             let known = remembered.by_hash.get(&hash).filter(|known| now < known.until);
-            (known.map(|known| known.holder.clone()), remembered.revocations)
+            (known.and_then(Known::holder), remembered.revocations)
         };
         let holder = match known {
             Some(holder) => holder,
             None => match look_up(app, secret, &hash)? {
                 Some(holder) => {
-                    self.remember(hash, holder.clone(), now, revocations);
+                    self.remember(hash, &holder, now, revocations);
                     holder
                 }
                 None => return Ok(None),
@@ -164,13 +176,12 @@ impl Keys {
         let revoked = tenant.revoke_api_key(id, env.clock.now()).await?;
         let mut remembered = self.remembered();
         remembered.revocations += 1;
-        let is_it =
-            |holder: &Holder| holder.key == id && holder.desk.tenant.name() == tenant.name();
-        remembered.by_hash.retain(|_, known| !is_it(&known.holder));
+        let is_it = |known: &Known| known.key == id && known.tenant == tenant.name();
+        remembered.by_hash.retain(|_, known| !is_it(known));
         Ok(revoked)
     }
 
-    fn remember(&self, hash: Hash, holder: Holder, now: Duration, revocations: u64) {
+    fn remember(&self, hash: Hash, holder: &Holder, now: Duration, revocations: u64) {
         let mut remembered = self.remembered();
         if remembered.revocations != revocations {
             return;
@@ -179,7 +190,15 @@ impl Keys {
             remembered.by_hash.retain(|_, known| now < known.until);
         }
         if remembered.by_hash.len() < MOST {
-            remembered.by_hash.insert(hash, Known { holder, until: now + REMEMBERED });
+            let known = Known {
+                desk: Arc::downgrade(&holder.desk),
+                tenant: holder.desk.tenant.name().to_owned(),
+                key: holder.key,
+                role: holder.role,
+                person: holder.person,
+                until: now + REMEMBERED,
+            };
+            remembered.by_hash.insert(hash, known);
         }
     }
 

@@ -13,6 +13,7 @@ mod audit;
 mod authorization;
 mod cli;
 mod crash;
+mod desks;
 mod erasure;
 mod hotel;
 mod http;

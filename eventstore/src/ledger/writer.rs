@@ -11,6 +11,7 @@ mod recent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ pub(crate) struct Writer {
     pub(super) book: Book,
     pub(super) visits: Shelf<PersonId, Visits>,
     pub(super) clearings: VecDeque<Clearing>,
+    pub(super) resting: Arc<AtomicBool>,
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
     pub(super) origin: u32,
@@ -126,6 +128,8 @@ impl Writer {
             book: Book::partial(SHELF),
             visits: Shelf::partial(SHELF),
             clearings: VecDeque::new(),
+            // Until it is known whether an erasure was cut off.
+            resting: Arc::default(),
             frontier: head.frontier,
             recorded_at: head.recorded_at,
             origin: head.origin,
@@ -136,6 +140,11 @@ impl Writer {
         };
         writer.book = loader::standing_book(log, size, SHELF)?;
         Ok(writer)
+    }
+
+    /// Tells others whether there is clearing left to do.
+    pub(super) fn resting(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.resting)
     }
 
     /// Works until it is told to stop or nobody is left to ask.
