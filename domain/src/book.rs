@@ -180,6 +180,52 @@ impl Book {
         })
     }
 
+    /// Takes off the shelves what the entries under a tag make up; whether there was a shelf to
+    /// take it from. What is not on one has to be loaded whole.
+    pub fn forget(&mut self, tag: Tag) -> bool {
+        let Some(kind) = tag.kind() else { return false };
+        match kind {
+            TagKind::Booking => {
+                self.bookings.remove(&BookingId(tag.number()));
+            }
+            TagKind::Consent => {
+                self.consents.remove(&ConsentId(tag.number()));
+            }
+            TagKind::Registration => {
+                self.registrations.remove(&RegistrationId(tag.number()));
+            }
+            TagKind::Day => {
+                tag.as_day().map(|day| self.days.remove(&day));
+            }
+            TagKind::Service
+            | TagKind::Resource
+            | TagKind::Policy
+            | TagKind::Fence
+            | TagKind::Group
+            | TagKind::Ledger => return false,
+        }
+        true
+    }
+
+    /// Takes over the shelves of a book that has forgotten what is new since.
+    #[must_use]
+    pub fn with_shelves_of(self, other: Self) -> Self {
+        Self {
+            bookings: other.bookings,
+            days: other.days,
+            consents: other.consents,
+            registrations: other.registrations,
+            ..self
+        }
+    }
+
+    /// Takes off the shelves what began with the entry at a position, and that there was none.
+    pub fn forget_begun_at(&mut self, position: Position) {
+        self.bookings.remove(&BookingId(position.0));
+        self.consents.remove(&ConsentId(position.0));
+        self.registrations.remove(&RegistrationId(position.0));
+    }
+
     /// Gives a draft its tags and takes it in as the next entry.
     pub fn take(&mut self, draft: Draft) -> Tagged {
         let tags = self.tags(&draft.event);

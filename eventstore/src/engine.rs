@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
 
 use domain::{BookingId, FenceId, Handle, Position, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
-use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo};
 use crate::keyring::seal::SealAt;
+use crate::keyring::{DataKeyRow, Keyring};
 use crate::ledger::appender::Appended;
 use crate::ledger::batch::Batch;
 use crate::ledger::index::PersonRow;
-use crate::ledger::log::{EntryBytes, Head, ReadError};
+use crate::ledger::log::{EntryBytes, Head, Log, ReadError};
+use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
 use crate::store::credentials::{ApiKey, PrivacyRequest};
 use crate::tree::Hash;
@@ -25,6 +28,8 @@ use crate::tree::Hash;
 pub enum EngineError {
     #[error("the ledger's file could not be read or written")]
     Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Postgres(#[from] PgError),
     #[error("a command of the batch could not be written down; nothing of the batch stands")]
     Spoilt,
     #[error("another node was first")]
@@ -36,9 +41,12 @@ impl EngineError {
     pub(crate) fn of_reading(error: ReadError) -> Self {
         match error {
             ReadError::Engine(error) => error,
-            ReadError::Open(_) | ReadError::Entry(..) | ReadError::Head | ReadError::FileOnly => {
-                Self::Spoilt
-            }
+            ReadError::Open(_)
+            | ReadError::Entry(..)
+            | ReadError::Head
+            | ReadError::NoCopy
+            | ReadError::Room(_)
+            | ReadError::Together => Self::Spoilt,
         }
     }
 }
@@ -54,6 +62,22 @@ pub enum KeyRow<'a> {
     /// Of a person who is live.
     Person(PersonId, RetentionClass),
     Period(RetentionClass, i16),
+}
+
+/// What is numbered without a gap that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    Handle,
+    Person,
+}
+
+impl Counter {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Handle => "handle",
+            Self::Person => "person",
+        }
+    }
 }
 
 /// A seal and the key it opens with, as they are stored.
@@ -80,6 +104,25 @@ pub trait Reader {
 
     /// A person's rows in the table whose booking ends at `until` or later.
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>>;
+
+    /// As [`Self::positions`] for several tags at once, from the first position on.
+    fn positions_under(&self, tags: &[Tag]) -> Read<Vec<(Tag, Position)>> {
+        let mut found = Vec::new();
+        for tag in tags {
+            let positions = self.positions(*tag..=*tag, Position(0))?;
+            found.extend(positions.into_iter().map(|position| (*tag, position)));
+        }
+        Ok(found)
+    }
+
+    /// All rows of several persons.
+    fn rows_of(&self, persons: &[PersonId]) -> Read<Vec<PersonRow>> {
+        let mut rows = Vec::new();
+        for person in persons {
+            rows.extend(self.person_rows(*person, 0)?);
+        }
+        Ok(rows)
+    }
 
     /// Those of the rows that are not in the table.
     fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>>;
@@ -123,8 +166,20 @@ pub trait Reader {
 
     fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>>;
 
+    /// Takes numbers that no other node gives out; the first of them. None where there are no
+    /// other nodes, and numbers are counted from the head's.
+    fn reserve(&self, _: Counter, _: u64) -> Read<Option<u64>> {
+        Ok(None)
+    }
+
     /// Lets go of idle connections.
     fn close(&self);
+
+    /// Copies the ledger, as it stands at one moment, into a new file: for whoever reads tables
+    /// whole, where there is no file.
+    fn copy(&self, _: &Path) -> Read<()> {
+        Err(ReadError::NoCopy)
+    }
 
     /// The file behind it, for the audit, which reads tables whole.
     fn sqlite(&self) -> Option<&SqliteReader> {
@@ -244,6 +299,23 @@ pub trait Writer: Send {
 
     /// Whether what was deleted is gone from everything but copies; false where to ask again.
     fn settle(&mut self) -> Result<bool, EngineError>;
+
+    /// Whether other nodes write the same ledger. Then index rows go with their entries: no node
+    /// may hold back a row of somebody whom another erases.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Has the ledger hear of what other nodes commit, for as long as it is open.
+    fn follow(&self, _: &Arc<Log>, _: &Arc<Keyring>) {}
+
+    /// Keeps other nodes from committing until the next commit or [`Self::release`].
+    fn hold(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Lets other nodes commit again, if they were kept from it.
+    fn release(&mut self) {}
 }
 
 /// The name of the key of a day's repeats.

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod key;
 pub mod lease;
 mod log_key;
+mod numbers;
 pub mod person;
 pub mod personal;
 pub mod provider;
@@ -25,20 +26,20 @@ pub mod seal;
 pub mod sealing;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Handle, RetentionClass};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::engine::KeyRow;
+use crate::engine::{Counter, KeyRow};
 use crate::environment::Environment;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{Log, ReadError};
 use crate::sqlite::{int, uint};
 use key::{Key, WrongKey};
 use lease::{KeyName, LEASE, Lease, Leases};
+use numbers::Numbers;
 use person::{PersonId, PersonInfo, PersonState};
 use provider::{Epoch, Provider, ProviderError, TenantId};
 
@@ -83,8 +84,8 @@ pub struct Keyring {
     pub(crate) leases: Leases,
     pub(crate) log: Arc<Log>,
     provider: Arc<dyn Provider>,
-    next_handle: AtomicU64,
-    next_person: AtomicU64,
+    handles: Numbers,
+    people: Numbers,
     persons: Mutex<BTreeMap<PersonId, (PersonInfo, Duration)>>,
 }
 
@@ -101,8 +102,8 @@ impl Keyring {
             leases: Leases::default(),
             log,
             provider,
-            next_handle: AtomicU64::new(head.next_handle),
-            next_person: AtomicU64::new(head.next_person),
+            handles: Numbers::new(Counter::Handle, head.next_handle),
+            people: Numbers::new(Counter::Person, head.next_person),
             persons: Mutex::default(),
         };
         keyring.tenant_key()?;
@@ -178,6 +179,21 @@ impl Keyring {
         Ok(rows)
     }
 
+    /// All rows of several persons in the index.
+    pub(crate) fn rows_of_all(&self, persons: &[PersonId]) -> Result<Vec<PersonRow>, ReadError> {
+        let mut rows = Vec::new();
+        {
+            let pending = self.log.pending();
+            for person in persons {
+                rows.extend(pending.of_person(*person, 0).copied());
+            }
+        }
+        rows.extend(self.log.reader().rows_of(persons)?);
+        rows.sort_unstable();
+        rows.dedup_by_key(|row| (row.person, row.until, row.position, row.handle));
+        Ok(rows)
+    }
+
     /// The persons that a value was given for: mail, phone and the like.
     ///
     /// # Errors
@@ -197,16 +213,16 @@ impl Keyring {
         Ok(cover.encrypt_block(block))
     }
 
-    pub(crate) fn mint_handle(&self) -> Handle {
-        Handle(self.next_handle.fetch_add(1, Ordering::Relaxed))
+    pub(crate) fn mint_handle(&self) -> Result<Handle, KeyError> {
+        Ok(Handle(self.handles.mint(self.log.reader())?))
     }
 
-    pub(crate) fn mint_person(&self) -> PersonId {
-        PersonId(self.next_person.fetch_add(1, Ordering::Relaxed))
+    pub(crate) fn mint_person(&self) -> Result<PersonId, KeyError> {
+        Ok(PersonId(self.people.mint(self.log.reader())?))
     }
 
     pub(crate) fn counters(&self) -> (u64, u64) {
-        (self.next_handle.load(Ordering::Relaxed), self.next_person.load(Ordering::Relaxed))
+        (self.handles.next(), self.people.next())
     }
 
     pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
@@ -275,6 +291,13 @@ impl Keyring {
     pub(crate) fn evict(&self, person: PersonId) {
         self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
         self.leases.end_person(person);
+    }
+
+    /// Takes back everything in memory that could open anybody's seals: another node has erased
+    /// somebody.
+    pub(crate) fn evict_all(&self) {
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.leases.end_everybody();
     }
 
     /// Lets go of what has not been used for a lease.

@@ -11,6 +11,7 @@ pub mod log;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -50,6 +51,7 @@ pub struct Ledger {
     log: Arc<Log>,
     keyring: Arc<Keyring>,
     sender: Option<SyncSender<Job>>,
+    resting: Arc<AtomicBool>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -83,13 +85,20 @@ impl Ledger {
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
         keyring.ensure_log_key(engine.as_mut())?;
         let keyring = Arc::new(keyring);
+        engine.follow(&log, &keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;
+        let resting = writer.resting();
         let writer = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run(&queue))
             .map_err(LedgerError::Thread)?;
-        Ok(Self { log, keyring, sender: Some(sender), writer: Mutex::new(Some(writer)) })
+        Ok(Self { log, keyring, sender: Some(sender), resting, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Whether nothing is left to be cleared after an erasure: what is, ends while it is open.
+    pub fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
     }
 
     /// The reading side.

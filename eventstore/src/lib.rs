@@ -20,6 +20,7 @@ pub mod engine;
 pub mod environment;
 pub mod keyring;
 pub mod ledger;
+pub mod postgres;
 pub mod proof;
 pub mod sqlite;
 pub mod store;

@@ -27,9 +27,11 @@ use crate::keyring::{KeyError, Keyring};
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::log::{Log, ReadError, SharedReader};
 use crate::ledger::{Ledger, LedgerError};
+use crate::postgres::PgError;
 use crate::sqlite;
 use lock::Lock;
-use place::{Place, Which};
+pub(crate) use place::Which;
+use place::{Place, Site};
 
 /// Why a data directory or a tenant could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,8 @@ pub enum StoreError {
     Forked(String),
     #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
     MarkLost(String),
+    #[error("the tenant {0} cannot be opened")]
+    Tenant(String, #[source] Box<Self>),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -67,6 +71,16 @@ pub enum StoreError {
     Provider(#[from] ProviderError),
     #[error("the data directory could not be read or written")]
     Io(#[from] std::io::Error),
+}
+
+impl StoreError {
+    /// Names the tenant that it is about, where it does not already.
+    fn of(self, tenant: &str) -> Self {
+        if matches!(self, Self::Ledger(_) | Self::Provider(_) | Self::Io(_)) {
+            return Self::Tenant(tenant.to_owned(), Box::new(self));
+        }
+        self
+    }
 }
 
 impl From<KeyError> for StoreError {
@@ -87,11 +101,19 @@ impl From<EngineError> for StoreError {
     }
 }
 
+impl From<PgError> for StoreError {
+    fn from(error: PgError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 impl From<sqlite::OpenError> for StoreError {
     fn from(error: sqlite::OpenError) -> Self {
         Self::Ledger(error.into())
     }
 }
+
+type Slot = Arc<Mutex<Option<Arc<Tenant>>>>;
 
 /// A data directory, locked for this process.
 pub struct Store {
@@ -99,7 +121,8 @@ pub struct Store {
     env: Environment,
     place: Place,
     provider: Arc<dyn Provider>,
-    tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
+    /// Each under a lock of its own: opening one does not hold up the others.
+    tenants: Mutex<BTreeMap<String, Slot>>,
     _lock: Lock,
 }
 
@@ -109,10 +132,24 @@ impl Store {
     /// # Errors
     /// Where another process has the lock, or there is data but no key store.
     pub fn open(dir: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
+        Self::open_at(None, dir, keys, env)
+    }
+
+    /// As [`Self::open`], with the ledgers in the database behind an address, if one is given. The
+    /// directory then keeps what is this node's own, and the key store is the one of all nodes.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the database cannot be used.
+    pub fn open_at(
+        ledger: Option<&str>,
+        dir: &Path,
+        keys: &Path,
+        env: Environment,
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
         let lock = Lock::take(dir)?;
-        let provider = provider(dir, keys, &env)?;
-        let place = Place::Files;
+        let place = Place::at(ledger)?;
+        let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
         Ok(Self { dir: dir.to_owned(), env, place, provider, tenants, _lock: lock })
     }
@@ -122,7 +159,7 @@ impl Store {
     /// # Errors
     /// Where the directory cannot be read.
     pub fn tenants(&self) -> Result<Vec<String>, StoreError> {
-        tenant_names(&self.dir)
+        self.place.tenants(&self.dir)
     }
 
     /// A tenant, opened on first use.
@@ -130,16 +167,32 @@ impl Store {
     /// # Errors
     /// Where there is none, or its files do not pass the gate.
     pub fn tenant(&self, name: &str) -> Result<Arc<Tenant>, StoreError> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tenant) = tenants.get(name) {
+        let open = self.slot(name);
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = open.as_ref() {
             return Ok(Arc::clone(tenant));
         }
-        let folder = tenant_folder(&self.dir, name)?;
-        let reader = self.place.reader(name, &folder, Which::Ledger)?;
-        gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
-        let tenant = Arc::new(self.open_tenant(name, &folder, reader)?);
-        tenants.insert(name.to_owned(), Arc::clone(&tenant));
+        let site = self.place.find(&self.dir, name).map_err(|error| error.of(name))?;
+        let tenant = Arc::new(self.pass_gate(name, site).map_err(|error| error.of(name))?);
+        *open = Some(Arc::clone(&tenant));
         Ok(tenant)
+    }
+
+    fn slot(&self, name: &str) -> Slot {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names that nobody has are let go of with the next one asked for.
+        tenants.retain(|known, open| {
+            known == name
+                || Arc::strong_count(open) > 1
+                || open.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        });
+        Arc::clone(tenants.entry(name.to_owned()).or_default())
+    }
+
+    fn pass_gate(&self, name: &str, site: Site) -> Result<Tenant, StoreError> {
+        let reader = site.reader(Which::Ledger)?;
+        gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
+        self.open_tenant(name, site, reader)
     }
 
     /// Makes a tenant. It exists whole or not at all.
@@ -150,6 +203,23 @@ impl Store {
         if !is_tenant_name(name) {
             return Err(StoreError::BadName);
         }
+        let id = TenantId(self.env.random());
+        match &self.place {
+            Place::Files => self.create_in_folder(name, id, zone)?,
+            Place::Server(on) => {
+                if self.place.tenants(&self.dir)?.iter().any(|known| known == name) {
+                    return Err(StoreError::TenantExists);
+                }
+                self.furnish(name, Site::on(on, id, &self.dir), id, zone)?;
+                if !on.name(name, id)? {
+                    return Err(StoreError::TenantExists);
+                }
+            }
+        }
+        self.tenant(name)
+    }
+
+    fn create_in_folder(&self, name: &str, id: TenantId, zone: Zone) -> Result<(), StoreError> {
         let folder = self.dir.join("tenants").join(name);
         if folder.exists() {
             return Err(StoreError::TenantExists);
@@ -159,17 +229,21 @@ impl Store {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let id = TenantId(self.env.random());
-        self.place.found(&beside, id, self.provider.as_ref(), &self.env)?;
-        let reader = self.place.reader(name, &beside, Which::Ledger)?;
-        let tenant = self.open_tenant(name, &beside, reader)?;
+        self.furnish(name, Site::Folder(beside.clone()), id, zone)?;
+        fs::rename(&beside, &folder)?;
+        File::open(self.dir.join("tenants"))?.sync_all()?;
+        Ok(())
+    }
+
+    /// Makes the ledgers of a tenant that has no name yet, with its first entry and mark.
+    fn furnish(&self, name: &str, site: Site, id: TenantId, zone: Zone) -> Result<(), StoreError> {
+        site.found(id, self.provider.as_ref(), &self.env)?;
+        let reader = site.reader(Which::Ledger)?;
+        let tenant = self.open_tenant(name, site, reader)?;
         let command = Command::Policy(PolicyCommand::Set(Policy::new(zone)));
         tenant.ledger.append_blocking(Append::new(command, Actor::System))?;
         tenant.ledger.mark_blocking()?;
-        drop(tenant);
-        fs::rename(&beside, &folder)?;
-        File::open(self.dir.join("tenants"))?.sync_all()?;
-        self.tenant(name)
+        Ok(())
     }
 
     /// Takes up an older copy of a ledger: records the loss as a new origin and sets every fence
@@ -178,35 +252,37 @@ impl Store {
     /// # Errors
     /// Where there is no such tenant, or the files cannot be written.
     pub fn accept_loss(&self, name: &str) -> Result<Loss, StoreError> {
-        let folder = tenant_folder(&self.dir, name)?;
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        gate::accept_loss(name, &folder, &self.place, &self.provider, &self.env)
+        let site = self.place.find(&self.dir, name)?;
+        self.close(name);
+        gate::accept_loss(name, &site, &self.provider, &self.env)
     }
 
     fn open_tenant(
         &self,
         name: &str,
-        folder: &Path,
+        site: Site,
         reader: SharedReader,
     ) -> Result<Tenant, StoreError> {
-        let writer = self.place.writer(name, folder, Which::Ledger)?;
+        let writer = site.writer(Which::Ledger)?;
         let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
         let ids = ledger.keyring().public_ids()?;
         Ok(Tenant {
             name: name.to_owned(),
-            folder: folder.to_owned(),
+            site,
             ledger,
             ids,
             env: self.env.clone(),
-            place: self.place.clone(),
             provider: Arc::clone(&self.provider),
             access: Mutex::new(None),
         })
     }
 
-    /// Closes a tenant's files, if nobody else uses them.
+    /// Lets go of a tenant: it is closed as soon as nobody else has it.
     pub fn close(&self, name: &str) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let open = self.slot(name);
+        // Under its lock, so that nobody opens it again before it is closed.
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(open.take());
     }
 }
 
@@ -215,9 +291,14 @@ pub use gate::Loss;
 pub(crate) const LEDGER: &str = "ledger.sqlite";
 pub(crate) const ACCESS: &str = "access.sqlite";
 
-fn provider(dir: &Path, keys: &Path, env: &Environment) -> Result<Arc<dyn Provider>, StoreError> {
+fn provider(
+    place: &Place,
+    dir: &Path,
+    keys: &Path,
+    env: &Environment,
+) -> Result<Arc<dyn Provider>, StoreError> {
     // Keys are made for an empty directory only: beside data they would open nothing.
-    let provider = if !keys.exists() && tenant_names(dir)?.is_empty() {
+    let provider = if !keys.exists() && place.tenants(dir)?.is_empty() {
         FileProvider::create(keys, env)?
     } else {
         FileProvider::open(keys)?
@@ -237,12 +318,6 @@ fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-fn tenant_folder(dir: &Path, name: &str) -> Result<PathBuf, StoreError> {
-    let folder = dir.join("tenants").join(name);
-    let exists = is_tenant_name(name) && folder.is_dir();
-    if exists { Ok(folder) } else { Err(StoreError::UnknownTenant) }
-}
-
 fn is_tenant_name(name: &str) -> bool {
     let plain =
         |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
@@ -254,11 +329,10 @@ fn is_tenant_name(name: &str) -> bool {
 /// One tenant: its ledger with its keyring, and the ledger of who read what.
 pub struct Tenant {
     name: String,
-    folder: PathBuf,
+    site: Site,
     pub ledger: Ledger,
     ids: PublicIds,
     env: Environment,
-    place: Place,
     provider: Arc<dyn Provider>,
     access: Mutex<Option<Arc<Ledger>>>,
 }
@@ -270,7 +344,7 @@ impl Tenant {
 
     /// Where the tenant's files lie; read models have their place there too.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.site.folder()
     }
 
     pub fn log(&self) -> &Arc<Log> {
@@ -279,6 +353,11 @@ impl Tenant {
 
     pub fn keyring(&self) -> &Arc<Keyring> {
         self.ledger.keyring()
+    }
+
+    /// Whether there is nothing left to do for an erasure.
+    pub fn is_resting(&self) -> bool {
+        self.ledger.is_resting()
     }
 
     pub fn ids(&self) -> &PublicIds {
@@ -294,8 +373,8 @@ impl Tenant {
         if let Some(ledger) = access.as_ref() {
             return Ok(Arc::clone(ledger));
         }
-        let reader = self.place.reader(&self.name, &self.folder, Which::Access)?;
-        let writer = self.place.writer(&self.name, &self.folder, Which::Access)?;
+        let reader = self.site.reader(Which::Access)?;
+        let writer = self.site.writer(Which::Access)?;
         let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
         let ledger = Arc::new(ledger);
         *access = Some(Arc::clone(&ledger));
@@ -348,14 +427,15 @@ impl TenantView {
     /// # Errors
     /// Where there is no such tenant, or its files or keys cannot be read.
     pub fn open(
+        ledger: Option<&str>,
         dir: &Path,
         keys: &Path,
         name: &str,
         env: &Environment,
     ) -> Result<Self, StoreError> {
-        let folder = tenant_folder(dir, name)?;
+        let site = Place::at(ledger)?.find(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(FileProvider::open(keys)?);
-        let reader = Place::Files.reader(name, &folder, Which::Ledger)?;
+        let reader = site.reader(Which::Ledger)?;
         gate::look(name, reader.as_ref(), provider.as_ref())?;
         let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;

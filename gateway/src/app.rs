@@ -1,14 +1,14 @@
 //! The program as a whole: its tenants at their desks, and the world it lives in.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use domain::slot::Zone;
 use eventstore::{Environment, Store, StoreError};
 use tokio::runtime::Handle;
 
 use crate::desk::{Desk, DeskError};
+use crate::desks::{Desks, Seen};
 use crate::keys::Keys;
 
 /// Why a tenant's desk cannot be opened.
@@ -28,7 +28,7 @@ pub struct App {
     pub keys: Keys,
     /// Held by whoever compares a version of the catalogue or policy and then changes it.
     pub revising: tokio::sync::Mutex<()>,
-    desks: Mutex<BTreeMap<String, Arc<Desk>>>,
+    desks: Desks,
     /// Where desks follow their ledgers by themselves, once there is a server.
     runtime: OnceLock<Handle>,
 }
@@ -39,42 +39,59 @@ impl App {
     /// # Errors
     /// Where another process has it, or its key store is missing.
     pub fn open(data: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
-        let store = Store::open(data, keys, env.clone())?;
+        Self::open_at(None, data, keys, env)
+    }
+
+    /// As [`Self::open`], with the ledgers in the database behind an address, if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the database cannot be used.
+    pub fn open_at(
+        ledger: Option<&str>,
+        data: &Path,
+        keys: &Path,
+        env: Environment,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open_at(ledger, data, keys, env.clone())?;
         let revising = tokio::sync::Mutex::default();
         Ok(Self {
             store,
             env,
             keys: Keys::default(),
             revising,
-            desks: Mutex::default(),
+            desks: Desks::default(),
             runtime: OnceLock::new(),
         })
     }
 
-    /// A tenant's desk, opened on first use.
+    /// A tenant's desk, opened if it is not.
     ///
     /// # Errors
     /// Where there is no such tenant, or its files cannot be opened.
     pub fn desk(&self, name: &str) -> Result<Arc<Desk>, AppError> {
-        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.get(name) {
-            return Ok(Arc::clone(desk));
+        self.desks.get(&self.store, self.runtime.get(), name, self.env.clock.since_boot())
+    }
+
+    /// How a tenant is, or was when it was last open; opens one of which nothing is known.
+    ///
+    /// # Errors
+    /// As [`Self::desk`].
+    pub fn seen(&self, name: &str) -> Result<Seen, AppError> {
+        match self.desks.seen(name) {
+            Some(seen) => Ok(seen),
+            None => self.desks.look(&self.store, self.runtime.get(), name),
         }
-        let desk = Arc::new(Desk::open(self.store.tenant(name)?)?);
-        if let Some(runtime) = self.runtime.get() {
-            drop(runtime.spawn(Desk::keep_following(Arc::downgrade(&desk))));
-        }
-        desks.insert(name.to_owned(), Arc::clone(&desk));
-        Ok(desk)
+    }
+
+    /// Closes what nobody has used for a while.
+    pub fn rest(&self) {
+        self.desks.rest(&self.store, self.env.clock.since_boot());
     }
 
     /// Has the read models of all desks, open or yet to be opened, follow their ledgers.
     pub fn keep_following(&self, runtime: &Handle) {
-        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
         if self.runtime.set(runtime.clone()).is_ok() {
-            for desk in desks.values() {
-                drop(runtime.spawn(Desk::keep_following(Arc::downgrade(desk))));
-            }
+            self.desks.keep_following(runtime);
         }
     }
 

@@ -94,6 +94,7 @@ const MEASURES: [(&str, Measure); 7] = [
 /// Runs the measurements that were asked for, or all.
 pub(crate) fn run(
     bench: &Bench,
+    ledger: Option<&str>,
     console: &mut Console,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
@@ -105,7 +106,7 @@ pub(crate) fn run(
     }
     let run = Duration::from_secs(bench.seconds);
     let extent = Extent { runs: bench.runs.max(1), stored: bench.stored, run };
-    let mut rig = Rig::new(runtime.clone())?;
+    let mut rig = Rig::new(runtime.clone(), ledger)?;
     let mut figures = Vec::new();
     for (name, measure) in MEASURES {
         if bench.names.is_empty() || bench.names.iter().any(|asked| asked == name) {

@@ -145,7 +145,9 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Serve(serve) => serve::serve(&config.place, serve, console, runtime),
         Command::Demo(demo) => demo::demo(&config.place, demo, console, runtime),
         Command::Openapi => serve::openapi(console),
-        Command::Bench(bench) => crate::bench::run(bench, console, runtime),
+        Command::Bench(bench) => {
+            crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)
+        }
         Command::Clients(clients) => clients::list(&config.place, clients, console),
         Command::Audit(audit) => audit::run(&config.place, audit, console),
         Command::Tenant(_)
@@ -181,7 +183,8 @@ fn here_or_there(
     if !data.exists() && !matches!(config.command, Command::Tenant(_)) {
         return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
     }
-    match App::open(data, &config.place.keys(), clock::system()) {
+    match App::open_at(config.place.ledger.as_deref(), data, &config.place.keys(), clock::system())
+    {
         Ok(app) => execute(&Arc::new(app), &config.command, console, runtime),
         Err(StoreError::Locked) => {
             remote::ask(&config.place.socket(), console).map_err(CliError::NoAnswer)

@@ -24,6 +24,11 @@ pub struct Place {
     /// The key store, which belongs on another disk and in another backup [default: DATA.keys].
     #[arg(long, global = true, env = "TIDBOK_KEYS")]
     pub keys: Option<PathBuf>,
+    /// The PostgreSQL database that holds the ledgers, such as `postgres://user@host/db`;
+    /// without it they are files in the data directory. Many nodes may share one: each with a data
+    /// directory of its own, all with the same key store.
+    #[arg(long, global = true, env = "TIDBOK_LEDGER", hide_env_values = true)]
+    pub ledger: Option<String>,
     /// How much a server logs: error, warn, info, debug, or a filter such as `gateway=debug`.
     #[arg(long, global = true, env = "TIDBOK_LOG", default_value = "info")]
     pub log: String,

@@ -56,7 +56,7 @@ impl Desk {
             models
         } else {
             drop(models);
-            rebuild(&path, tenant.log(), &|_, _| ())?;
+            rebuild(&path, tenant.log(), Position(tenant.log().size()), &|_, _| ())?;
             ReadModels::open(&path)?
         };
         let reflected = watch::Sender::new(models.next().0);
@@ -185,7 +185,7 @@ impl Desk {
         self.follow()?;
         let mut models = self.models();
         let before = models.reader()?.hashes()?;
-        let after = rebuild(&self.path, self.tenant.log(), progress)?;
+        let after = rebuild(&self.path, self.tenant.log(), models.next(), progress)?;
         *models = ReadModels::open(&self.path)?;
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.reflected.send_replace(models.next().0);
@@ -208,10 +208,11 @@ fn agrees(models: &ReadModels, log: &Log) -> Result<bool, DeskError> {
 fn rebuild(
     path: &std::path::Path,
     log: &Log,
+    until: Position,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Hashes, DeskError> {
     let mut rebuild = Rebuild::begin(path)?;
-    let size = log.size();
+    let size = until.0;
     while rebuild.next().0 < size {
         let next = rebuild.next();
         let left = usize::try_from(size - next.0).unwrap_or(CATCH_UP);

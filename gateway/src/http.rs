@@ -25,7 +25,7 @@ use crate::{metrics, routes, sent};
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How many requests are worked on at once; more wait.
 const AT_ONCE: usize = 1024;
-/// How often measurements are folded together where nobody asks for them.
+/// How often measurements are folded together where nobody asks for them, and what is idle closed.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 const NOTHING_LOADS: HeaderValue =
@@ -48,10 +48,13 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Serves until `shutdown` comes, and then finishes what is under way.
 pub async fn serve(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let upkeep = tokio::spawn(async {
+    let idle = Arc::clone(&app);
+    let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
             metrics::recorder().run_upkeep();
+            let app = Arc::clone(&idle);
+            drop(tokio::task::spawn_blocking(move || app.rest()).await);
         }
     });
     // Tenants are opened before somebody waits for theirs; what cannot be opened, `/ready` tells.

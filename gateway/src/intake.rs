@@ -148,7 +148,7 @@ fn seal_part(
             found_by.extend(part.references);
             let registration = sealing.new_person(contact.fields(), &found_by)?;
             let sealed = sealing.seal(&registration, Event::KIND_PERSON_REGISTERED, 0, &contact)?;
-            (sealing.again(&registration), Some(sealed))
+            (sealing.again(&registration)?, Some(sealed))
         }
     };
     let given = known.fields.union(fields.fields());

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use eventstore::keyring::KeyError;
 use eventstore::tree::{Hash, hash};
-use eventstore::{AppendError, Environment, PersonId, PersonState, Tenant};
+use eventstore::{AppendError, Environment, PersonId, PersonState, StoreError, Tenant};
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::desk::Desk;
 
 /// How long a key is taken to be good without asking again.
@@ -107,9 +107,21 @@ pub struct Holder {
     pub person: Option<PersonId>,
 }
 
+/// A key that was recognised. It keeps no desk open.
 struct Known {
-    holder: Holder,
+    desk: Weak<Desk>,
+    tenant: String,
+    key: u64,
+    role: Role,
+    person: Option<PersonId>,
     until: Duration,
+}
+
+impl Known {
+    fn holder(&self) -> Option<Holder> {
+        let desk = self.desk.upgrade()?;
+        Some(Holder { desk, key: self.key, role: self.role, person: self.person })
+    }
 }
 
 /// The keys recognised lately.
@@ -129,26 +141,26 @@ impl Keys {
     /// Whom a secret stands for, if it is a key that is good.
     ///
     /// # Errors
-    /// Where the keyring cannot be read.
-    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, KeyError> {
+    /// Where the tenant cannot be opened or its keyring not be read.
+    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, AppError> {
         let hash = hash(&[secret.as_bytes()]);
         let now = app.env.clock.since_boot();
         let (known, revocations) = {
             let remembered = self.remembered();
             let known = remembered.by_hash.get(&hash).filter(|known| now < known.until);
-            (known.map(|known| known.holder.clone()), remembered.revocations)
+            (known.and_then(Known::holder), remembered.revocations)
         };
         let holder = match known {
             Some(holder) => holder,
             None => match look_up(app, secret, &hash)? {
                 Some(holder) => {
-                    self.remember(hash, holder.clone(), now, revocations);
+                    self.remember(hash, &holder, now, revocations);
                     holder
                 }
                 None => return Ok(None),
             },
         };
-        Ok(is_there(&holder)?.then_some(holder))
+        Ok(is_there(&holder).map_err(StoreError::from)?.then_some(holder))
     }
 
     /// Revokes a key; whether there was one to revoke.
@@ -164,13 +176,12 @@ impl Keys {
         let revoked = tenant.revoke_api_key(id, env.clock.now()).await?;
         let mut remembered = self.remembered();
         remembered.revocations += 1;
-        let is_it =
-            |holder: &Holder| holder.key == id && holder.desk.tenant.name() == tenant.name();
-        remembered.by_hash.retain(|_, known| !is_it(&known.holder));
+        let is_it = |known: &Known| known.key == id && known.tenant == tenant.name();
+        remembered.by_hash.retain(|_, known| !is_it(known));
         Ok(revoked)
     }
 
-    fn remember(&self, hash: Hash, holder: Holder, now: Duration, revocations: u64) {
+    fn remember(&self, hash: Hash, holder: &Holder, now: Duration, revocations: u64) {
         let mut remembered = self.remembered();
         if remembered.revocations != revocations {
             return;
@@ -179,7 +190,15 @@ impl Keys {
             remembered.by_hash.retain(|_, known| now < known.until);
         }
         if remembered.by_hash.len() < MOST {
-            remembered.by_hash.insert(hash, Known { holder, until: now + REMEMBERED });
+            let known = Known {
+                desk: Arc::downgrade(&holder.desk),
+                tenant: holder.desk.tenant.name().to_owned(),
+                key: holder.key,
+                role: holder.role,
+                person: holder.person,
+                until: now + REMEMBERED,
+            };
+            remembered.by_hash.insert(hash, known);
         }
     }
 
@@ -188,7 +207,7 @@ impl Keys {
     }
 }
 
-fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, KeyError> {
+fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, AppError> {
     let mut pieces = secret.split('.');
     let (Some(PREFIX), Some(tenant), Some(_), None) =
         (pieces.next(), pieces.next(), pieces.next(), pieces.next())
@@ -196,8 +215,12 @@ fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, KeyEr
         return Ok(None);
     };
     // A tenant that is not there and a key that is not its own look the same from outside.
-    let Ok(desk) = app.desk(tenant) else { return Ok(None) };
-    let Some(key) = desk.tenant.api_key(hash)? else { return Ok(None) };
+    let desk = match app.desk(tenant) {
+        Err(AppError::Store(StoreError::UnknownTenant)) => return Ok(None),
+        desk => desk?,
+    };
+    let key = desk.tenant.api_key(hash).map_err(StoreError::from)?;
+    let Some(key) = key else { return Ok(None) };
     let Ok(role) = key.role.parse() else { return Ok(None) };
     Ok(Some(Holder { desk, key: key.id, role, person: key.person }))
 }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod desk;
+pub mod desks;
 mod dice;
 pub mod erasure;
 pub mod http;

@@ -20,24 +20,20 @@ pub struct Pulse {
     pub closed: u64,
 }
 
-/// Looks at every tenant. Opens those that are not open yet; blocks for as long.
+/// Looks at every tenant. Opens those of which nothing is known yet; blocks for as long.
 pub fn pulse(app: &App) -> Pulse {
     let mut pulse = Pulse::default();
     let Ok(names) = app.store.tenants() else { return Pulse { closed: 1, ..pulse } };
     for name in names {
         pulse.tenants += 1;
-        let Ok(desk) = app.desk(&name) else {
+        let Ok(seen) = app.seen(&name) else {
             pulse.closed += 1;
             continue;
         };
-        let size = desk.tenant.log().size();
-        pulse.entries += size;
-        pulse.lag = pulse.lag.max(size.saturating_sub(desk.position().0));
-        let stopped = desk.read(|reader| reader.status()).unwrap_or_default();
-        let stopped = stopped.iter().filter(|status| status.error.is_some()).count();
-        pulse.stopped += u64::try_from(stopped).unwrap_or(u64::MAX);
-        let counts = desk.read(|reader| reader.statistics().counts(&[], None)).unwrap_or_default();
-        pulse.bookings += counts.first().map_or(0, |(_, count)| *count);
+        pulse.entries += seen.entries;
+        pulse.lag = pulse.lag.max(seen.lag);
+        pulse.stopped += seen.stopped;
+        pulse.bookings += seen.bookings;
     }
     pulse
 }

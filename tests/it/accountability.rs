@@ -3,7 +3,7 @@
 use domain::ledger::{Opened, ReadPurpose};
 use domain::{Actor, Event, Position, Recorded, RetentionClass};
 use serde_json::json;
-use system_tests::{Salon, TestApp};
+use system_tests::{Salon, TestApp, postgres};
 
 const TEN: &str = "2026-03-02T10:00:00";
 const ELEVEN: &str = "2026-03-02T11:00:00";
@@ -56,21 +56,65 @@ async fn a_record_names_nobody_in_the_clear() {
     }
 }
 
+/// The ledger of who read what, out of the program's hands.
+enum Access {
+    File(rusqlite::Connection),
+    /// The database, with the table and the role of its writer.
+    Server {
+        address: String,
+        table: String,
+        role: String,
+    },
+}
+
+impl Access {
+    fn of(app: &TestApp, salon: &Salon) -> Self {
+        let folder = salon.tenant.desk.tenant.folder();
+        match app.ledger.clone() {
+            None => Self::File(rusqlite::Connection::open(folder.join("access.sqlite")).unwrap()),
+            Some(address) => {
+                let id = folder.file_name().unwrap().to_str().unwrap();
+                let (table, role) = (format!("access_{id}.entry"), format!("tidbok_{id}"));
+                Self::Server { address, table, role }
+            }
+        }
+    }
+
+    fn refuse(&self) {
+        match self {
+            Self::File(file) => {
+                let refuse = "CREATE TRIGGER no_room BEFORE INSERT ON entry \
+                              BEGIN SELECT RAISE(ABORT, 'no room'); END";
+                file.execute_batch(refuse).unwrap();
+            }
+            Self::Server { address, table, role } => {
+                postgres::run(address, &format!("REVOKE INSERT ON {table} FROM {role}"));
+            }
+        }
+    }
+
+    fn accept(&self) {
+        match self {
+            Self::File(file) => file.execute_batch("DROP TRIGGER no_room").unwrap(),
+            Self::Server { address, table, role } => {
+                postgres::run(address, &format!("GRANT INSERT ON {table} TO {role}"));
+            }
+        }
+    }
+}
+
 /// F69: where the record is lost, the reading is refused.
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_read() {
     let app = TestApp::default();
     let salon = app.salon("salon").await;
     let id = salon.tenant.client("Astrid").await;
-    let path = salon.tenant.desk.tenant.folder().join("access.sqlite");
-    let broken = rusqlite::Connection::open(path).unwrap();
-    let refuse = "CREATE TRIGGER no_room BEFORE INSERT ON entry \
-                  BEGIN SELECT RAISE(ABORT, 'no room'); END";
-    broken.execute_batch(refuse).unwrap();
+    let access = Access::of(&app, &salon);
+    access.refuse();
     let staff = &salon.tenant.staff;
     let refused = staff.get(&format!("/v1/clients/{id}")).await.problem(503, "unavailable");
     assert!(!refused.text().contains("strid"));
-    broken.execute_batch("DROP TRIGGER no_room").unwrap();
+    access.accept();
     staff.get(&format!("/v1/clients/{id}")).await.ok();
 }
 

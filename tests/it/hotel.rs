@@ -68,6 +68,8 @@ impl Entropy for Seeded {
 
 pub(crate) struct Hotel {
     folder: TempDir,
+    /// The database, where the ledgers are in one.
+    ledger: Option<String>,
     clock: Arc<SetClock>,
     env: Environment,
     open: Option<(App, Arc<Desk>)>,
@@ -88,13 +90,21 @@ pub(crate) struct Guest<'a> {
 impl Hotel {
     /// Opens a hotel with rooms of these capacities; chance comes from the seed.
     pub(crate) fn open(seed: u64, rooms: &[u16]) -> Self {
-        let (clock, env) = world(seed);
+        let ledger = system_tests::database();
+        let (clock, env) =
+            world(if ledger.is_some() { 1000 * system_tests::a_number() + seed } else { seed });
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(&data(&folder), &keys(&folder), env.clone()).unwrap();
+        let (data, keys) = (data(&folder), keys(&folder));
+        if let Some(address) = &ledger {
+            fs::write(folder.path().join(crate::program::LEDGER), address).unwrap();
+        }
+        let app = App::open_at(ledger.as_deref(), &data, &keys, env.clone()).unwrap();
         let desk = app.create_tenant(NAME, Zone::utc()).unwrap();
         let (open, runtime) = (Some((app, desk)), new_runtime());
         let (group, visit) = (GroupId(0), ServiceId(0));
-        let mut hotel = Self { folder, clock, env, open, runtime, group, rooms: Vec::new(), visit };
+        let rooms_made = Vec::new();
+        let mut hotel =
+            Self { folder, ledger, clock, env, open, runtime, group, rooms: rooms_made, visit };
         hotel.furnish(rooms);
         hotel
     }
@@ -178,7 +188,8 @@ impl Hotel {
 
     pub(crate) fn try_reopen(&mut self) -> Result<(), AppError> {
         self.open = None;
-        let app = App::open(&self.data(), &self.keys(), self.env.clone())?;
+        let (data, keys, ledger) = (self.data(), self.keys(), self.ledger.as_deref());
+        let app = App::open_at(ledger, &data, &keys, self.env.clone())?;
         let desk = app.desk(NAME)?;
         self.open = Some((app, desk));
         Ok(())
@@ -221,7 +232,8 @@ impl Hotel {
         let (clock, env) = world(1);
         let (open, rooms, runtime) = (None, Vec::new(), new_runtime());
         let (group, visit) = (GroupId(0), ServiceId(0));
-        let mut hotel = Self { folder: files, clock, env, open, runtime, group, rooms, visit };
+        let (ledger, folder) = (None, files);
+        let mut hotel = Self { folder, ledger, clock, env, open, runtime, group, rooms, visit };
         hotel.reopen();
         hotel
     }

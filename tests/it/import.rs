@@ -23,7 +23,8 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let app = App::open(&data, &keys, clock::system()).unwrap();
+        let ledger = system_tests::database();
+        let app = App::open_at(ledger.as_deref(), &data, &keys, clock::system()).unwrap();
         let desk = app.create_tenant("house", "Europe/Stockholm".parse().unwrap()).unwrap();
         Self { folder, desk }
     }

@@ -1,5 +1,6 @@
 //! The program `tidbok` as a process of its own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -30,10 +31,18 @@ fn program() -> &'static Path {
     })
 }
 
+/// The name of the file that says where the ledgers of a data directory are.
+pub(crate) const LEDGER: &str = "ledger";
+
 /// The program with its data directory and these arguments.
 pub(crate) fn tidbok(data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.env_remove("TIDBOK_DATA").env_remove("TIDBOK_KEYS").env_remove("TIDBOK_LISTEN");
+    command.env_remove("TIDBOK_LEDGER");
+    // Beside data whose ledgers are in a database lies its address.
+    if let Ok(address) = fs::read_to_string(data.with_file_name(LEDGER)) {
+        command.env("TIDBOK_LEDGER", address);
+    }
     command.arg("--data").arg(data).args(args);
     command
 }

@@ -7,6 +7,8 @@
     reason = "all of this is test code, where what fails must end the test"
 )]
 
+pub mod postgres;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,11 +67,41 @@ impl Entropy for Seeded {
     }
 }
 
+/// The variable that says where ledgers lie in tests: in files, or in PostgreSQL.
+const ENGINE: &str = "TIDBOK_TEST_ENGINE";
+
+/// Whether the tests run on PostgreSQL.
+pub fn on_postgres() -> bool {
+    let engine = variable(ENGINE).unwrap_or_else(|| "sqlite".to_owned());
+    assert!(["sqlite", "postgres"].contains(&engine.as_str()), "{ENGINE}={engine}");
+    engine == "postgres"
+}
+
+#[expect(clippy::disallowed_methods, reason = "who runs the tests says where")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A database of the test's own, where tests run on PostgreSQL.
+pub fn database() -> Option<String> {
+    on_postgres().then(postgres::database)
+}
+
+/// Roles belong to a whole server, so no two tenants on it may have the same permanent id.
+static APPS: AtomicU64 = AtomicU64::new(1_000_000);
+
+/// A number for chance that no other test of this process has.
+pub fn a_number() -> u64 {
+    APPS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The program in a folder of its own, without a socket.
 pub struct TestApp {
     pub app: Arc<App>,
     pub clock: Arc<TestClock>,
     pub folder: TempDir,
+    /// The database, where the ledgers are in one.
+    pub ledger: Option<String>,
     router: Router,
 }
 
@@ -81,16 +113,35 @@ impl Default for TestApp {
 
 impl TestApp {
     pub fn seeded(seed: u64) -> Self {
+        Self::with(database(), seed)
+    }
+
+    /// The program with its ledgers in a database, wherever the other tests have theirs.
+    pub fn with(ledger: Option<String>, seed: u64) -> Self {
         let clock = TestClock { micros: AtomicI64::new(0), boot_millis: AtomicU64::new(1) };
         clock.set(BEGINNING);
         let clock = Arc::new(clock);
+        let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let app = Arc::new(App::open(&data, &keys, env).unwrap());
+        let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
         let router = gateway::http::router(Arc::clone(&app));
-        Self { app, clock, folder, router }
+        Self { app, clock, folder, ledger, router }
+    }
+
+    /// Another node on the same database and key store, at the same time.
+    pub fn beside(&self, seed: u64) -> Self {
+        let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
+        let env = Environment { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, entropy };
+        let folder = tempfile::tempdir().unwrap();
+        let (data, keys) = (folder.path().join("data"), self.folder.path().join("keys"));
+        let ledger = self.ledger.clone();
+        let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
+        app.keep_following(&tokio::runtime::Handle::current());
+        let router = gateway::http::router(Arc::clone(&app));
+        Self { app, clock: Arc::clone(&self.clock), folder, ledger, router }
     }
 
     /// Somebody without a key.

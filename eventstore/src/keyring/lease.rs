@@ -32,6 +32,9 @@ pub enum KeyName {
 }
 
 impl KeyName {
+    /// The first of the numbers of persons' keys, which are the last.
+    const PERSONS: u64 = 3 << 62;
+
     /// One number for each: what is looked up for every seal should be found fast.
     fn number(self) -> u64 {
         let (kind, number) = match self {
@@ -148,6 +151,14 @@ impl Leases {
                 lease.ended.store(true, Ordering::Release);
             }
         }
+    }
+
+    /// Takes back every key of everybody.
+    pub fn end_everybody(&self) {
+        let mut held = self.held();
+        held.taken_back += 1;
+        let persons = held.keys.split_off(&KeyName::PERSONS);
+        persons.values().for_each(|lease| lease.ended.store(true, Ordering::Release));
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -71,6 +71,7 @@ pub struct Part {
     pub fields: FieldSet,
 }
 
+#[derive(Clone)]
 pub(crate) struct NewPerson {
     pub id: PersonId,
     pub fence: FenceId,
@@ -78,6 +79,7 @@ pub(crate) struct NewPerson {
     pub keys: Vec<(RetentionClass, Wrapped)>,
 }
 
+#[derive(Clone)]
 pub(crate) struct NewDataKey {
     pub handle: Handle,
     pub class: RetentionClass,
@@ -86,12 +88,14 @@ pub(crate) struct NewDataKey {
     pub wrapped: Wrapped,
 }
 
+#[derive(Clone)]
 pub(crate) struct NewLookup {
     pub value: [u8; 16],
     pub person: PersonId,
     pub kind: LookupKind,
 }
 
+#[derive(Clone)]
 pub(crate) struct NewSeal {
     pub kind: Kind,
     pub seal: SealRef,
@@ -101,7 +105,7 @@ pub(crate) struct NewSeal {
 }
 
 /// What was sealed for one command, as it is handed in: no key is in it but wrapped ones.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Brought {
     pub(crate) persons: Vec<NewPerson>,
     pub(crate) data_keys: Vec<NewDataKey>,
@@ -146,7 +150,7 @@ impl Sealing {
     pub fn new_person(&mut self, fields: FieldSet, lookups: &[Lookup]) -> Result<Part, KeyError> {
         let keyring = Arc::clone(&self.keyring);
         let tenant_key = keyring.tenant_key()?;
-        let person = keyring.mint_person();
+        let person = keyring.mint_person()?;
         let fence = FenceId(keyring.env.random());
         let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
         let keys = classes.map(|class| {
@@ -158,7 +162,7 @@ impl Sealing {
         let keys = keys.collect();
         self.brought.persons.push(NewPerson { id: person, fence, fields, keys });
         self.look_up(person, lookups)?;
-        Ok(self.link(person, fence, fields))
+        self.link(person, fence, fields)
     }
 
     /// A new part of somebody who is known.
@@ -168,7 +172,7 @@ impl Sealing {
     pub fn known(&mut self, person: PersonId) -> Result<Part, KeyError> {
         let info = self.keyring.info(person)?.ok_or(KeyError::Unknown)?;
         match (info.state, info.fence) {
-            (PersonState::Live, Some(fence)) => Ok(self.link(person, fence, info.fields)),
+            (PersonState::Live, Some(fence)) => self.link(person, fence, info.fields),
             (PersonState::Restricted, _) => Err(KeyError::Restricted),
             (PersonState::Erasing | PersonState::Erased, _) => Err(KeyError::Erased),
             (PersonState::Live, None) => Err(KeyError::Missing),
@@ -176,7 +180,10 @@ impl Sealing {
     }
 
     /// Another part of the same person, who may be new.
-    pub fn again(&mut self, part: &Part) -> Part {
+    ///
+    /// # Errors
+    /// Where the keyring cannot be reached.
+    pub fn again(&mut self, part: &Part) -> Result<Part, KeyError> {
         self.link(part.person, part.fence, part.fields)
     }
 
@@ -220,10 +227,15 @@ impl Sealing {
         Ok(())
     }
 
-    fn link(&mut self, person: PersonId, fence: FenceId, fields: FieldSet) -> Part {
-        let handle = self.keyring.mint_handle();
+    fn link(
+        &mut self,
+        person: PersonId,
+        fence: FenceId,
+        fields: FieldSet,
+    ) -> Result<Part, KeyError> {
+        let handle = self.keyring.mint_handle()?;
         self.brought.links.push((handle, person));
-        Part { handle, person, fence, fields }
+        Ok(Part { handle, person, fence, fields })
     }
 
     /// Seals values as the `index`-th seal of an entry of this kind.
@@ -267,7 +279,7 @@ impl Sealing {
         content: &Personal,
     ) -> Result<Sealed<T>, KeyError> {
         let lease = self.keyring.period_key(T::CLASS, year)?;
-        let handle = self.keyring.mint_handle();
+        let handle = self.keyring.mint_handle()?;
         self.seal_under(&lease.key, handle, None, Some(year), kind, 0, content)
     }
 

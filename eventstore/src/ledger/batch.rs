@@ -11,7 +11,7 @@ use domain::entry::Tagged;
 use domain::sealed::{FieldSet, SealRef};
 use domain::{Draft, Event, Handle, Kind, Position, Tag};
 
-use super::appender::{AppendError, Appended};
+use super::appender::{Append, AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
 use crate::keyring::person::PersonId;
@@ -44,7 +44,9 @@ pub(crate) struct Batch {
     tags: Vec<(Tag, Position)>,
     rows: Vec<PersonRow>,
     pub repeats: Vec<(Repeat, Appended)>,
-    answers: Vec<(Reply<Appended>, Appended)>,
+    answers: Vec<(Reply<Appended>, Result<Appended, AppendError>)>,
+    /// The commands behind the answers, where another node may be first.
+    kept: Vec<Append>,
     spoilt: bool,
 }
 
@@ -121,8 +123,30 @@ impl Batch {
         self.tags.iter().filter(move |(known, _)| *known == tag).map(|(_, position)| *position)
     }
 
-    pub(super) fn answer(&mut self, reply: Reply<Appended>, appended: Appended) {
-        self.answers.push((reply, appended));
+    /// Has a caller hear this once the batch is durable.
+    pub(super) fn answer(&mut self, reply: Reply<Appended>, answer: Result<Appended, AppendError>) {
+        self.answers.push((reply, answer));
+    }
+
+    /// Keeps a command, to be decided again if need be.
+    pub(super) fn keep(&mut self, append: Append) {
+        self.kept.push(append);
+    }
+
+    /// Gives the commands back with who waits for them.
+    pub(super) fn give_back(&mut self) -> Vec<(Append, Reply<Appended>)> {
+        let replies = std::mem::take(&mut self.answers).into_iter().map(|(reply, _)| reply);
+        std::mem::take(&mut self.kept).into_iter().zip(replies).collect()
+    }
+
+    /// The tags that it brings.
+    pub(super) fn tags(&self) -> impl Iterator<Item = Tag> {
+        self.tags.iter().map(|(tag, _)| *tag)
+    }
+
+    /// The persons that it brings index rows of.
+    pub(super) fn visitors(&self) -> impl Iterator<Item = PersonId> {
+        self.rows.iter().map(|row| row.person)
     }
 
     pub(super) fn remember(&mut self, repeat: Repeat, appended: &Appended) {
@@ -141,6 +165,11 @@ impl Batch {
     /// Nothing of this batch may be committed.
     pub(super) fn spoil(&mut self) {
         self.spoilt = true;
+    }
+
+    /// Whether there is nothing to write, only to answer.
+    fn is_talk(&self) -> bool {
+        self.entries.is_empty() && self.repeats.is_empty() && !self.spoilt
     }
 
     fn is_empty(&self) -> bool {

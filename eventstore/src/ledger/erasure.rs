@@ -6,6 +6,7 @@
 //! does the row become a tombstone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::person::PersonRefusal;
@@ -66,6 +67,7 @@ impl Writer {
         let position = self.fence(fence, ended, Some(person))?;
         let (reply, cleared) = oneshot::channel();
         let marked = self.mark(Some(fence));
+        self.resting.store(false, Ordering::Release);
         self.clearings.push_back(Clearing {
             unmarked: marked.is_err().then_some(fence),
             reply: Some(reply),
@@ -83,6 +85,7 @@ impl Writer {
         let person = info.map(|info| info.id);
         let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
         self.fence(fence, ended, person)?;
+        self.resting.store(false, Ordering::Release);
         self.clearings.extend(person.map(Clearing::new));
         self.mark(Some(fence))
     }
@@ -181,6 +184,11 @@ impl Writer {
 
     /// One step of clearing, of whoever is next.
     pub(super) fn clear(&mut self) {
+        self.clear_next();
+        self.resting.store(self.clearings.is_empty(), Ordering::Release);
+    }
+
+    fn clear_next(&mut self) {
         let now = self.env.clock.since_boot();
         let Some(next) = self.clearings.iter().position(|clearing| clearing.pause_until <= now)
         else {
@@ -258,7 +266,10 @@ impl Writer {
     /// Goes on with erasures that a crash interrupted.
     pub(super) fn resume_erasures(&mut self) {
         match self.log.reader().persons_being_erased() {
-            Ok(persons) => self.clearings.extend(persons.into_iter().map(Clearing::new)),
+            Ok(persons) => {
+                self.resting.store(persons.is_empty(), Ordering::Release);
+                self.clearings.extend(persons.into_iter().map(Clearing::new));
+            }
             Err(error) => tracing::error!(%error, "interrupted erasures cannot go on yet"),
         }
     }

@@ -3,12 +3,12 @@
 //! The loader reads committed entries while the writer goes on with other commands; what is
 //! committed in between, the writer adds when it puts the state on its shelves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 
 use domain::tag::TagKind;
-use domain::{Book, Event, Key, Position};
+use domain::{Book, Event, Key, Position, Tag};
 
 use super::appender::{Append, Appended};
 use super::index::PersonRow;
@@ -16,6 +16,9 @@ use super::log::{Log, ReadError};
 use super::writer::{Job, Reply};
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
+
+/// How many commands' state is read together at most.
+const TOGETHER: usize = 64;
 
 /// A command that waits for its state.
 pub(crate) struct LoadJob {
@@ -40,10 +43,23 @@ pub(crate) fn start(
 ) -> mpsc::Sender<LoadJob> {
     let (sender, queue) = mpsc::channel::<LoadJob>();
     let work = move || {
-        for LoadJob { keys, booker, append, reply } in queue {
-            let loaded = load(&log, &keyring, &keys, booker);
-            if writer.send(Job::Loaded(append, reply, loaded)).is_err() {
-                return;
+        while let Ok(first) = queue.recv() {
+            // What waits is read together: one round trip costs as much as many rows.
+            let mut jobs = vec![first];
+            jobs.extend(queue.try_iter().take(TOGETHER - 1));
+            let wants: Vec<Want<'_>> =
+                jobs.iter().map(|job| Want { keys: &job.keys, booker: job.booker }).collect();
+            let loaded = load(&log, &keyring, &wants);
+            let mut loaded = match loaded {
+                Ok(loaded) => loaded.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            };
+            // Of several that fail together one tells why, and the others that they did.
+            loaded.resize_with(jobs.len(), || Err(ReadError::Together));
+            for (LoadJob { append, reply, .. }, loaded) in jobs.into_iter().zip(loaded) {
+                if writer.send(Job::Loaded(append, reply, loaded)).is_err() {
+                    return;
+                }
             }
         }
     };
@@ -53,28 +69,47 @@ pub(crate) fn start(
     sender
 }
 
-fn load(
+/// What one command lacks.
+pub(super) struct Want<'a> {
+    pub keys: &'a [Key],
+    pub booker: Option<PersonId>,
+}
+
+/// Reads what commands need, complete for the entries that are committed now.
+pub(super) fn load(
     log: &Log,
     keyring: &Keyring,
-    keys: &[Key],
-    booker: Option<PersonId>,
-) -> Result<Loaded, ReadError> {
+    wants: &[Want<'_>],
+) -> Result<Vec<Loaded>, ReadError> {
     let size = log.size();
-    let mut states = Vec::with_capacity(keys.len());
-    for key in keys {
-        let mut positions = log.positions(key.tag())?;
-        positions.extend(first_entry(*key, size));
-        positions.sort_unstable();
-        positions.dedup();
-        positions.retain(|position| position.0 < size);
-        states.push((*key, events(log, &positions)?));
+    let keys: BTreeSet<Key> = wants.iter().flat_map(|want| want.keys).copied().collect();
+    let tags: Vec<Tag> = keys.iter().map(|key| key.tag()).collect();
+    let mut under: BTreeMap<Tag, BTreeSet<Position>> = BTreeMap::new();
+    for (tag, position) in log.positions_under(&tags)? {
+        under.entry(tag).or_default().insert(position);
     }
-    let person = match booker {
-        // Warms the pages; the writer reads the rows again when it counts.
-        Some(person) => keyring.rows_of(person, 0).ok().map(|rows| (person, rows)),
-        None => None,
-    };
-    Ok(Loaded { size, states, person })
+    for key in &keys {
+        under.entry(key.tag()).or_default().extend(first_entry(*key, size));
+    }
+    let positions: BTreeSet<Position> =
+        under.values().flatten().copied().filter(|position| position.0 < size).collect();
+    let events: BTreeMap<Position, Event> =
+        events(log, &positions.into_iter().collect::<Vec<_>>())?.into_iter().collect();
+    let bookers: BTreeSet<PersonId> = wants.iter().filter_map(|want| want.booker).collect();
+    let mut rows: BTreeMap<PersonId, Vec<PersonRow>> = BTreeMap::new();
+    for row in keyring.rows_of_all(&bookers.into_iter().collect::<Vec<_>>())? {
+        rows.entry(row.person).or_default().push(row);
+    }
+    let loaded = wants.iter().map(|want| {
+        let states = want.keys.iter().map(|key| {
+            let positions = under.get(&key.tag()).into_iter().flatten();
+            let found = positions.filter_map(|at| Some((*at, events.get(at)?.clone())));
+            (*key, found.collect())
+        });
+        let person = want.booker.map(|id| (id, rows.get(&id).cloned().unwrap_or_default()));
+        Loaded { size, states: states.collect(), person }
+    });
+    Ok(loaded.collect())
 }
 
 /// The entry that began a thing carries no tag of it: its position is the thing's id.

@@ -11,6 +11,7 @@ use super::codec::{self, CodecError, Entry};
 use super::index::{self, Pending};
 use crate::engine::{EngineError, Reader};
 use crate::keyring::provider::TenantId;
+use crate::postgres::PgError;
 use crate::sqlite::{OpenError, SqliteReader};
 use crate::tree::{Frontier, Hash};
 
@@ -39,12 +40,22 @@ pub enum ReadError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("this is read from a ledger in a file only")]
-    FileOnly,
+    #[error("no copy can be made of a ledger that is a file itself")]
+    NoCopy,
+    #[error("no room for a copy of the ledger, which this needs")]
+    Room(#[source] std::io::Error),
     #[error("entry {0} cannot be read")]
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
     Head,
+    #[error("it was to be read together with something that could not be")]
+    Together,
+}
+
+impl From<PgError> for ReadError {
+    fn from(error: PgError) -> Self {
+        Self::Engine(error.into())
+    }
 }
 
 impl From<rusqlite::Error> for ReadError {
@@ -114,8 +125,15 @@ impl Log {
         self.size.subscribe()
     }
 
+    /// Takes note of growth; what is older than what is known already tells nothing.
     pub(crate) fn grown(&self, size: u64) {
-        self.size.send_replace(size);
+        self.size.send_if_modified(|known| {
+            let grown = size > *known;
+            if grown {
+                *known = size;
+            }
+            grown
+        });
     }
 
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -161,12 +179,32 @@ impl Log {
         Ok(positions)
     }
 
-    /// Runs a query on the ledger's file.
+    /// As [`Self::positions`] for several tags, in no order, some twice.
+    pub(crate) fn positions_under(&self, tags: &[Tag]) -> Result<Vec<(Tag, Position)>, ReadError> {
+        let mut found = Vec::new();
+        {
+            let pending = self.pending();
+            for tag in tags {
+                found.extend(pending.positions(*tag).map(|position| (*tag, position)));
+            }
+        }
+        found.extend(self.reader.positions_under(tags)?);
+        Ok(found)
+    }
+
+    /// Runs a query on the ledger's file, or on a copy made for it.
     pub(crate) fn with<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        self.reader.sqlite().ok_or(ReadError::FileOnly)?.with(query)
+        if let Some(file) = self.reader.sqlite() {
+            return file.with(query);
+        }
+        let folder = tempfile::Builder::new().prefix("tidbok-copy-").tempdir();
+        let folder = folder.map_err(ReadError::Room)?;
+        let copy = folder.path().join("ledger.sqlite");
+        self.reader.copy(&copy)?;
+        SqliteReader::open(&copy)?.with(query)
     }
 
     /// Lets go of all idle readers, so that the file can be closed whole.

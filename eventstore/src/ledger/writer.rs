@@ -6,9 +6,12 @@
 //! nobody was told of success: all are told of the failure, and the shelves are made anew.
 
 mod decide;
+mod nodes;
+mod recent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
 use crate::keyring::provider::Provider;
 use crate::tree::Frontier;
+pub(super) use recent::Recent;
 
 /// The most commands of one commit.
 const BATCH: usize = 512;
@@ -77,6 +81,12 @@ impl Causes {
 
 pub(crate) struct Writer {
     pub(super) engine: Box<dyn engine::Writer>,
+    /// Whether other nodes write the same ledger.
+    pub(super) shared: bool,
+    /// How many committed entries everything here rests on.
+    pub(super) base: u64,
+    /// Nothing here can be relied on before it is made anew.
+    stale: bool,
     pub(super) log: Arc<Log>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) provider: Arc<dyn Provider>,
@@ -84,11 +94,13 @@ pub(crate) struct Writer {
     pub(super) book: Book,
     pub(super) visits: Shelf<PersonId, Visits>,
     pub(super) clearings: VecDeque<Clearing>,
+    pub(super) resting: Arc<AtomicBool>,
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
     pub(super) origin: u32,
     pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
     pub(super) causes: Causes,
+    pub(super) recent: Recent,
     loader: std::sync::mpsc::Sender<LoadJob>,
 }
 
@@ -105,7 +117,10 @@ impl Writer {
         let size = head.frontier.size();
         let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
+            shared: engine.is_shared(),
             engine,
+            base: size,
+            stale: false,
             log: Arc::clone(log),
             keyring: Arc::clone(keyring),
             provider,
@@ -113,15 +128,23 @@ impl Writer {
             book: Book::partial(SHELF),
             visits: Shelf::partial(SHELF),
             clearings: VecDeque::new(),
+            // Until it is known whether an erasure was cut off.
+            resting: Arc::default(),
             frontier: head.frontier,
             recorded_at: head.recorded_at,
             origin: head.origin,
             repeats: BTreeMap::new(),
             causes: Causes::new(env),
+            recent: Recent::from(size),
             loader,
         };
         writer.book = loader::standing_book(log, size, SHELF)?;
         Ok(writer)
+    }
+
+    /// Tells others whether there is clearing left to do.
+    pub(super) fn resting(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.resting)
     }
 
     /// Works until it is told to stop or nobody is left to ask.
@@ -140,6 +163,12 @@ impl Writer {
             }
             if jobs.is_empty() {
                 self.keyring.sweep();
+            }
+            if let Err(error) = self.keep_up(!jobs.is_empty()) {
+                if nodes::refuse(jobs, error) {
+                    break;
+                }
+                continue;
             }
             if self.work(jobs) {
                 break;
@@ -168,7 +197,7 @@ impl Writer {
                 }
                 Job::Erase(person, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let erased = self.erase(person);
+                    let erased = self.alone(|writer| writer.erase(person));
                     drop(reply.send(erased));
                 }
                 Job::OpenBookings(person, reply) => {
@@ -178,12 +207,12 @@ impl Writer {
                 }
                 Job::Refence(fence, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let set = self.refence(fence);
+                    let set = self.alone(|writer| writer.refence(fence));
                     drop(reply.send(set));
                 }
                 Job::Mark(reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let marked = self.mark(None);
+                    let marked = self.alone(|writer| writer.mark(None));
                     drop(reply.send(marked));
                 }
                 Job::Period(class, year, reply) => {
@@ -229,7 +258,10 @@ impl Writer {
             if self.book.knows(key) {
                 continue;
             }
-            let since = self.positions_since(key.tag(), loaded.size)?;
+            let since = match self.recent.since(key.tag(), loaded.size) {
+                Some(false) => Vec::new(),
+                Some(true) | None => self.positions_since(key.tag(), loaded.size)?,
+            };
             for entry in self.log.reader().entries_at(&since)? {
                 let event = codec::decode_event(&entry.bytes)
                     .map_err(|error| ReadError::Entry(entry.position, error))?;
@@ -237,12 +269,13 @@ impl Writer {
             }
             self.book.load(key, entries.iter().map(|(position, event)| (*position, event)));
         }
-        if let Some((person, _)) = loaded.person
+        if let Some((person, rows)) = loaded.person
             && !self.visits.knows(&person)
         {
-            // The rows are few and now in the cache: reading them again is the simple way to
-            // have those that came since.
-            let rows = loader::all_rows(&self.log, person)?;
+            let rows = match self.recent.of_since(person, loaded.size) {
+                Some(false) => rows,
+                Some(true) | None => loader::all_rows(&self.log, person)?,
+            };
             self.visits.put(person, Visits::of(&rows));
         }
         Ok(())
@@ -273,20 +306,28 @@ impl Writer {
 
     /// Makes everything in memory anew from what is committed.
     pub(super) fn reset(&mut self) {
-        let anew = self.log.head().and_then(|head| {
-            let size = head.frontier.size();
-            let pending = index::rebuild(self.log.reader(), head.indexed)?;
-            self.book = loader::standing_book(&self.log, size, SHELF)?;
-            *self.log.pending() = pending;
-            self.visits = Shelf::partial(SHELF);
-            self.frontier = head.frontier;
-            self.recorded_at = head.recorded_at;
-            self.repeats.clear();
-            Ok(())
-        });
-        if let Err(error) = anew {
+        self.stale = true;
+        if let Err(error) = self.make_anew() {
             tracing::error!(%error, "the ledger cannot be read after a failed commit");
         }
+    }
+
+    fn make_anew(&mut self) -> Result<(), ReadError> {
+        let head = self.log.head()?;
+        let size = head.frontier.size();
+        let pending = index::rebuild(self.log.reader(), head.indexed)?;
+        self.book = loader::standing_book(&self.log, size, SHELF)?;
+        *self.log.pending() = pending;
+        self.visits = Shelf::partial(SHELF);
+        self.frontier = head.frontier;
+        self.recorded_at = head.recorded_at;
+        self.origin = head.origin;
+        self.repeats.clear();
+        self.base = size;
+        self.recent = Recent::from(size);
+        self.log.grown(size);
+        self.stale = false;
+        Ok(())
     }
 
     /// Writes what is pending and closes the file whole, so that the next start is short.

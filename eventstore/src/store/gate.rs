@@ -4,7 +4,6 @@
 //! other entries there, is an old or another copy, in which the erased are not erased.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use domain::ledger::Reopened;
@@ -12,7 +11,7 @@ use domain::tag::TagKind;
 use domain::{Actor, Command, Event, FenceId, Position};
 
 use super::StoreError;
-use super::place::{Place, Which};
+use super::place::{Site, Which};
 use crate::engine::Reader;
 use crate::environment::Environment;
 use crate::keyring::provider::{Mark, Provider};
@@ -98,12 +97,11 @@ fn fences(reader: &dyn Reader, indexed: u64) -> Result<Vec<(Position, FenceId)>,
 /// Takes up an older copy: new origin, the loss on record, all fences set again.
 pub(super) fn accept_loss(
     name: &str,
-    folder: &Path,
-    place: &Place,
+    site: &Site,
     provider: &Arc<dyn Provider>,
     env: &Environment,
 ) -> Result<Loss, StoreError> {
-    let reader = place.reader(name, folder, Which::Ledger)?;
+    let reader = site.reader(Which::Ledger)?;
     let head = reader.head()?;
     let known = fences(reader.as_ref(), head.indexed)?;
     let marks = provider.marks(head.tenant)?;
@@ -116,7 +114,7 @@ pub(super) fn accept_loss(
         }
     }
     let origin = mark.origin.max(head.origin) + 1;
-    let mut writer = place.writer(name, folder, Which::Ledger)?;
+    let mut writer = site.writer(Which::Ledger)?;
     writer.reopen(origin)?;
     let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
     let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };

@@ -11,8 +11,9 @@ use domain::catalogue::{CatalogueCommand, Confirmation, Length, Resource, Resour
 use domain::facet::Channel;
 use domain::slot::{Hours, Slot, Zone};
 use domain::{Actor, Command, Field, GroupId, ResourceId, ServiceId};
+use eventstore::keyring::provider::FileProvider;
 use eventstore::ledger::appender::{Append, AppendError};
-use eventstore::{PersonId, Personal, Tenant};
+use eventstore::{PersonId, Personal, StoreError, Tenant};
 use jiff::{Span, Timestamp};
 
 use crate::app::App;
@@ -46,15 +47,26 @@ pub(super) struct Bench {
 }
 
 impl Rig {
-    pub(super) fn new(runtime: tokio::runtime::Handle) -> Result<Self, CliError> {
+    /// A rig in files, or in the database behind an address.
+    pub(super) fn new(
+        runtime: tokio::runtime::Handle,
+        ledger: Option<&str>,
+    ) -> Result<Self, CliError> {
         let folder = tempfile::Builder::new()
             .prefix("tidbok-bench-")
             .tempdir()
             .map_err(|error| CliError::File("a temporary folder".to_owned(), error))?;
         let data = folder.path().join("data");
         let keys = folder.path().join("data.keys");
-        let app = Arc::new(App::open(&data, &keys, clock::system())?);
-        let tenant = app.store.create_tenant("bench", Zone::utc())?;
+        let env = clock::system();
+        if ledger.is_some() {
+            // Whatever else the database holds is under other keys.
+            FileProvider::create(&keys, &env).map_err(StoreError::from)?;
+        }
+        let app = Arc::new(App::open_at(ledger, &data, &keys, env)?);
+        // A database may hold the tenants of earlier runs.
+        let name = format!("bench-{}", app.env.clock.now().as_microsecond());
+        let tenant = app.store.create_tenant(&name, Zone::utc())?;
         let bench = Arc::new(Bench::furnish(tenant, &app)?);
         Ok(Self { folder, runtime, app, bench, stored: 0 })
     }

@@ -57,7 +57,13 @@ pub(super) fn run(
 }
 
 fn open(place: &Place, tenant: &str) -> Result<TenantView, CliError> {
-    Ok(TenantView::open(&place.data, &place.keys(), tenant, &clock::system())?)
+    Ok(TenantView::open(
+        place.ledger.as_deref(),
+        &place.data,
+        &place.keys(),
+        tenant,
+        &clock::system(),
+    )?)
 }
 
 fn check(

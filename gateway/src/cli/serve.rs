@@ -19,7 +19,12 @@ pub(super) fn serve(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
     log_to_standard_error(&place.log)?;
-    let app = Arc::new(App::open(&place.data, &place.keys(), clock::system())?);
+    let app = Arc::new(App::open_at(
+        place.ledger.as_deref(),
+        &place.data,
+        &place.keys(),
+        clock::system(),
+    )?);
     let listener = listen(&command.listen, runtime)?;
     let address =
         listener.local_addr().map_err(|error| CliError::Listen(command.listen.clone(), error))?;

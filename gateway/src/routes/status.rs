@@ -24,7 +24,7 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "alive", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// `GET /ready`: every tenant is open and its read models run.
+/// `GET /ready`: every tenant can be opened and its read models run.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let pulse = tokio::task::spawn_blocking(move || crate::pages::pulse(&app)).await?;
     let ready = pulse.stopped == 0 && pulse.closed == 0;

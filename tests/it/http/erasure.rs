@@ -50,7 +50,7 @@ async fn open_bookings_stand_in_the_way_unless_they_are_cancelled() {
     let mut ask = ask;
     ask["cancel_open_bookings"] = true.into();
     let erased = staff.post("/v1/privacy-requests", &ask).await.is(202);
-    let read = staff.get(&format!("/v1/bookings/{booking}")).await.ok();
+    let read = staff.get_after(&format!("/v1/bookings/{booking}"), &erased).await.ok();
     assert_eq!(read.body["status"], "cancelled");
     assert_eq!(read.body["cancelled"]["reason"], "erasure");
     staff.post("/v1/privacy-requests", &ask).await.problem(410, "erased");

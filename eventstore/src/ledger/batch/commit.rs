@@ -25,27 +25,47 @@ struct Moves {
     indexed: u64,
 }
 
+impl Batch {
+    /// Tells everybody how it went.
+    pub(in crate::ledger) fn tell(self, done: Result<(), EngineError>) {
+        match done {
+            Ok(()) => {
+                for (reply, answer) in self.answers {
+                    // A caller that went away finds the entries all the same.
+                    drop(reply.send(answer));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed; its commands were not carried out");
+                let error = Arc::new(error);
+                for (reply, _) in self.answers {
+                    drop(reply.send(Err(AppendError::Commit(Arc::clone(&error)))));
+                }
+            }
+        }
+    }
+}
+
 impl Writer {
     /// Commits a batch and answers everybody in it.
     pub(in crate::ledger) fn commit(&mut self, mut batch: Batch) {
         if batch.is_empty() {
             return;
         }
-        match self.commit_with(&mut batch, None) {
-            Ok(()) => {
-                for (reply, appended) in batch.answers {
-                    // A caller that went away finds the entries all the same.
-                    drop(reply.send(Ok(appended)));
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "a commit failed; its commands were not carried out");
-                let error = Arc::new(error);
-                for (reply, _) in batch.answers {
-                    drop(reply.send(Err(AppendError::Commit(Arc::clone(&error)))));
-                }
-            }
+        let done = match self.shared && batch.is_talk() {
+            true => self.still_so(),
+            false => self.commit_with(&mut batch, None),
+        };
+        match done {
+            Err(EngineError::Behind) => self.again(batch),
+            done => batch.tell(done),
         }
+    }
+
+    /// Whether what was refused was refused on the newest state.
+    fn still_so(&self) -> Result<(), EngineError> {
+        let head = self.log.head().map_err(EngineError::of_reading)?;
+        if head.frontier.size() == self.base { Ok(()) } else { Err(EngineError::Behind) }
     }
 
     /// Commits a batch that may fence somebody, or makes everything in memory anew.
@@ -61,11 +81,14 @@ impl Writer {
         } else {
             self.write_all(batch, &moves, fenced)
         };
-        if done.is_ok() {
-            self.committed(batch, &moves);
-            touched.into_iter().for_each(|person| self.keyring.changed(person));
-        } else {
-            self.reset();
+        match &done {
+            Ok(()) => {
+                self.committed(batch, &moves);
+                touched.into_iter().for_each(|person| self.keyring.changed(person));
+            }
+            // What it rests on is caught up with first.
+            Err(EngineError::Behind) => (),
+            Err(_) => self.reset(),
         }
         done
     }
@@ -78,12 +101,12 @@ impl Writer {
     ) -> Result<(), EngineError> {
         let effects = batch.effects(self.log.reader()).map_err(EngineError::of_reading)?;
         let commit = Commit {
-            base: self.log.size(),
+            base: self.base,
             head: self.new_head(moves.indexed),
             batch,
             effects,
-            tags: &moves.tags.rows,
-            persons: &moves.persons.rows,
+            tags: if self.shared { &batch.tags } else { &moves.tags.rows },
+            persons: if self.shared { &batch.rows } else { &moves.persons.rows },
             fenced,
         };
         match self.engine.commit(&commit)? {
@@ -106,6 +129,10 @@ impl Writer {
 
     /// What this commit moves: about as many rows as it brings, once enough are pending.
     fn moves(&self, batch: &Batch) -> Moves {
+        if self.shared {
+            let indexed = self.frontier.size();
+            return Moves { tags: Slice::nothing(), persons: Slice::nothing(), indexed };
+        }
         let size = self.log.size();
         let mut pending = self.log.pending();
         let tags = pending.tags.next(batch.tags.len().max(SLICE), PENDING, size);
@@ -116,7 +143,9 @@ impl Writer {
     }
 
     fn committed(&mut self, batch: &mut Batch, moves: &Moves) {
-        {
+        let persons = batch.rows.iter().map(|row| (row.person, row.position));
+        self.recent.add(batch.tags.iter().copied(), persons);
+        if !self.shared {
             let mut pending = self.log.pending();
             pending.tags.written(&moves.tags);
             pending.persons.written(&moves.persons);
@@ -129,13 +158,15 @@ impl Writer {
             }
         }
         let size = self.frontier.size();
-        if size != self.log.size() {
-            self.log.grown(size);
-        }
+        self.base = size;
+        self.log.grown(size);
     }
 
     /// Moves all pending rows into their tables.
     pub(in crate::ledger) fn write_pending(&mut self) -> Result<(), AppendError> {
+        if self.shared {
+            return Ok(());
+        }
         let (tags, persons) = {
             let pending = self.log.pending();
             (pending.tags.sorted(), pending.persons.sorted())

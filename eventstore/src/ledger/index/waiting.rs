@@ -29,7 +29,7 @@ pub struct Slice<K> {
 }
 
 impl<K> Slice<K> {
-    fn nothing() -> Self {
+    pub(in crate::ledger) fn nothing() -> Self {
         Self { rows: Vec::new(), ends: false }
     }
 }

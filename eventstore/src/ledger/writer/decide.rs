@@ -1,7 +1,7 @@
 //! Deciding one command and taking what follows into the batch.
 
 use domain::booking::{BookingCommand, Role};
-use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Position, Tag};
+use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, Tag};
 
 use super::{Reply, Writer};
 use crate::keyring::person::PersonId;
@@ -15,33 +15,55 @@ use crate::tree::{self, Hash};
 
 impl Writer {
     /// Decides one command into the batch, or sends it for what it lacks.
-    pub(super) fn take(
-        &mut self,
-        batch: &mut Batch,
-        mut append: Box<Append>,
-        reply: Reply<Appended>,
-    ) {
-        let keys = self.book.missing(&append.command);
-        let booker = booker(&append).filter(|person| !self.visits.touch(person));
-        let booker = booker.filter(|person| !batch.is_new(*person) && !is_new(&append, *person));
+    pub(super) fn take(&mut self, batch: &mut Batch, append: Box<Append>, reply: Reply<Appended>) {
+        let (keys, booker) = self.missing(batch, &append);
         if !keys.is_empty() || booker.is_some() {
             if let Err(refused) = self.loader.send(LoadJob { keys, booker, append, reply }) {
                 drop(refused.0.reply.send(Err(AppendError::Stopped)));
             }
             return;
         }
-        match self.decide(batch, &mut append) {
-            Ok(Decided::Now(appended)) => batch.answer(reply, appended),
-            Ok(Decided::Before(appended)) => batch.answer(reply, appended),
-            Err(error) => drop(reply.send(Err(error))),
+        self.take_known(batch, append, reply);
+    }
+
+    /// What is not at hand that a command needs.
+    pub(super) fn missing(
+        &mut self,
+        batch: &Batch,
+        append: &Append,
+    ) -> (Vec<Key>, Option<PersonId>) {
+        let keys = self.book.missing(&append.command);
+        let booker = booker(append).filter(|person| !self.visits.touch(person));
+        let booker = booker.filter(|person| !batch.is_new(*person) && !is_new(append, *person));
+        (keys, booker)
+    }
+
+    /// Decides a command for which everything is at hand.
+    pub(super) fn take_known(
+        &mut self,
+        batch: &mut Batch,
+        mut append: Box<Append>,
+        reply: Reply<Appended>,
+    ) {
+        let kept = self.shared.then(|| append.brought.clone());
+        let answer = self.decide(batch, &mut append);
+        match kept {
+            // What is refused may be so for something that does not come to stand.
+            Some(brought) => {
+                append.brought = brought;
+                batch.keep(*append);
+                batch.answer(reply, answer);
+            }
+            None if answer.is_ok() => batch.answer(reply, answer),
+            None => drop(reply.send(answer)),
         }
     }
 
-    fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Decided, AppendError> {
+    fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Appended, AppendError> {
         let now = self.tick();
         let repeat = match append.idempotency {
             Some(idempotency) => match self.repeated(batch, idempotency, now)? {
-                Seen::Before(appended) => return Ok(Decided::Before(appended)),
+                Seen::Before(appended) => return Ok(appended),
                 Seen::Never(repeat) => Some(repeat),
             },
             None => None,
@@ -73,7 +95,7 @@ impl Writer {
         if let Some(repeat) = repeat {
             batch.remember(repeat, &appended);
         }
-        Ok(Decided::Now(appended))
+        Ok(appended)
     }
 
     /// Takes an entry into book, tree and batch.
@@ -127,6 +149,9 @@ impl Writer {
             let stored = || self.stored_person(*handle).ok().flatten();
             if let Some(person) = batch.person(*handle).or_else(stored) {
                 self.visits.remove(&person);
+                // Also for whoever is loading the person's rows at this moment.
+                let now = self.book.next;
+                self.recent.add(std::iter::empty(), std::iter::once((person, now)));
             }
         }
     }
@@ -145,11 +170,6 @@ impl Writer {
     fn stored_person(&self, handle: Handle) -> Result<Option<PersonId>, ReadError> {
         Ok(self.log.reader().links(&[handle])?.remove(&handle))
     }
-}
-
-enum Decided {
-    Now(Appended),
-    Before(Appended),
 }
 
 /// The person whose visits a request counts.

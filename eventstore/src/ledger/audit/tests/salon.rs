@@ -147,7 +147,7 @@ impl Salon {
     pub(super) fn book_new_client(&mut self, hour: i64) {
         let mut sealing = self.tenant().ledger.sealing();
         let (registered, contact) = registration(&mut sealing);
-        let part = sealing.again(&registered);
+        let part = sealing.again(&registered).unwrap();
         let part = new_part(&mut sealing, part, &mut 0);
         let part = NewPart { registers: Some(contact), role: Role::Booker, ..part };
         self.request(vec![part], hour, sealing);

@@ -1,0 +1,226 @@
+//! PostgreSQL as the engine of a ledger and its keyring: roles, schemas and transactions.
+//!
+//! Each ledger has two schemas of its own, for the ledger and for the keyring, owned by a role that
+//! cannot log in. A transaction takes on the tenant's second role, which may add and read entries
+//! but not change them, and sees no schema but its own: a statement that is wrong for one tenant
+//! cannot reach another's rows.
+
+mod columns;
+mod copy;
+mod dial;
+mod directory;
+mod follow;
+mod found;
+mod pool;
+mod reader;
+mod wait;
+mod writer;
+
+use std::sync::Arc;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, error::SqlState};
+
+use crate::keyring::provider::TenantId;
+use crate::store::Which;
+pub(crate) use directory::Directory;
+pub(crate) use follow::Watch;
+pub(crate) use found::found;
+use pool::Borrowed;
+pub use pool::Server;
+pub(crate) use reader::PgReader;
+use wait::wait;
+pub(crate) use writer::PgWriter;
+
+/// The schema that this program writes. A tenant with a newer one is refused.
+pub(crate) const SCHEMA_VERSION: i32 = 1;
+
+/// What went wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum PgError {
+    #[error(
+        "the address of the database cannot be understood; it is like postgres://user@host/database"
+    )]
+    Address(#[source] tokio_postgres::Error),
+    #[error(
+        "the system knows no authority for certificates, which sslmode=require needs; install ca-certificates or set SSL_CERT_FILE"
+    )]
+    NoRoots,
+    #[error("no threads for the database's connections")]
+    Runtime(#[source] std::io::Error),
+    #[error("the database cannot be reached")]
+    Away(#[source] tokio_postgres::Error),
+    #[error("all connections to the database are in use")]
+    Exhausted,
+    #[error(
+        "the database does not let this program in: check user, password and database of --ledger"
+    )]
+    Denied(#[source] tokio_postgres::Error),
+    #[error("the database user has no right to do this; docs/OPERATIONS.md says which it needs")]
+    Forbidden(#[source] tokio_postgres::Error),
+    #[error("the database refuses to do it: its roles or tables are not as they were made ({})", code(.0))]
+    Altered(#[source] tokio_postgres::Error),
+    #[error("the database has no room left")]
+    Full(#[source] tokio_postgres::Error),
+    #[error("the database could not do it ({})", code(.0))]
+    Failed(#[source] tokio_postgres::Error),
+    #[error("PostgreSQL 15 or newer is needed; this is {0}")]
+    TooOld(String),
+    #[error("the tenant's schema {0} is newer than this program; use the program that wrote it")]
+    Newer(i32),
+    #[error(
+        "the connection was lost in the middle of a commit; whether it stands shows when the \
+         database is back"
+    )]
+    Unsettled(#[source] Box<Self>),
+    #[error("the connections to the database are being closed")]
+    Closed,
+}
+
+fn code(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("no code", SqlState::code)
+}
+
+impl PgError {
+    /// What a failure means for whoever has to do something about it.
+    fn of(error: tokio_postgres::Error) -> Self {
+        let Some(state) = error.code() else { return Self::Away(error) };
+        let class = state.code().get(..2).unwrap_or_default();
+        match class {
+            "28" | "3D" => Self::Denied(error),
+            _ if *state == SqlState::INSUFFICIENT_PRIVILEGE => Self::Forbidden(error),
+            "42" | "3F" | "22" | "23" => Self::Altered(error),
+            "53" if *state == SqlState::DISK_FULL => Self::Full(error),
+            "08" | "57" | "53" => Self::Away(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// One ledger with its keyring on a server.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    server: Arc<Server>,
+    /// The ledger's schema, whose name tells nothing of the tenant.
+    pub ledger: String,
+    begin: String,
+}
+
+impl Scope {
+    pub(crate) fn new(server: &Arc<Server>, tenant: TenantId, which: Which) -> Self {
+        let Names { role, ledger, keyring, .. } = Names::of(tenant, which);
+        let begin = format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {ledger}, {keyring}");
+        Self { server: Arc::clone(server), ledger, begin }
+    }
+
+    /// Runs one query as a transaction of its own. One that finds its connection dead is run again
+    /// on another: it changes nothing.
+    fn query(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, PgError> {
+        let mut borrowed = self.server.borrow()?;
+        let answer = wait(self.ask(&mut borrowed, sql, params));
+        match answer {
+            Ok(rows) => {
+                borrowed.done();
+                Ok(rows)
+            }
+            Err(PgError::Away(_)) => {
+                drop(borrowed);
+                // The others are as old, and the server may have been started anew.
+                self.server.let_go();
+                let mut borrowed = self.server.borrow()?;
+                let rows = wait(self.ask(&mut borrowed, sql, params))?;
+                borrowed.done();
+                Ok(rows)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes numbers for this node alone; the first of them.
+    fn reserve(&self, counter: &'static str, count: u64) -> Result<u64, PgError> {
+        let mut borrowed = self.server.borrow()?;
+        let first = wait(async {
+            let begin = format!("BEGIN; {}", self.begin);
+            borrowed.client()?.batch_execute(&begin).await.map_err(PgError::of)?;
+            let sql = "UPDATE counter SET next = next + $2 WHERE name = $1 RETURNING next - $2";
+            let statement = borrowed.prepared(sql).await?;
+            let client = borrowed.client()?;
+            let row = client.query_one(&statement, &[&counter, &int(count)]).await;
+            let row = row.map_err(PgError::of)?;
+            client.batch_execute("COMMIT").await.map_err(PgError::of)?;
+            row.try_get(0).map_err(PgError::Altered)
+        })?;
+        borrowed.done();
+        Ok(uint(first))
+    }
+
+    async fn ask(
+        &self,
+        borrowed: &mut Borrowed,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, PgError> {
+        let begin = format!("BEGIN READ ONLY; {}", self.begin);
+        if let Some(statement) = borrowed.knows(sql) {
+            // All three are under way before the first is answered.
+            let client = borrowed.client()?;
+            let (begun, rows, ended) = tokio::join!(
+                client.batch_execute(&begin),
+                client.query(&statement, params),
+                client.batch_execute("COMMIT"),
+            );
+            begun.map_err(PgError::of)?;
+            let rows = rows.map_err(PgError::of)?;
+            ended.map_err(PgError::of)?;
+            return Ok(rows);
+        }
+        borrowed.client()?.batch_execute(&begin).await.map_err(PgError::of)?;
+        let statement = borrowed.prepared(sql).await?;
+        let client = borrowed.client()?;
+        let (rows, ended) =
+            tokio::join!(client.query(&statement, params), client.batch_execute("COMMIT"));
+        let rows = rows.map_err(PgError::of)?;
+        ended.map_err(PgError::of)?;
+        Ok(rows)
+    }
+}
+
+/// What a ledger's roles and schemas are called. Names of tenants may be longer than names in a
+/// database, and roles are known to all databases of a server: so they are called by the tenant's
+/// permanent id.
+struct Names {
+    owner: String,
+    role: String,
+    ledger: String,
+    keyring: String,
+}
+
+impl Names {
+    fn of(tenant: TenantId, which: Which) -> Self {
+        let id = tenant.to_string();
+        let (ledger, keyring) = match which {
+            Which::Ledger => ("ledger", "keyring"),
+            Which::Access => ("access", "access_keyring"),
+        };
+        Self {
+            owner: format!("tidbok_owner_{id}"),
+            role: format!("tidbok_{id}"),
+            ledger: format!("{ledger}_{id}"),
+            keyring: format!("{keyring}_{id}"),
+        }
+    }
+}
+
+/// A number as PostgreSQL stores it. Positions, handles and tags stay far below 2^63.
+fn int(number: u64) -> i64 {
+    crate::sqlite::int(number)
+}
+
+/// A number as it was stored.
+fn uint(stored: i64) -> u64 {
+    crate::sqlite::uint(stored)
+}

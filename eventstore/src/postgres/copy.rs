@@ -1,0 +1,105 @@
+//! A copy of a ledger on a server, as the file that it would be on one machine.
+//!
+//! What reads a ledger whole reads such a copy: the audit has one way to check tables, and a tenant
+//! one form in which to move.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::wait::wait;
+use super::{PgError, Scope};
+use crate::ledger::log::ReadError;
+use crate::sqlite;
+
+/// How many rows are fetched at a time.
+const STRETCH: &str = "FETCH FORWARD 4000 FROM copied";
+
+/// Each table with its columns, alike on both sides.
+const TABLES: [(&str, &str); 14] = [
+    ("entry", "position, bytes, leaf"),
+    ("seal", "id, ciphertext"),
+    ("tag", "tag, position"),
+    ("idempotency", "day, key, body, first, count"),
+    ("tenant_key", "epoch, wrapped"),
+    ("secret", "name, wrapped"),
+    ("person", "id, state, fence, fields, registration, contact_at, contact_handle"),
+    ("person_key", "person, class, wrapped"),
+    ("period_key", "class, year, wrapped"),
+    ("data_key", "id, person, year, wrapped"),
+    ("person_tag", "person, until, position, handle, booking, seals, year, visits"),
+    ("lookup", "value, person, kind"),
+    ("api_key", "id, hash, role, label, person, created_at, revoked_at"),
+    ("privacy_request", "id, kind, person, requested_at, decided_at, status, fence_at"),
+];
+
+const HEAD: &str = "SELECT id, tenant, origin, size, frontier, recorded_at, indexed,
+    (SELECT next FROM counter WHERE name = 'handle'),
+    (SELECT next FROM counter WHERE name = 'person') FROM head";
+
+/// Copies a ledger as it stands at one moment into a new file.
+pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
+    let mut file = sqlite::open_writer(to)?;
+    // Nobody relies on the copy before it is complete.
+    file.pragma_update(None, "synchronous", "OFF")?;
+    let tx = file.transaction()?;
+    let borrowed = scope.server.borrow()?;
+    let client = borrowed.client()?;
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", scope.begin);
+    wait(client.batch_execute(&begin)).map_err(PgError::of)?;
+    let columns =
+        "id, tenant, origin, size, frontier, recorded_at, indexed, next_handle, next_person";
+    rows(client, HEAD, &tx, "head", columns)?;
+    for (table, columns) in TABLES {
+        // In order: entries are only added at the next position.
+        let select = format!("SELECT {columns} FROM {table} ORDER BY 1");
+        rows(client, &select, &tx, table, columns)?;
+    }
+    wait(client.batch_execute("COMMIT")).map_err(PgError::of)?;
+    borrowed.done();
+    tx.commit()?;
+    Ok(())
+}
+
+fn rows(
+    client: &Client,
+    select: &str,
+    file: &Connection,
+    table: &str,
+    columns: &str,
+) -> Result<(), ReadError> {
+    let places = vec!["?"; columns.split(',').count()].join(", ");
+    let mut insert = file.prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({places})"))?;
+    let open = format!("DECLARE copied NO SCROLL CURSOR FOR {select}");
+    wait(client.batch_execute(&open)).map_err(PgError::of)?;
+    let fetch = wait(client.prepare(STRETCH)).map_err(PgError::of)?;
+    loop {
+        let stretch = wait(client.query(&fetch, &[])).map_err(PgError::of)?;
+        if stretch.is_empty() {
+            break;
+        }
+        for row in &stretch {
+            insert.execute(params_from_iter(values(row)?))?;
+        }
+    }
+    wait(client.batch_execute("CLOSE copied")).map_err(PgError::of)?;
+    Ok(())
+}
+
+fn values(row: &Row) -> Result<Vec<Value>, PgError> {
+    let value = |column: usize, kind: &Type| -> Result<Value, tokio_postgres::Error> {
+        let value = match *kind {
+            Type::INT2 => row.try_get::<_, Option<i16>>(column)?.map(Value::from),
+            Type::INT4 => row.try_get::<_, Option<i32>>(column)?.map(Value::from),
+            Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map(Value::from),
+            Type::TEXT => row.try_get::<_, Option<String>>(column)?.map(Value::from),
+            _ => row.try_get::<_, Option<Vec<u8>>>(column)?.map(Value::from),
+        };
+        Ok(value.unwrap_or(Value::Null))
+    };
+    let values = row.columns().iter().enumerate().map(|(n, column)| value(n, column.type_()));
+    values.collect::<Result<_, _>>().map_err(PgError::Altered)
+}

@@ -1,0 +1,213 @@
+//! Following what other nodes commit: told at once, and looked after by itself.
+//!
+//! After a commit a node tells the others over a connection of its own: a notification inside the
+//! transaction would put all commits of a database in one line. Notifications may be lost with a
+//! connection, so every open ledger is also looked at now and then.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Duration;
+
+use domain::Position;
+use domain::tag::TagKind;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_postgres::{AsyncMessage, Client};
+
+use super::PgError;
+use super::dial::Dial;
+use super::pool::Server;
+use crate::keyring::Keyring;
+use crate::ledger::log::{Log, ReadError};
+
+/// On which channel nodes tell each other of growth; the payload is the ledger's schema and size.
+const CHANNEL: &str = "tidbok";
+/// How often some ledgers are looked at without being told.
+const ROUND: Duration = Duration::from_secs(1);
+/// How many of them each time, so that many open tenants are no load of their own.
+const EACH_ROUND: usize = 64;
+/// How long growth is gathered before the others are told: what is told each time costs as much.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long a node that lost its connection waits before the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A ledger's schema, and how many entries it has.
+type Growth = (String, u64);
+
+type Followed = BTreeMap<String, (Weak<Log>, Weak<Keyring>)>;
+
+/// Hears of every ledger that is open here.
+pub(crate) struct Watch {
+    followed: Arc<Mutex<Followed>>,
+    grown: UnboundedSender<Growth>,
+}
+
+impl Watch {
+    /// Begins to listen.
+    pub(crate) fn start(server: &Arc<Server>) -> Result<Self, PgError> {
+        let followed = Arc::new(Mutex::new(Followed::new()));
+        let (grown, tell) = unbounded_channel();
+        let (heard, looks) = mpsc::channel();
+        let dial = server.dial().clone();
+        server.spawn(async move { exchange(dial, tell, heard).await })?;
+        let weak = Arc::downgrade(&followed);
+        std::thread::Builder::new()
+            .name("follow".to_owned())
+            .spawn(move || look_after(&weak, &looks))
+            .map_err(PgError::Runtime)?;
+        Ok(Self { followed, grown })
+    }
+
+    /// Who follows one ledger, by its schema.
+    pub(crate) fn follower(&self, schema: &str) -> Follower {
+        let (followed, grown) = (Arc::clone(&self.followed), self.grown.clone());
+        Follower { schema: schema.to_owned(), followed, grown }
+    }
+}
+
+/// Follows one ledger.
+pub(crate) struct Follower {
+    schema: String,
+    followed: Arc<Mutex<Followed>>,
+    grown: UnboundedSender<Growth>,
+}
+
+impl Follower {
+    /// Tells the other nodes that the ledger has grown.
+    pub(super) fn tell(&self, size: u64) {
+        // Where nobody tells, the others look by themselves.
+        drop(self.grown.send((self.schema.clone(), size)));
+    }
+
+    /// Has a ledger hear of what others commit, for as long as it is open.
+    pub(super) fn follow(&self, log: &Arc<Log>, keyring: &Arc<Keyring>) {
+        let ledger = (Arc::downgrade(log), Arc::downgrade(keyring));
+        lock(&self.followed).insert(self.schema.clone(), ledger);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells and hears over one connection, and over another when that is lost.
+async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender<Option<Growth>>) {
+    loop {
+        let hear = {
+            let heard = heard.clone();
+            move |message| growth_in(&message).is_none_or(|growth| heard.send(Some(growth)).is_ok())
+        };
+        if let Ok((client, driver)) = dial.connect(hear).await {
+            if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_ok()
+                && pass_on(&client, &mut tell).await
+            {
+                return;
+            }
+            driver.abort();
+        }
+        if heard.send(None).is_err() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn growth_in(message: &AsyncMessage) -> Option<Growth> {
+    let AsyncMessage::Notification(told) = message else { return None };
+    let (schema, size) = told.payload().split_once(' ')?;
+    Some((schema.to_owned(), size.parse().ok()?))
+}
+
+/// Tells the others of every ledger that has grown, each once however often it did meanwhile.
+/// Whether there is nobody left to tell for.
+async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool {
+    let Ok(notify) = client.prepare("SELECT pg_notify($1, $2)").await else { return false };
+    loop {
+        let next = tokio::time::timeout(PAUSE, tell.recv()).await;
+        let first = match next {
+            Ok(Some(growth)) => growth,
+            Ok(None) => return true,
+            Err(_) if client.is_closed() => return false,
+            Err(_) => continue,
+        };
+        tokio::time::sleep(GATHER).await;
+        let mut grown = BTreeMap::from([first]);
+        while let Ok((schema, size)) = tell.try_recv() {
+            grown.insert(schema, size);
+        }
+        for (schema, size) in &grown {
+            let payload = format!("{schema} {size}");
+            if client.execute(&notify, &[&CHANNEL, &payload]).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Looks at ledgers that were told of, and at a few others each round.
+fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>) {
+    let mut after = String::new();
+    loop {
+        let next = looks.recv_timeout(ROUND);
+        let Some(followed) = followed.upgrade() else { return };
+        match next {
+            Ok(told) => {
+                let mut grown: BTreeMap<String, u64> = told.into_iter().collect();
+                grown.extend(looks.try_iter().flatten());
+                for (name, size) in grown {
+                    let ledger = lock(&followed).get(&name).cloned();
+                    // Not where it tells of what this node has done itself.
+                    let new = ledger
+                        .filter(|(log, _)| log.upgrade().is_some_and(|log| log.size() < size));
+                    look(&followed, &name, new);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let round: Vec<_> = lock(&followed)
+                    .range::<str, _>((
+                        std::ops::Bound::Excluded(after.as_str()),
+                        std::ops::Bound::Unbounded,
+                    ))
+                    .take(EACH_ROUND)
+                    .map(|(name, ledger)| (name.clone(), ledger.clone()))
+                    .collect();
+                after = match round.last() {
+                    Some((last, _)) if round.len() == EACH_ROUND => last.clone(),
+                    Some(_) | None => String::new(),
+                };
+                for (name, ledger) in round {
+                    look(&followed, &name, Some(ledger));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<Keyring>)>) {
+    let Some((log, keyring)) = ledger else { return };
+    let (Some(log), Some(keyring)) = (log.upgrade(), keyring.upgrade()) else {
+        // Closed, unless it was opened again meanwhile.
+        let mut followed = lock(followed);
+        if followed.get(name).is_some_and(|(log, _)| log.strong_count() == 0) {
+            followed.remove(name);
+        }
+        return;
+    };
+    if let Err(error) = follow(&log, &keyring) {
+        tracing::debug!(%error, "a ledger cannot be looked at now; it will be again");
+    }
+}
+
+/// Takes note of what others have committed: first of the erasures in it.
+fn follow(log: &Log, keyring: &Keyring) -> Result<(), ReadError> {
+    let (known, size) = (log.size(), log.head()?.frontier.size());
+    if size > known {
+        let fences = log.reader().positions(TagKind::Fence.range(), Position(known))?;
+        if !fences.is_empty() {
+            keyring.evict_all();
+        }
+        log.grown(size);
+    }
+    Ok(())
+}

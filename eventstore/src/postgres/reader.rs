@@ -1,0 +1,397 @@
+//! Reading a ledger on a server: each question one transaction, answered in one round trip.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use domain::sealed::FieldSet;
+use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql};
+use zeroize::Zeroizing;
+
+use super::{PgError, Scope, int, uint};
+use crate::engine::{Counter, KeyRow, Read, Reader, SealRow};
+use crate::keyring::DataKeyRow;
+use crate::keyring::person::{PersonId, PersonInfo, PersonState};
+use crate::keyring::provider::TenantId;
+use crate::keyring::seal::SealAt;
+use crate::ledger::appender::Appended;
+use crate::ledger::index::PersonRow;
+use crate::ledger::log::{EntryBytes, Head, ReadError};
+use crate::store::credentials::{ApiKey, PrivacyRequest};
+use crate::tree::{Frontier, Hash};
+
+/// Reads one ledger on a server.
+pub(crate) struct PgReader(pub Scope);
+
+impl PgReader {
+    fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        row: impl Fn(&Row) -> Result<T, PgError>,
+    ) -> Read<Vec<T>> {
+        let rows = self.0.query(sql, params)?;
+        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    }
+
+    fn row<T>(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        row: impl Fn(&Row) -> Result<T, PgError>,
+    ) -> Read<Option<T>> {
+        Ok(self.rows(sql, params, row)?.pop())
+    }
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, PgError> {
+    row.try_get(column).map_err(PgError::Altered)
+}
+
+fn number(row: &Row, column: usize) -> Result<u64, PgError> {
+    Ok(uint(get::<i64>(row, column)?))
+}
+
+fn maybe(row: &Row, column: usize) -> Result<Option<u64>, PgError> {
+    Ok(get::<Option<i64>>(row, column)?.map(uint))
+}
+
+/// Bytes of a length that the schema does not promise.
+fn exactly<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok()
+}
+
+fn positions_of(positions: &[Position]) -> Vec<i64> {
+    positions.iter().map(|position| int(position.0)).collect()
+}
+
+macro_rules! person {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, state, fence, fields, registration, contact_at, contact_handle FROM person ",
+            $rest
+        )
+    };
+}
+
+macro_rules! person_row {
+    ($rest:literal) => {
+        concat!(
+            "SELECT person, until, position, handle, booking, seals, year, visits
+             FROM person_tag ",
+            $rest
+        )
+    };
+}
+
+macro_rules! api_key {
+    ($rest:literal) => {
+        concat!("SELECT id, role, label, person, created_at, revoked_at FROM api_key ", $rest)
+    };
+}
+
+macro_rules! request {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, kind, person, requested_at, decided_at, status, fence_at
+             FROM privacy_request ",
+            $rest
+        )
+    };
+}
+
+impl Reader for PgReader {
+    fn head(&self) -> Read<Head> {
+        let sql = "SELECT tenant, origin, size, frontier, recorded_at, indexed FROM head
+                   WHERE id = 1";
+        let head = self.row(sql, &[], |row| {
+            let (tenant, frontier): (&[u8], &[u8]) = (get(row, 0)?, get(row, 3)?);
+            let frontier = Frontier::from_bytes(number(row, 2)?, frontier);
+            let Some((tenant, frontier)) = exactly(tenant).zip(frontier) else { return Ok(None) };
+            Ok(Some(Head {
+                tenant: TenantId(tenant),
+                origin: u32::try_from(get::<i32>(row, 1)?).unwrap_or(0),
+                frontier,
+                recorded_at: get(row, 4)?,
+                indexed: number(row, 5)?,
+                // Nodes take numbers in blocks.
+                next_handle: 0,
+                next_person: 0,
+            }))
+        })?;
+        head.flatten().ok_or(ReadError::Head)
+    }
+
+    fn entries(&self, from: Position, limit: usize) -> Read<Vec<EntryBytes>> {
+        let sql = "SELECT position, bytes, leaf FROM entry WHERE position >= $1
+                   ORDER BY position LIMIT $2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        whole(self.rows(sql, &[&int(from.0), &limit], entry)?)
+    }
+
+    fn entries_at(&self, positions: &[Position]) -> Read<Vec<EntryBytes>> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT entry.position, bytes, leaf
+                   FROM unnest($1::int8[]) WITH ORDINALITY AS wanted (position, n)
+                   CROSS JOIN LATERAL
+                       (SELECT * FROM entry WHERE entry.position = wanted.position LIMIT 1) entry
+                   ORDER BY n";
+        whole(self.rows(sql, &[&positions_of(positions)], entry)?)
+    }
+
+    fn positions(&self, tags: RangeInclusive<Tag>, from: Position) -> Read<Vec<Position>> {
+        let (first, last) = (int(tags.start().0), int(tags.end().0));
+        let place = |row: &Row| Ok(Position(number(row, 0)?));
+        if first == last {
+            let sql = "SELECT position FROM tag WHERE tag = $1 AND position >= $2";
+            return self.rows(sql, &[&first, &int(from.0)], place);
+        }
+        let sql = "SELECT position FROM tag WHERE tag BETWEEN $1 AND $2 AND position >= $3";
+        self.rows(sql, &[&first, &last, &int(from.0)], place)
+    }
+
+    fn positions_under(&self, tags: &[Tag]) -> Read<Vec<(Tag, Position)>> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT tag, position FROM tag WHERE tag = ANY ($1::int8[])";
+        let tags: Vec<i64> = tags.iter().map(|tag| int(tag.0)).collect();
+        self.rows(sql, &[&tags], |row| Ok((Tag(number(row, 0)?), Position(number(row, 1)?))))
+    }
+
+    fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>> {
+        let sql = person_row!("WHERE person = $1 AND until >= $2");
+        self.rows(sql, &[&int(person.0), &until], person_row)
+    }
+
+    fn rows_of(&self, persons: &[PersonId]) -> Read<Vec<PersonRow>> {
+        if persons.is_empty() {
+            return Ok(Vec::new());
+        }
+        let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+        self.rows(person_row!("WHERE person = ANY ($1::int8[])"), &[&persons], person_row)
+    }
+
+    fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>> {
+        let name = |row: &PersonRow| (row.person, row.until, row.position, row.handle);
+        let mut written = BTreeSet::new();
+        let persons: BTreeSet<PersonId> = rows.iter().map(|row| row.person).collect();
+        for person in persons {
+            written.extend(self.person_rows(person, 0)?.iter().map(name));
+        }
+        Ok(rows.into_iter().filter(|row| !written.contains(&name(row))).collect())
+    }
+
+    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>> {
+        self.row(person!("WHERE id = $1"), &[&int(person.0)], info)
+    }
+
+    fn persons(&self, after: PersonId, limit: u32) -> Read<Vec<PersonInfo>> {
+        let sql = person!("WHERE id > $1 ORDER BY id LIMIT $2");
+        self.rows(sql, &[&int(after.0), &i64::from(limit)], info)
+    }
+
+    fn person_by_fence(&self, fence: FenceId) -> Read<Option<PersonInfo>> {
+        self.row(person!("WHERE fence = $1"), &[&fence.0.as_slice()], info)
+    }
+
+    fn persons_being_erased(&self) -> Read<Vec<PersonId>> {
+        let sql = "SELECT id FROM person WHERE state = 3 ORDER BY id";
+        self.rows(sql, &[], |row| Ok(PersonId(number(row, 0)?)))
+    }
+
+    fn links(&self, handles: &[Handle]) -> Read<BTreeMap<Handle, PersonId>> {
+        if handles.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = "SELECT handle, person
+                   FROM unnest($1::int8[]) AS wanted (handle)
+                   CROSS JOIN LATERAL
+                       (SELECT person FROM data_key WHERE id BETWEEN handle * 8 AND handle * 8 + 7
+                        AND person IS NOT NULL LIMIT 1) found";
+        let handles: Vec<i64> = handles.iter().map(|handle| int(handle.0)).collect();
+        let links = self.rows(sql, &[&handles], |row| {
+            Ok((Handle(number(row, 0)?), PersonId(number(row, 1)?)))
+        })?;
+        Ok(links.into_iter().collect())
+    }
+
+    fn opens(&self, handle: Handle) -> Read<bool> {
+        let sql = "SELECT 1 FROM data_key WHERE id BETWEEN $1 AND $1 + 7 AND year IS NULL
+                   AND wrapped IS NOT NULL LIMIT 1";
+        Ok(self.row(sql, &[&(int(handle.0) * 8)], |_| Ok(()))?.is_some())
+    }
+
+    fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>> {
+        let wrapped = |row: &Row| get(row, 0);
+        match key {
+            KeyRow::Tenant(epoch) => {
+                let epoch = i32::try_from(epoch).unwrap_or(i32::MAX);
+                self.row("SELECT wrapped FROM tenant_key WHERE epoch = $1", &[&epoch], wrapped)
+            }
+            KeyRow::Secret(name) => {
+                self.row("SELECT wrapped FROM secret WHERE name = $1", &[&name], wrapped)
+            }
+            KeyRow::Person(person, class) => {
+                let sql =
+                    "SELECT wrapped FROM person_key JOIN person ON person.id = person_key.person
+                           WHERE person_key.person = $1 AND class = $2 AND state = 1";
+                self.row(sql, &[&int(person.0), &i16::from(class.code())], wrapped)
+            }
+            KeyRow::Period(class, year) => {
+                let sql = "SELECT wrapped FROM period_key WHERE class = $1 AND year = $2";
+                self.row(sql, &[&i16::from(class.code()), &year], wrapped)
+            }
+        }
+    }
+
+    fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {
+        let sql = "SELECT person, year, wrapped FROM data_key WHERE id = $1";
+        let id = int(handle.0) * 8 + i64::from(class.code());
+        self.row(sql, &[&id], |row| data_key(row, 0))
+    }
+
+    fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>> {
+        if seals.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One statement, so that a key and its seal are of the same moment.
+        let sql = "SELECT ciphertext, key.id, key.person, key.year, key.wrapped
+                   FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS wanted (seal, key, n)
+                   LEFT JOIN LATERAL
+                       (SELECT ciphertext FROM seal WHERE id = wanted.seal LIMIT 1) seal ON true
+                   LEFT JOIN LATERAL
+                       (SELECT * FROM data_key WHERE id = wanted.key LIMIT 1) key ON true
+                   ORDER BY n";
+        let (seals, keys): (Vec<i64>, Vec<i64>) = seals
+            .iter()
+            .map(|at| {
+                let seal = int(at.position.0) * 65_536 + i64::from(at.seal.seal);
+                (seal, int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code()))
+            })
+            .unzip();
+        self.rows(sql, &[&seals, &keys], |row| {
+            let ciphertext = get::<Option<Vec<u8>>>(row, 0)?.map(Zeroizing::new);
+            let known = get::<Option<i64>>(row, 1)?.is_some();
+            let data_key = if known { Some(data_key(row, 2)?) } else { None };
+            Ok(SealRow { data_key, ciphertext })
+        })
+    }
+
+    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>> {
+        let sql = "SELECT person FROM lookup WHERE value = $1";
+        self.rows(sql, &[&value.as_slice()], |row| Ok(PersonId(number(row, 0)?)))
+    }
+
+    fn repeat(&self, day: i64, key: &Hash) -> Read<Option<(Hash, Appended)>> {
+        let sql = "SELECT body, first, count FROM idempotency WHERE day = $1 AND key = $2";
+        let found = self.row(sql, &[&day, &key.as_slice()], |row| {
+            let count = u32::try_from(get::<i32>(row, 2)?).unwrap_or(0);
+            let appended = Appended { first: Position(number(row, 1)?), count, repeated: true };
+            Ok(exactly(get(row, 0)?).map(|body| (body, appended)))
+        })?;
+        Ok(found.flatten())
+    }
+
+    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {
+        let sql = api_key!("WHERE hash = $1 AND revoked_at IS NULL");
+        self.row(sql, &[&hash.as_slice()], api_key)
+    }
+
+    fn api_keys(&self) -> Read<Vec<ApiKey>> {
+        self.rows(api_key!("ORDER BY id"), &[], api_key)
+    }
+
+    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>> {
+        self.row(request!("WHERE id = $1"), &[&int(id)], privacy_request)
+    }
+
+    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
+        let sql = request!("ORDER BY id DESC LIMIT $1");
+        self.rows(sql, &[&i64::from(limit)], privacy_request)
+    }
+
+    fn reserve(&self, counter: Counter, count: u64) -> Read<Option<u64>> {
+        Ok(Some(self.0.reserve(counter.name(), count)?))
+    }
+
+    fn copy(&self, to: &Path) -> Read<()> {
+        super::copy::copy(&self.0, to)
+    }
+
+    fn close(&self) {}
+}
+
+/// Entries as they were asked for, or an error: a leaf of another length is no leaf.
+fn whole(entries: Vec<Option<EntryBytes>>) -> Read<Vec<EntryBytes>> {
+    entries.into_iter().collect::<Option<_>>().ok_or(ReadError::Head)
+}
+
+fn entry(row: &Row) -> Result<Option<EntryBytes>, PgError> {
+    let position = Position(number(row, 0)?);
+    let leaf = exactly(get(row, 2)?);
+    let bytes = get(row, 1)?;
+    Ok(leaf.map(|leaf| EntryBytes { position, bytes, leaf }))
+}
+
+fn person_row(row: &Row) -> Result<PersonRow, PgError> {
+    Ok(PersonRow {
+        person: PersonId(number(row, 0)?),
+        until: get(row, 1)?,
+        position: Position(number(row, 2)?),
+        handle: Handle(number(row, 3)?),
+        booking: maybe(row, 4)?.map(BookingId),
+        seals: u32::try_from(get::<i32>(row, 5)?).unwrap_or(0),
+        year: get(row, 6)?,
+        visits: i8::try_from(get::<i16>(row, 7)?).unwrap_or(0),
+    })
+}
+
+fn data_key(row: &Row, first: usize) -> Result<DataKeyRow, PgError> {
+    Ok(DataKeyRow {
+        person: maybe(row, first)?.map(PersonId),
+        year: get(row, first + 1)?,
+        wrapped: get::<Option<&[u8]>>(row, first + 2)?.and_then(exactly),
+    })
+}
+
+fn info(row: &Row) -> Result<PersonInfo, PgError> {
+    let contact = maybe(row, 5)?.zip(maybe(row, 6)?);
+    Ok(PersonInfo {
+        id: PersonId(number(row, 0)?),
+        state: PersonState::from_code(i64::from(get::<i16>(row, 1)?)),
+        fence: get::<Option<&[u8]>>(row, 2)?.and_then(exactly).map(FenceId),
+        fields: FieldSet(
+            get::<Option<i32>>(row, 3)?.and_then(|bits| u32::try_from(bits).ok()).unwrap_or(0),
+        ),
+        registration: maybe(row, 4)?.map(RegistrationId),
+        contact: contact.map(|(at, handle)| (Position(at), Handle(handle))),
+    })
+}
+
+fn api_key(row: &Row) -> Result<ApiKey, PgError> {
+    Ok(ApiKey {
+        id: number(row, 0)?,
+        role: get(row, 1)?,
+        label: get(row, 2)?,
+        person: maybe(row, 3)?.map(PersonId),
+        created_at: get(row, 4)?,
+        revoked_at: get(row, 5)?,
+    })
+}
+
+fn privacy_request(row: &Row) -> Result<PrivacyRequest, PgError> {
+    Ok(PrivacyRequest {
+        id: number(row, 0)?,
+        kind: get(row, 1)?,
+        person: maybe(row, 2)?.map(PersonId),
+        requested_at: get(row, 3)?,
+        decided_at: get(row, 4)?,
+        status: get(row, 5)?,
+        fence_at: maybe(row, 6)?.map(Position),
+    })
+}

@@ -1,0 +1,273 @@
+//! Several nodes on one database keep the promises that one keeps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Position;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use system_tests::{Caller, Salon, TestApp, new_wish, postgres};
+
+const TEN: &str = "2026-03-02T10:00:00";
+const ELEVEN: &str = "2026-03-02T11:00:00";
+
+/// Two nodes, and a salon that was made at the first.
+struct Two {
+    one: TestApp,
+    other: TestApp,
+    salon: Salon,
+}
+
+impl Two {
+    async fn new() -> Self {
+        let one = TestApp::with(Some(postgres::database()), 1);
+        let salon = one.salon("salon").await;
+        let other = one.beside(2);
+        Self { one, other, salon }
+    }
+
+    /// Staff, at the other node.
+    fn there(&self) -> Caller {
+        self.other.with_key(self.salon.tenant.staff.key())
+    }
+}
+
+type Span = (Timestamp, Timestamp);
+
+fn overlap(one: Span, other: Span) -> bool {
+    one.0 < other.1 && other.0 < one.1
+}
+
+/// A time between 9 and 17 on one of five days, in quarters of an hour, from chance.
+fn wanted(chance: &mut fastrand::Rng) -> Span {
+    let opening: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
+    let (day, start) = (chance.i64(0..5), chance.i64(0..29));
+    let start =
+        opening + SignedDuration::from_hours(24 * day) + SignedDuration::from_mins(15 * start);
+    (start, start + SignedDuration::from_mins(15 * chance.i64(1..=3)))
+}
+
+/// Everything at both nodes after they have come to rest: the same log, the same read models.
+async fn agree(two: &Two) {
+    let here = Arc::clone(&two.salon.tenant.desk);
+    let app = Arc::clone(&two.other.app);
+    tokio::task::spawn_blocking(move || {
+        let there = app.desk("salon").unwrap();
+        let size = here.tenant.log().head().unwrap().frontier.size();
+        let entries = here.tenant.log().entries(Position(0), 100_000).unwrap();
+        assert_eq!(u64::try_from(entries.len()).unwrap(), size, "gapless");
+        let mut frontier = eventstore::tree::Frontier::default();
+        entries.iter().for_each(|entry| frontier.push(eventstore::tree::leaf_hash(&entry.bytes)));
+        let head = there.tenant.log().head().unwrap();
+        assert_eq!(frontier.root(), head.frontier.root());
+        for desk in [&here, &there] {
+            assert_eq!(desk.follow().unwrap().0, size);
+        }
+        let hashes = |desk: &gateway::Desk| desk.read(|reader| reader.hashes()).unwrap();
+        assert_eq!(hashes(&here), hashes(&there));
+        let (before, after) = there.rebuild(&|_, _| ()).unwrap();
+        assert_eq!(before, after);
+    })
+    .await
+    .unwrap();
+}
+
+/// No time is sold twice, whichever node is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_sell_no_time_twice() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let mut chance = fastrand::Rng::with_seed(11);
+    let mut racing = Vec::new();
+    for number in 0..600 {
+        let span = wanted(&mut chance);
+        let wish = two.salon.wish(&client, &span.0.to_string(), &span.1.to_string());
+        let staff = if number % 2 == 0 { two.salon.tenant.staff.clone() } else { two.there() };
+        racing.push(tokio::spawn(async move { (span, staff.post("/v1/bookings", &wish).await) }));
+    }
+    let (mut winners, mut losers): (Vec<Span>, Vec<Span>) = (Vec::new(), Vec::new());
+    for caller in racing {
+        let (span, answer) = caller.await.unwrap();
+        match answer.status.as_u16() {
+            201 => winners.push(span),
+            _ => {
+                answer.problem(409, "slot_unavailable");
+                losers.push(span);
+            }
+        }
+    }
+    for (n, one) in winners.iter().enumerate() {
+        let twice = winners.iter().skip(n + 1).find(|other| overlap(*one, **other));
+        assert!(twice.is_none(), "{one:?} sold twice");
+    }
+    for lost in losers {
+        assert!(winners.iter().any(|won| overlap(*won, lost)), "{lost:?} was free");
+    }
+    agree(&two).await;
+}
+
+/// A key, a booking and a cancellation of one node are those of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_at_one_node_is_read_at_the_other() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let wish = two.salon.wish(&client, TEN, ELEVEN);
+    let booked = two.salon.tenant.staff.post("/v1/bookings", &wish).await.created();
+    let path = format!("/v1/bookings/{}", booked.id());
+    let shown = two.there().get_after(&path, &booked).await.ok();
+    assert_eq!(shown.body["status"], "confirmed");
+    let reason = json!({"reason": "client_request"});
+    let cancelled = two.there().post(&format!("{path}/cancel"), &reason).await.ok();
+    let shown = two.salon.tenant.staff.get_after(&path, &cancelled).await.ok();
+    assert_eq!(shown.body["status"], "cancelled");
+    // The first node had the booking at hand, and the time as taken.
+    two.salon.tenant.staff.post("/v1/bookings", &wish).await.created();
+    agree(&two).await;
+}
+
+/// A request that is repeated at another node was made once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_at_another_node_is_answered_the_same() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let (key, wish) = (new_wish(), two.salon.wish(&client, TEN, ELEVEN));
+    let headers = [("idempotency-key", key.as_str())];
+    let staff = &two.salon.tenant.staff;
+    let first = staff.post_with("/v1/bookings", &wish, &headers).await.created();
+    let again = two.there().post_with("/v1/bookings", &wish, &headers).await.created();
+    assert_eq!(first.id(), again.id());
+    let other = two.salon.wish(&client, ELEVEN, "2026-03-02T12:00:00");
+    two.there()
+        .post_with("/v1/bookings", &other, &headers)
+        .await
+        .problem(422, "idempotency_key_reused");
+}
+
+/// Who is erased at one node opens at none, though it had their keys at hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_at_one_node_opens_at_none() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let path = format!("/v1/clients/{client}");
+    let known = two.there().get(&path).await.ok();
+    assert!(known.text().contains("Astrid"));
+    let person = two.salon.tenant.person(&client);
+    let erased = two.salon.tenant.desk.tenant.ledger.erase(person).await.unwrap();
+    let app = Arc::clone(&two.other.app);
+    let desk = tokio::task::spawn_blocking(move || app.desk("salon").unwrap()).await.unwrap();
+    // From the moment that the node has heard of it, with its leases still running.
+    let mut growth = desk.tenant.log().growth();
+    let heard = growth.wait_for(|size| *size > erased.fence.0);
+    tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap().unwrap();
+    let gone = two.there().get(&path).await;
+    assert!(!gone.text().contains("Astrid"), "{}", gone.text());
+    // And nothing can be booked for them, whatever the node remembers.
+    let wish = two.salon.wish(&client, TEN, ELEVEN);
+    two.there().post("/v1/bookings", &wish).await.problem(410, "erased");
+    agree(&two).await;
+}
+
+/// Whoever comes later reads the whole history and goes on, while the others do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_later_knows_everything() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    two.salon.booked(&client, TEN, ELEVEN).await;
+    let third = two.one.beside(3);
+    let staff = third.with_key(two.salon.tenant.staff.key());
+    let wish = two.salon.wish(&client, TEN, ELEVEN);
+    staff.post("/v1/bookings", &wish).await.problem(409, "slot_unavailable");
+    let listed = staff.get("/v1/bookings?from=2026-03-02T00:00:00Z&to=2026-03-03T00:00:00Z").await;
+    assert!(listed.status.is_success(), "{}", listed.text());
+    agree(&two).await;
+}
+
+/// A connection that is cut shows as an error or not at all, and nothing is lost or done twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_are_cut_lose_nothing() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let address = two.one.ledger.clone().unwrap();
+    let mut booked = Vec::new();
+    for round in 0..12_i64 {
+        let mut callers = Vec::new();
+        for number in 0..8_i64 {
+            let start: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
+            let start = start
+                + SignedDuration::from_hours(24 * round)
+                + SignedDuration::from_mins(30 * number);
+            let end = start + SignedDuration::from_mins(30);
+            let wish = two.salon.wish(&client, &start.to_string(), &end.to_string());
+            let staff = if number % 2 == 0 { two.salon.tenant.staff.clone() } else { two.there() };
+            let key = new_wish();
+            callers.push(tokio::spawn(async move {
+                // As a client does: the same request until it is answered.
+                loop {
+                    let headers = [("idempotency-key", key.as_str())];
+                    let answer = staff.post_with("/v1/bookings", &wish, &headers).await;
+                    match answer.status.as_u16() {
+                        201 => return answer.id(),
+                        _ => answer.problem(503, "unavailable"),
+                    };
+                }
+            }));
+        }
+        let address = address.clone();
+        let cut = tokio::task::spawn_blocking(move || {
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE pid <> pg_backend_pid() AND datname = current_database()";
+            postgres::run(&address, sql)
+        });
+        cut.await.unwrap();
+        for caller in callers {
+            booked.push(caller.await.unwrap());
+        }
+    }
+    let made = booked.len();
+    booked.sort();
+    booked.dedup();
+    assert_eq!(booked.len(), made, "one booking for each wish");
+    agree(&two).await;
+    let desk = Arc::clone(&two.salon.tenant.desk);
+    let bookings = tokio::task::spawn_blocking(move || {
+        let entries = desk.tenant.log().entries(Position(0), 100_000).unwrap();
+        let decoded = entries.iter().map(|entry| entry.decode().unwrap().recorded.event);
+        decoded.filter(|event| matches!(event, domain::Event::BookingRequested(_))).count()
+    });
+    assert_eq!(bookings.await.unwrap(), made);
+}
+
+/// While the database is away requests are told so, and when it is back they are served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_that_goes_and_comes_back_needs_no_restart() {
+    let server = tokio::task::spawn_blocking(postgres::Server::new).await.unwrap();
+    let app = TestApp::with(Some(server.database()), 5);
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    salon.booked(&client, TEN, ELEVEN).await;
+    let mut server = server;
+    let server = tokio::task::spawn_blocking(move || {
+        server.stop();
+        server
+    });
+    let mut server = server.await.unwrap();
+    let wish = salon.wish(&client, ELEVEN, "2026-03-02T12:00:00");
+    let staff = &salon.tenant.staff;
+    for _ in 0..3 {
+        let away = staff.post("/v1/bookings", &wish).await.problem(503, "unavailable");
+        assert!(!away.header("retry-after").is_empty());
+        assert!(!away.text().contains("postgres"), "{}", away.text());
+    }
+    app.anybody().get("/ready").await.problem(503, "unavailable");
+    staff.get(&format!("/v1/clients/{client}")).await.problem(503, "unavailable");
+    let server = tokio::task::spawn_blocking(move || {
+        server.start();
+        server
+    });
+    let server = server.await.unwrap();
+    staff.post("/v1/bookings", &wish).await.created();
+    staff.get(&format!("/v1/clients/{client}")).await.ok();
+    app.anybody().get("/ready").await.ok();
+    drop(app);
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}

@@ -1,0 +1,236 @@
+//! Two servers as processes of their own on one database, one of them killed in the middle.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use system_tests::postgres;
+use tempfile::TempDir;
+
+use crate::program::{LEDGER, run, tidbok};
+
+/// How many callers there are, half of them at each server.
+const CALLERS: u64 = 8;
+/// How many bookings are acknowledged before the first server is killed, and after that.
+const EACH: u64 = 150;
+
+type Span = (Timestamp, Timestamp);
+
+/// One server with a data directory of its own.
+struct Node {
+    data: PathBuf,
+    keys: PathBuf,
+    address: SocketAddr,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A node beside others that have this key store.
+    fn new(folder: &Path, name: &str, ledger: &str, keys: &Path) -> Self {
+        let own = folder.join(name);
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join(LEDGER), ledger).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        Self { data: own.join("data"), keys: keys.to_owned(), address, process: None }
+    }
+
+    fn args<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
+        [&["--keys", self.keys.to_str().unwrap()], args].concat()
+    }
+
+    fn run(&self, args: &[&str]) -> crate::program::Said {
+        run(&self.data, &self.args(args))
+    }
+
+    fn start(&mut self) {
+        let listen = self.address.to_string();
+        let mut serve = tidbok(&self.data, &self.args(&["serve", "--listen", &listen]));
+        self.process = Some(serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        while call(self.address, "", "GET", "/ready", "").is_none_or(|answer| answer.0 != 200) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the node shows, as soon as it has heard of it.
+    fn shown(&self, key: &str, path: &str) -> Value {
+        loop {
+            match call(self.address, key, "GET", path, "").unwrap() {
+                (200, shown) => return shown,
+                (status, shown) => assert_eq!(status, 404, "{shown}"),
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
+
+/// One request on a connection of its own; none where it is not answered.
+fn call(
+    address: SocketAddr,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Option<(u16, Value)> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let wish = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut stream = TcpStream::connect(address).ok()?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+         idempotency-key: wish-{wish}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+}
+
+/// What callers wish for and what they were told.
+struct Load {
+    key: String,
+    client: String,
+    chair: String,
+    cut: String,
+    told: Mutex<BTreeMap<String, Span>>,
+    stop: AtomicBool,
+}
+
+impl Load {
+    fn acknowledged(&self) -> u64 {
+        u64::try_from(self.told.lock().unwrap().len()).unwrap()
+    }
+
+    /// Waits until so many more bookings are acknowledged.
+    fn more(&self, count: u64) {
+        let until = self.acknowledged() + count;
+        while self.acknowledged() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Books one time after the other until told to stop.
+    fn book(&self, seed: u64, address: SocketAddr) {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let opening: Timestamp = "2030-03-04T08:00:00Z".parse().unwrap();
+        while !self.stop.load(Ordering::Relaxed) {
+            let start = opening
+                + SignedDuration::from_hours(24 * chance.i64(0..200))
+                + SignedDuration::from_mins(15 * chance.i64(0..29));
+            let end = start + SignedDuration::from_mins(15 * chance.i64(1..=3));
+            let wish = json!({
+                "service_id": self.cut, "resource_ids": [self.chair], "client_id": self.client,
+                "start": start.to_string(), "end": end.to_string(),
+            });
+            let answer = call(address, &self.key, "POST", "/v1/bookings", &wish.to_string());
+            match answer {
+                Some((201, body)) => {
+                    let id = body["id"].as_str().unwrap().to_owned();
+                    let before = self.told.lock().unwrap().insert(id, (start, end));
+                    assert_eq!(before, None, "one booking for each answer");
+                }
+                Some((409, body)) => assert_eq!(body["code"], "slot_unavailable"),
+                Some((status, body)) => assert_eq!(status, 503, "{body}"),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+impl Load {
+    /// What is booked: a chair, a service, and somebody who comes.
+    fn of(key: String, address: SocketAddr) -> Self {
+        let made = |path: &str, body: &Value| {
+            let answer = call(address, &key, "POST", path, &body.to_string()).unwrap();
+            assert_eq!(answer.0, 201, "{}", answer.1);
+            answer.1["id"].as_str().unwrap().to_owned()
+        };
+        let chair = made(
+            "/v1/resources",
+            &json!({
+                "name": "Chair", "kind": "room", "capacity": 1, "group": "Salon",
+                "time_zone": "UTC",
+            }),
+        );
+        let length = json!({"between": {"from_minutes": 15, "to_minutes": 480}});
+        let cut = made("/v1/services", &json!({"name": "Cut", "length": length}));
+        let client = made("/v1/clients", &json!({"contact": {"name": "Astrid"}}));
+        let (told, stop) = (Mutex::default(), AtomicBool::new(false));
+        Self { key, client, chair, cut, told, stop }
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let ledger = postgres::database();
+    let keys = folder.path().join("keys");
+    let mut one = Node::new(folder.path(), "one", &ledger, &keys);
+    let mut other = Node::new(folder.path(), "other", &ledger, &keys);
+    one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
+    let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
+    let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
+    one.start();
+    other.start();
+    let load = Arc::new(Load::of(key, one.address));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|number| {
+            let load = Arc::clone(&load);
+            let address = if number % 2 == 0 { one.address } else { other.address };
+            thread::spawn(move || load.book(number, address))
+        })
+        .collect();
+    load.more(EACH);
+    one.kill();
+    load.more(EACH);
+    one.start();
+    load.more(EACH);
+    load.stop.store(true, Ordering::Relaxed);
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    let told = load.told.lock().unwrap();
+    for (id, span) in told.iter() {
+        for node in [&one, &other] {
+            let shown = node.shown(&load.key, &format!("/v1/bookings/{id}"));
+            let start: Timestamp = shown["start"].as_str().unwrap().parse().unwrap();
+            assert_eq!(start, span.0);
+        }
+    }
+    let spans: Vec<Span> = told.values().copied().collect();
+    for (n, one) in spans.iter().enumerate() {
+        let twice = spans.iter().skip(n + 1).any(|other| one.0 < other.1 && other.0 < one.1);
+        assert!(!twice, "{one:?} sold twice");
+    }
+    one.kill();
+    other.kill();
+    let found = one.run(&["--json", "audit", "verify", "--tenant", "salon"]).ended(0).json();
+    assert_eq!(found["findings"], json!([]));
+    for node in [&one, &other] {
+        node.run(&["projections", "rebuild", "--tenant", "salon", "--verify"]).ended(0);
+    }
+}
