@@ -13,6 +13,7 @@ mod follow;
 mod found;
 mod pool;
 mod reader;
+mod seals;
 mod wait;
 mod writer;
 

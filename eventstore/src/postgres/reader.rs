@@ -8,7 +8,6 @@ use domain::sealed::FieldSet;
 use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
-use zeroize::Zeroizing;
 
 use super::{PgError, Scope, int, uint};
 use crate::engine::{Counter, KeyRow, Read, Reader, SealRow};
@@ -46,7 +45,7 @@ impl PgReader {
     }
 }
 
-fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, PgError> {
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, PgError> {
     row.try_get(column).map_err(PgError::Altered)
 }
 
@@ -252,34 +251,14 @@ impl Reader for PgReader {
     fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {
         let sql = "SELECT person, year, wrapped FROM data_key WHERE id = $1";
         let id = int(handle.0) * 8 + i64::from(class.code());
-        self.row(sql, &[&id], |row| data_key(row, 0))
+        self.row(sql, &[&id], data_key)
     }
 
     fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>> {
         if seals.is_empty() {
             return Ok(Vec::new());
         }
-        // One statement, so that a key and its seal are of the same moment.
-        let sql = "SELECT ciphertext, key.id, key.person, key.year, key.wrapped
-                   FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS wanted (seal, key, n)
-                   LEFT JOIN LATERAL
-                       (SELECT ciphertext FROM seal WHERE id = wanted.seal LIMIT 1) seal ON true
-                   LEFT JOIN LATERAL
-                       (SELECT * FROM data_key WHERE id = wanted.key LIMIT 1) key ON true
-                   ORDER BY n";
-        let (seals, keys): (Vec<i64>, Vec<i64>) = seals
-            .iter()
-            .map(|at| {
-                let seal = int(at.position.0) * 65_536 + i64::from(at.seal.seal);
-                (seal, int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code()))
-            })
-            .unzip();
-        self.rows(sql, &[&seals, &keys], |row| {
-            let ciphertext = get::<Option<Vec<u8>>>(row, 0)?.map(Zeroizing::new);
-            let known = get::<Option<i64>>(row, 1)?.is_some();
-            let data_key = if known { Some(data_key(row, 2)?) } else { None };
-            Ok(SealRow { data_key, ciphertext })
-        })
+        Ok(super::seals::find(&self.0, seals)?)
     }
 
     fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>> {
@@ -351,11 +330,11 @@ fn person_row(row: &Row) -> Result<PersonRow, PgError> {
     })
 }
 
-fn data_key(row: &Row, first: usize) -> Result<DataKeyRow, PgError> {
+fn data_key(row: &Row) -> Result<DataKeyRow, PgError> {
     Ok(DataKeyRow {
-        person: maybe(row, first)?.map(PersonId),
-        year: get(row, first + 1)?,
-        wrapped: get::<Option<&[u8]>>(row, first + 2)?.and_then(exactly),
+        person: maybe(row, 0)?.map(PersonId),
+        year: get(row, 1)?,
+        wrapped: get::<Option<&[u8]>>(row, 2)?.and_then(exactly),
     })
 }
 

@@ -1,0 +1,99 @@
+//! Reading seals and their data keys, neighbours together.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Row;
+use zeroize::Zeroizing;
+
+use super::reader::get;
+use super::{PgError, Scope, int, uint};
+use crate::engine::SealRow;
+use crate::keyring::DataKeyRow;
+use crate::keyring::person::PersonId;
+use crate::keyring::seal::SealAt;
+
+/// How many rows between two that are wanted cost less to pass over than to look for each.
+const SPARSE: i64 = 8;
+
+/// Rows by id, whether they are asked for as a stretch or one by one.
+struct Wanted {
+    ids: Vec<i64>,
+    first: i64,
+    last: i64,
+    /// As a stretch.
+    dense: bool,
+}
+
+impl Wanted {
+    /// `step` is how far apart neighbours lie.
+    fn new(mut ids: Vec<i64>, step: i64) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        let (first, last) = (ids.first().copied().unwrap_or(0), ids.last().copied().unwrap_or(0));
+        let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        let dense = (last - first) / step <= count.saturating_mul(SPARSE);
+        Self { ids, first, last, dense }
+    }
+}
+
+/// One statement for both tables, so that a key and its seal are of the same moment.
+macro_rules! both {
+    ($seals:literal, $keys:literal) => {
+        concat!(
+            "SELECT id, ciphertext, NULL::int8, NULL::int2, true FROM seal WHERE id ",
+            $seals,
+            " UNION ALL SELECT id, wrapped, person, year, false FROM data_key WHERE id ",
+            $keys
+        )
+    };
+}
+
+/// Seals with their data keys, of one moment, in the order asked for.
+pub(super) fn find(scope: &Scope, seals: &[SealAt]) -> Result<Vec<SealRow>, PgError> {
+    let seal_id = |at: &SealAt| int(at.position.0) * 65_536 + i64::from(at.seal.seal);
+    let key_id = |at: &SealAt| int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code());
+    let sealed = Wanted::new(seals.iter().map(seal_id).collect(), 65_536);
+    let keyed = Wanted::new(seals.iter().map(key_id).collect(), 8);
+    let rows = match (sealed.dense, keyed.dense) {
+        (true, true) => scope.query(
+            both!("BETWEEN $1 AND $2", "BETWEEN $3 AND $4"),
+            &[&sealed.first, &sealed.last, &keyed.first, &keyed.last],
+        ),
+        (true, false) => scope.query(
+            both!("BETWEEN $1 AND $2", "= ANY ($3)"),
+            &[&sealed.first, &sealed.last, &keyed.ids],
+        ),
+        (false, true) => scope.query(
+            both!("= ANY ($1)", "BETWEEN $2 AND $3"),
+            &[&sealed.ids, &keyed.first, &keyed.last],
+        ),
+        (false, false) => {
+            scope.query(both!("= ANY ($1)", "= ANY ($2)"), &[&sealed.ids, &keyed.ids])
+        }
+    }?;
+    let mut ciphertexts: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+    let mut keys: BTreeMap<i64, DataKeyRow> = BTreeMap::new();
+    for row in &rows {
+        let id: i64 = get(row, 0)?;
+        if get(row, 4)? {
+            ciphertexts.insert(id, get(row, 1)?);
+        } else {
+            keys.insert(id, data_key(row)?);
+        }
+    }
+    let found = seals.iter().map(|at| SealRow {
+        data_key: keys.get(&key_id(at)).copied(),
+        // What is decrypted in place is overwritten; what lay in the answer is ciphertext.
+        ciphertext: ciphertexts.get(&seal_id(at)).cloned().map(Zeroizing::new),
+    });
+    Ok(found.collect())
+}
+
+/// A row of `id, wrapped, person, year`.
+fn data_key(row: &Row) -> Result<DataKeyRow, PgError> {
+    Ok(DataKeyRow {
+        person: get::<Option<i64>>(row, 2)?.map(|id| PersonId(uint(id))),
+        year: get(row, 3)?,
+        wrapped: get::<Option<&[u8]>>(row, 1)?.and_then(|bytes| bytes.try_into().ok()),
+    })
+}
