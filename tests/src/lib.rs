@@ -77,6 +77,17 @@ pub fn on_postgres() -> bool {
     engine == "postgres"
 }
 
+/// How much of something a test does, unless who runs it says otherwise.
+pub fn scale(name: &str, usual: u64) -> u64 {
+    variable(name).map_or(usual, |said| said.parse().unwrap())
+}
+
+/// Tells who runs a test with `--nocapture` what it did.
+#[expect(clippy::print_stdout, reason = "a figure for a reader, not an assertion")]
+pub fn tell(figures: &str) {
+    println!("{figures}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "who runs the tests says where")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
