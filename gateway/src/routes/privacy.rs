@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Path;
+use domain::Position;
 use eventstore::{AppendError, IdKind, PersonId, PersonState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,12 @@ pub(super) async fn ask(
     }
     let request = find(&caller, id)?;
     let path = format!("/v1/privacy-requests/{}", request.id);
-    Ok(Answer::accepted(request).located(&path))
+    let fence = request.fence_position;
+    let answer = Answer::accepted(request).located(&path);
+    Ok(match fence {
+        Some(fence) => answer.reflecting(Position(fence).next()),
+        None => answer,
+    })
 }
 
 async fn erase(
