@@ -54,6 +54,9 @@ impl EngineError {
 /// What a reader answers.
 pub type Read<T> = Result<T, ReadError>;
 
+/// A person's key of a class, wrapped.
+pub type PersonKeyRow = (PersonId, RetentionClass, Vec<u8>);
+
 /// Which wrapped key.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyRow<'a> {
@@ -127,7 +130,12 @@ pub trait Reader {
     /// Those of the rows that are not in the table.
     fn unwritten(&self, rows: Vec<PersonRow>) -> Read<Vec<PersonRow>>;
 
-    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>>;
+    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>> {
+        Ok(self.known(&[person])?.pop())
+    }
+
+    /// What is known of these, of whom there is a row.
+    fn known(&self, persons: &[PersonId]) -> Read<Vec<PersonInfo>>;
 
     /// Up to `limit` persons after one, in the order they came.
     fn persons(&self, after: PersonId, limit: u32) -> Read<Vec<PersonInfo>>;
@@ -144,6 +152,16 @@ pub trait Reader {
     fn opens(&self, handle: Handle) -> Read<bool>;
 
     fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>>;
+
+    /// The keys of persons who are live, as far as there are any.
+    fn person_keys(&self, keys: &[(PersonId, RetentionClass)]) -> Read<Vec<PersonKeyRow>> {
+        let mut rows = Vec::new();
+        for (person, class) in keys {
+            let wrapped = self.wrapped(KeyRow::Person(*person, *class))?;
+            rows.extend(wrapped.map(|wrapped| (*person, *class, wrapped)));
+        }
+        Ok(rows)
+    }
 
     /// The stored key of one handle.
     #[doc(hidden)]

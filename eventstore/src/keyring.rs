@@ -25,7 +25,7 @@ pub mod provider;
 pub mod seal;
 pub mod sealing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -123,22 +123,39 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn info(&self, person: PersonId) -> Result<Option<PersonInfo>, KeyError> {
+        Ok(self.infos([person])?.remove(&person))
+    }
+
+    /// As [`Self::info`], of all of these of whom something is known.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be read.
+    pub fn infos(
+        &self,
+        persons: impl IntoIterator<Item = PersonId>,
+    ) -> Result<BTreeMap<PersonId, PersonInfo>, KeyError> {
         let now = self.env.clock.since_boot();
-        let known =
-            self.persons.lock().unwrap_or_else(PoisonError::into_inner).get(&person).copied();
-        if let Some((info, until)) = known
-            && now < until
+        let (mut infos, mut asked) = (BTreeMap::new(), BTreeSet::new());
         {
-            return Ok(Some(info));
+            let known = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+            for person in persons {
+                match known.get(&person) {
+                    Some((info, until)) if now < *until => drop(infos.insert(person, *info)),
+                    Some(_) | None => drop(asked.insert(person)),
+                }
+            }
         }
-        let info = self.log.reader().person(person)?;
-        if let Some(info) = info
-            && info.state == PersonState::Live
-        {
-            let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
-            persons.insert(person, (info, now + LEASE));
+        if asked.is_empty() {
+            return Ok(infos);
         }
-        Ok(info)
+        let asked: Vec<PersonId> = asked.into_iter().collect();
+        let read = self.log.reader().known(&asked)?;
+        let live = read.iter().filter(|info| info.state == PersonState::Live);
+        let mut known = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(live.map(|info| (info.id, (*info, now + LEASE))));
+        drop(known);
+        infos.extend(read.into_iter().map(|info| (info.id, info)));
+        Ok(infos)
     }
 
     /// Up to `limit` persons after one, in the order they came.
@@ -259,6 +276,37 @@ impl Keyring {
         year: i16,
     ) -> Result<Arc<Lease>, KeyError> {
         self.leased(KeyName::Period(class, year))
+    }
+
+    /// The keys under these names, as far as they are lent or can be: of persons, what is not in
+    /// memory is read at once.
+    pub(crate) fn leases_of(
+        &self,
+        names: &[Option<KeyName>],
+    ) -> Result<Vec<Option<Arc<Lease>>>, KeyError> {
+        let leases = self.leases.get_all(names.iter().copied(), &self.env);
+        let missing = names.iter().zip(&leases).filter(|(_, lease)| lease.is_none());
+        let missing: BTreeSet<(PersonId, RetentionClass)> = missing
+            .filter_map(|(name, _)| match name {
+                Some(KeyName::Person(person, class)) => Some((*person, *class)),
+                Some(KeyName::Tenant(_) | KeyName::Secret(_) | KeyName::Period(..)) | None => None,
+            })
+            .collect();
+        // One alone is read where it is needed.
+        if missing.len() < 2 {
+            return Ok(leases);
+        }
+        let seen = self.leases.taken_back();
+        let missing: Vec<_> = missing.into_iter().collect();
+        let rows = self.log.reader().person_keys(&missing)?;
+        let tenant = self.tenant_key()?;
+        for (person, class, wrapped) in rows {
+            if let Ok(key) = tenant.key.unwrap(&wrapped) {
+                let name = KeyName::Person(person, class);
+                self.leases.put_unless_taken_back(seen, name, key, &self.env);
+            }
+        }
+        Ok(self.leases.get_all(names.iter().copied(), &self.env))
     }
 
     /// The key under a name: from memory, or unwrapped from its row.

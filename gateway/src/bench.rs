@@ -12,6 +12,7 @@ mod busy;
 mod erase;
 mod http;
 mod import;
+mod page;
 mod plain;
 mod replay;
 mod rig;
@@ -81,12 +82,13 @@ struct Extent {
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 7] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("append", append::measure),
     ("privacy", plain::measure),
     ("busy", busy::measure),
     ("http", http::measure),
     ("erase", erase::measure),
+    ("page", page::measure),
     ("replay", replay::measure),
     ("import", import::measure),
 ];

@@ -178,7 +178,8 @@ impl Keyring {
                     ciphertext,
                 })
                 .collect();
-            let leases = self.leases.get_all(found.iter().map(Found::key_name), &self.env);
+            let names: Vec<Option<KeyName>> = found.iter().map(Found::key_name).collect();
+            let leases = self.leases_of(&names)?;
             let mut earliest = Duration::MAX;
             let openings: Vec<Opening> = found
                 .into_iter()

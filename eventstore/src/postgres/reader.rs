@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use super::{PgError, Scope, int, uint};
-use crate::engine::{Counter, KeyRow, Read, Reader, SealRow};
+use crate::engine::{Counter, KeyRow, PersonKeyRow, Read, Reader, SealRow};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
@@ -185,8 +185,9 @@ impl Reader for PgReader {
         Ok(rows.into_iter().filter(|row| !written.contains(&name(row))).collect())
     }
 
-    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>> {
-        self.row(person!("WHERE id = $1"), &[&int(person.0)], info)
+    fn known(&self, persons: &[PersonId]) -> Read<Vec<PersonInfo>> {
+        let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+        self.rows(person!("WHERE id = ANY($1)"), &[&persons], info)
     }
 
     fn persons(&self, after: PersonId, limit: u32) -> Read<Vec<PersonInfo>> {
@@ -246,6 +247,22 @@ impl Reader for PgReader {
                 self.row(sql, &[&i16::from(class.code()), &year], wrapped)
             }
         }
+    }
+
+    fn person_keys(&self, keys: &[(PersonId, RetentionClass)]) -> Read<Vec<PersonKeyRow>> {
+        let sql = "SELECT k.person, k.class, k.wrapped FROM unnest($1::int8[], $2::int2[]) w (p, c)
+                   JOIN person_key k ON k.person = p AND k.class = c
+                   JOIN person ON person.id = k.person WHERE state = 1";
+        let (persons, classes): (Vec<i64>, Vec<i16>) =
+            keys.iter().map(|(person, class)| (int(person.0), i16::from(class.code()))).unzip();
+        let rows = self.rows(sql, &[&persons, &classes], |row| {
+            Ok((PersonId(number(row, 0)?), get::<i16>(row, 1)?, get(row, 2)?))
+        })?;
+        let class = |code| RetentionClass::ALL.into_iter().find(|c| i16::from(c.code()) == code);
+        let known = rows.into_iter().filter_map(|(person, code, wrapped)| {
+            class(code).map(|class| (person, class, wrapped))
+        });
+        Ok(known.collect())
     }
 
     fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {

@@ -74,7 +74,7 @@ impl Reader for SqliteReader {
         positions(tags: RangeInclusive<Tag>, from: Position) -> Vec<Position>;
         person_rows(person: PersonId, until: i64) -> Vec<PersonRow>;
         unwritten(rows: Vec<PersonRow>) -> Vec<PersonRow>;
-        person(person: PersonId) -> Option<PersonInfo>;
+        known(persons: &[PersonId]) -> Vec<PersonInfo>;
         persons(after: PersonId, limit: u32) -> Vec<PersonInfo>;
         person_by_fence(fence: FenceId) -> Option<PersonInfo>;
         persons_being_erased() -> Vec<PersonId>;
@@ -165,9 +165,13 @@ impl Reader for Connection {
         Ok(waiting)
     }
 
-    fn person(&self, person: PersonId) -> Read<Option<PersonInfo>> {
-        let sql = format!("{PERSON} WHERE id = ?1");
-        Ok(self.prepare_cached(&sql)?.query_row([int(person.0)], info).optional()?)
+    fn known(&self, persons: &[PersonId]) -> Read<Vec<PersonInfo>> {
+        let mut select = self.prepare_cached(&format!("{PERSON} WHERE id = ?1"))?;
+        let mut known = Vec::new();
+        for person in persons {
+            known.extend(select.query_row([int(person.0)], info).optional()?);
+        }
+        Ok(known)
     }
 
     fn persons(&self, after: PersonId, limit: u32) -> Read<Vec<PersonInfo>> {

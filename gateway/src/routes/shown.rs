@@ -183,12 +183,7 @@ impl People {
     pub(super) fn behind<P>(caller: &Caller<P>, handles: &[Handle]) -> Result<Self, Problem> {
         let keyring = caller.tenant().keyring();
         let of = keyring.persons_of(handles)?;
-        let mut known = BTreeMap::new();
-        for person in of.values() {
-            if let Some(info) = keyring.info(*person)? {
-                known.insert(*person, info);
-            }
-        }
+        let known = keyring.infos(of.values().copied())?;
         Ok(Self { of, known })
     }
 
