@@ -173,8 +173,9 @@ pub trait Reader {
     /// The persons with a lookup value.
     fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>>;
 
-    /// The body's hash and the answer of a request that was seen before.
-    fn repeat(&self, day: i64, key: &Hash) -> Read<Option<(Hash, Appended)>>;
+    /// Of these requests, by day and key's hash, those that were answered before: with the body's
+    /// hash and the answer.
+    fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>>;
 
     fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>>;
 

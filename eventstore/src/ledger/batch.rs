@@ -19,7 +19,7 @@ use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal
 use crate::tree::Hash;
 use effect::Effect;
 pub(crate) use repeat::Repeat;
-pub(super) use repeat::Seen;
+pub(super) use repeat::{Looked, Seen};
 
 pub(crate) struct NewEntry {
     pub position: Position,

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::appender::{Append, AppendError, Appended, Erasure};
-use super::batch::Batch;
+use super::batch::{Batch, Looked};
 use super::codec;
 use super::erasure::Clearing;
 use super::index;
@@ -55,6 +55,12 @@ pub(crate) enum Job {
     Period(RetentionClass, i16, Reply<()>),
     Change(Change, Reply<u64>),
     Stop,
+}
+
+impl Job {
+    fn append(&self) -> Option<&Append> {
+        if let Self::Append(append, _) = self { Some(append) } else { None }
+    }
 }
 
 /// Mints what tells the appends apart: random for this writer's life, then counted. A caller never
@@ -98,7 +104,9 @@ pub(crate) struct Writer {
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
     pub(super) origin: u32,
-    pub(super) repeats: BTreeMap<i64, crate::keyring::key::Key>,
+    /// The keys of days' repeats; of a day that has none, that it has none.
+    pub(super) repeats: BTreeMap<i64, Option<crate::keyring::key::Key>>,
+    pub(super) looked: Looked,
     pub(super) causes: Causes,
     pub(super) recent: Recent,
     loader: std::sync::mpsc::Sender<LoadJob>,
@@ -134,6 +142,7 @@ impl Writer {
             recorded_at: head.recorded_at,
             origin: head.origin,
             repeats: BTreeMap::new(),
+            looked: Looked::new(),
             causes: Causes::new(env),
             recent: Recent::from(size),
             loader,
@@ -187,6 +196,10 @@ impl Writer {
             true => jobs.into_iter().map(|job| self.shelve(job)).collect(),
             false => jobs,
         };
+        let appends = jobs.iter().filter_map(Job::append);
+        if let Err(error) = self.look_up(appends) {
+            tracing::warn!(%error, "requests are looked up one by one");
+        }
         let mut batch = Batch::default();
         for job in jobs {
             match job {
@@ -323,6 +336,7 @@ impl Writer {
         self.recorded_at = head.recorded_at;
         self.origin = head.origin;
         self.repeats.clear();
+        self.looked.clear();
         self.base = size;
         self.recent = Recent::from(size);
         self.log.grown(size);

@@ -23,11 +23,10 @@ WITH h AS (
     INSERT INTO lookup SELECT u.* FROM h, unnest($26::bytea[], $27::int8[], $28::int2[]) u
     ON CONFLICT DO NOTHING
 ), t AS (
-    INSERT INTO tag SELECT u.* FROM h, unnest($29::int8[], $30::int8[]) u ON CONFLICT DO NOTHING
+    INSERT INTO tag SELECT u.* FROM h, unnest($29::int8[], $30::int8[]) u
 ), pt AS (
     INSERT INTO person_tag
     SELECT u.* FROM h, unnest($31::int8[], $32::int8[], $33::int8[], $34::int8[],
                               $35::int8[], $36::int4[], $37::int2[], $38::int2[]) u
-    ON CONFLICT DO NOTHING
 )
 SELECT 1 FROM h

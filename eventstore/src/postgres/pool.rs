@@ -18,8 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to come about, and how long a silent peer is believed in.
 const REACH: Duration = Duration::from_secs(5);
 /// What every connection is set to. Its statements have a few forms only, prepared once: a plan
-/// for each execution costs more than it brings, and compiling them much more.
+/// for each execution costs more than it brings, and compiling them much more. All are meant for an
+/// index: a plan made while a table was empty must not scan it once it is full.
 const SETTINGS: &str = "-c jit=off -c plan_cache_mode=force_generic_plan \
+    -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
     -c statement_timeout=30s -c lock_timeout=15s -c idle_in_transaction_session_timeout=30s \
     -c client_min_messages=warning";
 

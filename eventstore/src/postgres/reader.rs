@@ -283,14 +283,18 @@ impl Reader for PgReader {
         self.rows(sql, &[&value.as_slice()], |row| Ok(PersonId(number(row, 0)?)))
     }
 
-    fn repeat(&self, day: i64, key: &Hash) -> Read<Option<(Hash, Appended)>> {
-        let sql = "SELECT body, first, count FROM idempotency WHERE day = $1 AND key = $2";
-        let found = self.row(sql, &[&day, &key.as_slice()], |row| {
-            let count = u32::try_from(get::<i32>(row, 2)?).unwrap_or(0);
-            let appended = Appended { first: Position(number(row, 1)?), count, repeated: true };
-            Ok(exactly(get(row, 0)?).map(|body| (body, appended)))
+    fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {
+        let sql = "SELECT key, body, first, count FROM unnest($1::int8[], $2::bytea[]) w (d, k)
+                   JOIN idempotency ON day = d AND key = k";
+        let (days, keys): (Vec<i64>, Vec<&[u8]>) =
+            asked.iter().map(|(day, key)| (*day, key.as_slice())).unzip();
+        let found = self.rows(sql, &[&days, &keys], |row| {
+            let count = u32::try_from(get::<i32>(row, 3)?).unwrap_or(0);
+            let appended = Appended { first: Position(number(row, 2)?), count, repeated: true };
+            let hashes = exactly(get(row, 0)?).zip(exactly(get(row, 1)?));
+            Ok(hashes.map(|(key, body)| (key, (body, appended))))
         })?;
-        Ok(found.flatten())
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {

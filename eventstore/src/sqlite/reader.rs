@@ -84,7 +84,7 @@ impl Reader for SqliteReader {
         data_key_row(handle: Handle, class: RetentionClass) -> Option<DataKeyRow>;
         seals(seals: &[SealAt]) -> Vec<SealRow>;
         found_by(value: [u8; 16]) -> Vec<PersonId>;
-        repeat(day: i64, key: &Hash) -> Option<(Hash, Appended)>;
+        repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
         api_key(hash: &Hash) -> Option<ApiKey>;
         api_keys() -> Vec<ApiKey>;
         privacy_request(id: u64) -> Option<PrivacyRequest>;
@@ -249,15 +249,19 @@ impl Reader for Connection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn repeat(&self, day: i64, key: &Hash) -> Read<Option<(Hash, Appended)>> {
+    fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {
         let mut select = self.prepare_cached(
             "SELECT body, first, count FROM idempotency WHERE day = ?1 AND key = ?2",
         )?;
-        let found = select.query_row(params![day, key], |row| {
-            let first = Position(uint(row.get(1)?));
-            Ok((row.get(0)?, Appended { first, count: row.get(2)?, repeated: true }))
-        });
-        Ok(found.optional()?)
+        let mut answered = Vec::new();
+        for (day, key) in asked {
+            let found = select.query_row(params![day, key], |row| {
+                let first = Position(uint(row.get(1)?));
+                Ok((row.get(0)?, Appended { first, count: row.get(2)?, repeated: true }))
+            });
+            answered.extend(found.optional()?.map(|answer| (*key, answer)));
+        }
+        Ok(answered)
     }
 
     fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {

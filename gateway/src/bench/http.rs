@@ -30,7 +30,7 @@ pub(super) fn measure(
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
-    let desk = rig.app.desk("bench")?;
+    let desk = rig.app.desk(rig.bench.tenant.name())?;
     desk.follow_with(&|done, total| console.progress(done, total))?;
     let key = keys::issue(&rig.bench.tenant, Role::Staff, "bench", None, &rig.app.env);
     let (_, key) = rig.runtime.block_on(key).map_err(failed)?;

@@ -157,6 +157,8 @@ impl Writer {
                 }
             }
         }
+        // What was looked up before knows nothing of this batch.
+        self.looked.clear();
         let size = self.frontier.size();
         self.base = size;
         self.log.grown(size);

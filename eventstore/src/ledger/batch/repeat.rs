@@ -1,12 +1,14 @@
 //! Repeats: a request that was answered in the last day is answered the same again.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::Batch;
 use crate::engine::{Change, KeyRow, repeats_of};
 use crate::keyring::KeyError;
 use crate::keyring::key::Key;
-use crate::ledger::appender::{AppendError, Appended, Idempotency};
+use crate::ledger::appender::{Append, AppendError, Appended, Idempotency};
 use crate::ledger::writer::Writer;
 use crate::tree::Hash;
 
@@ -23,7 +25,41 @@ pub(in crate::ledger) enum Seen {
     Never(Repeat),
 }
 
+/// What was looked up of requests: by the hash that stands for each, what was answered, if it was.
+pub(in crate::ledger) type Looked = BTreeMap<Hash, Option<(Hash, Appended)>>;
+
+const DAY: i64 = 24 * 3600;
+
 impl Writer {
+    /// Looks up at once which of these requests were answered before. On a server each look is a
+    /// round trip, for which everybody would wait.
+    pub(in crate::ledger) fn look_up<'a>(
+        &mut self,
+        appends: impl Iterator<Item = &'a Append>,
+    ) -> Result<(), AppendError> {
+        self.looked.clear();
+        let asked: Vec<Idempotency> = appends.filter_map(|append| append.idempotency).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        // What was not there may have been made by another node.
+        self.repeats.retain(|_, key| key.is_some());
+        let today = self.today();
+        let mut names = Vec::with_capacity(2 * asked.len());
+        for day in [today, today - 1] {
+            let Some(secret) = self.repeat_key(day, day == today)? else { continue };
+            names.extend(asked.iter().map(|asked| (day, secret.hmac(&[b"key", &asked.key]))));
+        }
+        let stored = self.log.reader().repeats(&names)?;
+        self.looked.extend(names.into_iter().map(|(_, name)| (name, None)));
+        self.looked.extend(stored.into_iter().map(|(name, answer)| (name, Some(answer))));
+        Ok(())
+    }
+
+    fn today(&self) -> i64 {
+        self.env.clock.now().as_second().max(self.recorded_at / 1_000_000).div_euclid(DAY)
+    }
+
     /// Whether a request was answered before, in this batch or in the last day.
     pub(in crate::ledger) fn repeated(
         &mut self,
@@ -31,16 +67,20 @@ impl Writer {
         idempotency: Idempotency,
         now: Timestamp,
     ) -> Result<Seen, AppendError> {
-        const DAY: i64 = 24 * 3600;
         let today = now.as_second().div_euclid(DAY);
         for day in [today, today - 1] {
             let Some(secret) = self.repeat_key(day, day == today)? else { continue };
             let key = secret.hmac(&[b"key", &idempotency.key]);
             let body = secret.hmac(&[b"body", &idempotency.body]);
             let earlier = batch.repeats.iter().find(|(repeat, _)| repeat.key == key);
-            let stored = match earlier {
-                Some((repeat, appended)) => Some((repeat.body, appended.clone())),
-                None => self.log.reader().repeat(day, &key)?,
+            let stored = match (earlier, self.looked.get(&key)) {
+                (Some((repeat, appended)), _) => Some((repeat.body, appended.clone())),
+                (None, Some(looked)) => looked.clone(),
+                // Midnight has come since.
+                (None, None) => {
+                    let found = self.log.reader().repeats(&[(day, key)])?;
+                    found.into_iter().next().map(|(_, answer)| answer)
+                }
             };
             match stored {
                 Some((known, appended)) if known == body => {
@@ -68,11 +108,11 @@ impl Writer {
                 // Whoever was first has made it for all.
                 wrapped = self.log.reader().wrapped(KeyRow::Secret(&name))?;
             }
-            let Some(wrapped) = wrapped else { return Ok(None) };
-            let key = tenant_key.key.unwrap(&wrapped).map_err(KeyError::from)?;
+            let unwrap = |wrapped: Vec<u8>| tenant_key.key.unwrap(&wrapped).map_err(KeyError::from);
+            let key = wrapped.map(unwrap).transpose()?;
             self.repeats.retain(|known, _| *known >= day - 1);
             self.repeats.insert(day, key);
         }
-        Ok(self.repeats.get(&day))
+        Ok(self.repeats.get(&day).and_then(Option::as_ref))
     }
 }

@@ -81,6 +81,9 @@ impl Writer {
         let held = self.engine.hold().map_err(ReadError::from);
         let done = match held.and_then(|()| self.catch_up(standing)) {
             Ok(()) => {
+                if let Err(error) = self.look_up(waiting.iter().map(|(append, _)| append)) {
+                    tracing::warn!(%error, "requests are looked up one by one");
+                }
                 for (append, reply) in waiting {
                     self.take_now(&mut batch, Box::new(append), reply);
                 }
