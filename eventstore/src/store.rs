@@ -4,6 +4,7 @@ pub mod credentials;
 mod gate;
 mod lock;
 mod place;
+pub mod rotation;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -61,6 +62,11 @@ pub enum StoreError {
     Forked(String),
     #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
     MarkLost(String),
+    #[error(
+        "the key store also holds the keys of tenant {0}, which is not in this data: keys of \
+         earlier epochs are kept until `tidbok keys rotate` has been run on all that hangs on them"
+    )]
+    KeysOfOthers(TenantId),
     #[error("the tenant {0} cannot be opened")]
     Tenant(String, #[source] Box<Self>),
     #[error(transparent)]

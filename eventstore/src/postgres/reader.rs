@@ -10,11 +10,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use super::{PgError, Scope, int, uint};
-use crate::engine::{Counter, KeyRow, PersonKeyRow, Read, Reader, SealRow};
+use crate::engine::{
+    Counter, Covered, Hanging, HangingOf, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
+};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
+use crate::keyring::sealing::stored_kind;
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
@@ -278,9 +281,51 @@ impl Reader for PgReader {
         Ok(super::seals::find(&self.0, seals)?)
     }
 
-    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>> {
-        let sql = "SELECT person FROM lookup WHERE value = $1";
-        self.rows(sql, &[&value.as_slice()], |row| Ok(PersonId(number(row, 0)?)))
+    fn epochs(&self) -> Read<Vec<u32>> {
+        let sql = "SELECT epoch FROM tenant_key ORDER BY epoch DESC";
+        self.rows(sql, &[], |row| Ok(u32::try_from(get::<i32>(row, 0)?).unwrap_or(0)))
+    }
+
+    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
+        let hanging = |of, row: &Row, at| Ok(Hanging { of, wrapped: get(row, at)? });
+        if let Some((person, class)) = after {
+            let sql = "SELECT person, class, wrapped FROM person_key
+                       WHERE (person, class) > ($1, $2) ORDER BY person, class LIMIT $3";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            return self.rows(sql, &[&person, &class, &limit], |row| {
+                hanging(HangingOf::Person((get(row, 0)?, get(row, 1)?)), row, 2)
+            });
+        }
+        let sql = "SELECT name, wrapped FROM secret";
+        let mut rows =
+            self.rows(sql, &[], |row| hanging(HangingOf::Secret(get(row, 0)?), row, 1))?;
+        let sql = "SELECT class, year, wrapped FROM period_key";
+        rows.extend(self.rows(sql, &[], |row| {
+            hanging(HangingOf::Period(get(row, 0)?, get(row, 1)?), row, 2)
+        })?);
+        Ok(rows)
+    }
+
+    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
+        let sql = "SELECT value, person, kind FROM lookup
+                   WHERE (value, person) > ($1, $2) AND kind < $3
+                   ORDER BY value, person LIMIT $4";
+        let first = stored_kind(0, epoch);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows =
+            self.rows(sql, &[&after.value.as_slice(), &after.person, &first, &limit], |row| {
+                let value = exactly(get(row, 0)?);
+                Ok(value.map(|value| (value, row)).map(|(value, row)| {
+                    Ok(Covered { value, person: get(row, 1)?, kind: get(row, 2)? })
+                }))
+            })?;
+        rows.into_iter().flatten().collect::<Result<_, PgError>>().map_err(ReadError::from)
+    }
+
+    fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {
+        let sql = "SELECT person FROM lookup WHERE value = ANY ($1)";
+        let values: Vec<&[u8]> = values.iter().map(<[u8; 16]>::as_slice).collect();
+        self.rows(sql, &[&values], |row| Ok(PersonId(number(row, 0)?)))
     }
 
     fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {

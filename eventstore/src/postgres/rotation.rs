@@ -1,0 +1,49 @@
+//! Wrapped keys and covered lookups put in the place of the form they had, a page in one statement.
+
+use super::PgError;
+use super::writer::Tx;
+use crate::engine::{Covered, Hanging, HangingOf};
+
+pub(super) fn rewrap(tx: &mut Tx, rows: &[(Hanging, Vec<u8>)]) -> Result<u64, PgError> {
+    let (mut persons, mut classes) = (Vec::new(), Vec::new());
+    let (mut was, mut is): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    let mut changed = 0;
+    for (row, wrapped) in rows {
+        match &row.of {
+            HangingOf::Person((person, class)) => {
+                persons.push(*person);
+                classes.push(*class);
+                was.push(&row.wrapped);
+                is.push(wrapped);
+            }
+            HangingOf::Period(class, year) => {
+                let sql = "UPDATE period_key SET wrapped = $4
+                           WHERE class = $1 AND year = $2 AND wrapped = $3";
+                changed += tx.run(sql, &[class, year, &row.wrapped, wrapped])?;
+            }
+            HangingOf::Secret(name) => {
+                let sql = "UPDATE secret SET wrapped = $3 WHERE name = $1 AND wrapped = $2";
+                changed += tx.run(sql, &[name, &row.wrapped, wrapped])?;
+            }
+        }
+    }
+    let sql = "UPDATE person_key SET wrapped = u.new
+               FROM unnest($1::int8[], $2::int2[], $3::bytea[], $4::bytea[]) u (p, c, old, new)
+               WHERE person = u.p AND class = u.c AND wrapped = u.old";
+    Ok(changed + tx.run(sql, &[&persons, &classes, &was, &is])?)
+}
+
+pub(super) fn recover(tx: &mut Tx, rows: &[(Covered, Covered)]) -> Result<u64, PgError> {
+    let was: Vec<&[u8]> = rows.iter().map(|(was, _)| was.value.as_slice()).collect();
+    let is: Vec<&[u8]> = rows.iter().map(|(_, is)| is.value.as_slice()).collect();
+    let persons: Vec<i64> = rows.iter().map(|(was, _)| was.person).collect();
+    let kinds: Vec<i16> = rows.iter().map(|(_, is)| is.kind).collect();
+    let sql = "WITH u AS (
+                   SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[], $4::int2[])
+                   AS u (old, p, new, k)
+               ), gone AS (
+                   DELETE FROM lookup USING u WHERE value = u.old AND person = u.p
+                   RETURNING u.new, u.p, u.k
+               ) INSERT INTO lookup SELECT * FROM gone ON CONFLICT DO NOTHING";
+    tx.run(sql, &[&was, &persons, &is, &kinds])
+}
