@@ -83,6 +83,21 @@ pub struct Covered {
     pub kind: i16,
 }
 
+/// Another key of a person's in the place of one, with the data keys that hang on it.
+#[derive(Debug)]
+pub struct Replaced {
+    pub place: Place,
+    /// Under which class the old one is kept for a while; none where it is there already.
+    pub retired: Option<i16>,
+    pub was: Vec<u8>,
+    pub is: Vec<u8>,
+    /// Data keys by id, with the form they had and the new one.
+    pub data_keys: Vec<(i64, Vec<u8>, Vec<u8>)>,
+}
+
+/// How many classes there can be: a retired key's class holds its epoch above that.
+pub const CLASSES: i16 = 8;
+
 /// How many kinds of lookup there can be: a row's kind holds its epoch above that.
 pub const KINDS: i16 = 16;
 
@@ -209,6 +224,15 @@ pub trait Reader {
     /// few of the tenant's own.
     fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>>;
 
+    /// All rows of a person's keys: by class, the retired ones too.
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>>;
+
+    /// A page of data keys that are gone though their person is not, behind an id: by id, whose.
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>>;
+
+    /// The data keys with these ids, as far as they are there.
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>>;
+
     /// A page of lookup rows that were covered in an epoch before this one, behind a place.
     fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>>;
 
@@ -332,7 +356,9 @@ pub enum Change {
     Rewrapped(Vec<(Hanging, Vec<u8>)>),
     /// Lookup values covered anew, each with the row it had.
     Recovered(Vec<(Covered, Covered)>),
-    /// Ends the tenant keys of all epochs before this one.
+    /// Persons' keys replaced, each only where it still has the form it had.
+    Replaced(Vec<Replaced>),
+    /// Ends the tenant keys of all epochs before this one, and the persons' keys retired in them.
     EndEpochs {
         before: u32,
     },

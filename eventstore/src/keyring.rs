@@ -22,6 +22,7 @@ mod numbers;
 pub mod person;
 pub mod personal;
 pub mod provider;
+mod replacement;
 pub mod rotation;
 pub mod seal;
 pub mod sealing;

@@ -118,6 +118,68 @@ async fn no_copy_from_before_opens_once_the_window_has_passed() {
     assert!(reach[0].out_of_reach && reach[0].out_of_reach_at.is_some());
 }
 
+/// The data keys of a class that hang on a tenant's persons, as they are wrapped.
+fn data_keys(tenant: &Tenant, class: i64) -> Vec<Vec<u8>> {
+    let ids: Vec<i64> = (0..100).map(|handle| handle * 8 + class).collect();
+    let found = tenant.log().reader().data_keys(&ids).unwrap();
+    found.into_iter().map(|(_, wrapped)| wrapped).collect()
+}
+
+/// All keys that come of some, down to the persons', from these rows.
+fn keys_under(keys: Vec<Key>, rows: &[&[Hanging]]) -> Vec<Key> {
+    let persons = rows.iter().flat_map(|rows| rows.iter());
+    let persons: Vec<Key> = persons
+        .flat_map(|row| keys.iter().filter_map(|key| key.unwrap(&row.wrapped).ok()))
+        .collect();
+    keys.into_iter().chain(persons).collect()
+}
+
+/// What is forgotten of somebody who stays: a booking's content, and what they were called before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
+    const BOOKING: i64 = 2;
+    let app = TestApp::default();
+    let (salon, stays, _) = salon(&app).await;
+    let tenant = Arc::clone(&salon.tenant.desk.tenant);
+    let (staff, admin) = (&salon.tenant.staff, &salon.tenant.admin);
+    let page = staff.get("/v1/bookings").await.ok();
+    let over = page.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let tuesday = |hour: &str| NINE.replace("03-02T09", &format!("03-24T{hour}"));
+    let mut wish = salon.wish(&stays, &tuesday("09"), &tuesday("10"));
+    wish["fields"] = json!({"note": "and by the door"});
+    let later = staff.post("/v1/bookings", &wish).await.created().id();
+
+    let copy = Copy::of(&tenant);
+    let sealed = data_keys(&tenant, BOOKING);
+    app.clock.set("2026-03-02T12:00:00Z");
+    admin.post(&format!("/v1/bookings/{over}/erase-content"), &json!({})).await.ok();
+    let left = data_keys(&tenant, BOOKING);
+    let gone: Vec<&Vec<u8>> = sealed.iter().filter(|key| !left.contains(key)).collect();
+    assert_eq!((sealed.len(), gone.len()), (2, 1));
+    let opens = |keys: &[Key]| keys.iter().any(|key| key.unwrap(gone[0]).is_ok());
+
+    let rotation = rotate(&app).unwrap();
+    assert_eq!(rotation.tenants[0].1.replaced, 1);
+    let read = || async {
+        let read = staff.get(&format!("/v1/bookings/{later}")).await.ok();
+        assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
+    };
+    read().await;
+    // Within the window the copy opens what it held, as a backup should.
+    assert!(opens(&keys_under(copy.unwrapped(&store(&app)), &[&copy.keys])));
+
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    let rotation = rotate(&app).unwrap();
+    assert_eq!(rotation.ended, vec![Epoch(1)]);
+    let now = Copy::of(&tenant);
+    let mut keys = copy.unwrapped(&store(&app));
+    keys.extend(now.unwrapped(&store(&app)));
+    assert!(!opens(&keys_under(keys, &[&copy.keys, &now.keys])));
+    read().await;
+    app.clock.advance(SignedDuration::from_hours(1));
+    read().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_that_was_cut_off_goes_on() {
     let app = TestApp::default();
@@ -224,4 +286,3 @@ fn the_program_rotates_and_says_how_far_it_has_come() {
     let told = run(&data, &["audit", "replay", "--tenant", "salon"]).ended(0).out;
     assert!(told.contains("wrapped anew under epoch 3"), "{told}");
 }
-

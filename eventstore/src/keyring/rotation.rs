@@ -15,13 +15,15 @@ use domain::{Actor, Command, Event, Tag};
 
 use super::key::Key;
 use super::lease::{KeyName, LEASE, Lease};
+use super::person::PersonId;
 use super::provider::{Epoch, Provider, ProviderError};
 use super::sealing::stored_kind;
 use super::{KeyError, Keyring};
-use crate::engine::{Change, Covered, HangingOf, KINDS};
+use crate::engine::{CLASSES, Change, Covered, HangingOf, KINDS};
 use crate::environment::Environment;
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::{Ledger, codec};
+use crate::sqlite::uint;
 
 /// How many rows are wrapped anew in one transaction.
 const PAGE: usize = 2000;
@@ -32,6 +34,8 @@ pub struct Rewrapped {
     /// How many persons have keys.
     pub persons: u64,
     pub keys: u64,
+    /// How many persons' keys were replaced, for something of theirs was forgotten.
+    pub replaced: u64,
     pub lookups: u64,
 }
 
@@ -120,7 +124,7 @@ impl Ledger {
             self.change_blocking(Change::TenantKey { epoch: epoch.0, wrapped })?;
             keyring.forget_epochs();
         }
-        let mut done = Rewrapped::default();
+        let mut done = Rewrapped { replaced: self.replace_keys()?, ..Rewrapped::default() };
         self.rewrap(None, &mut done)?;
         self.rewrap(Some((i64::MIN, 0)), &mut done)?;
         self.cover_anew(&mut done)?;
@@ -143,6 +147,10 @@ impl Ledger {
                 if let HangingOf::Person(place) = &row.of {
                     done.persons += u64::from(person.replace(place.0) != Some(place.0));
                     last = Some(*place);
+                    // What is retired ends with the epoch in which it was.
+                    if place.1 >= CLASSES {
+                        continue;
+                    }
                 }
                 if newest.key.unwrap(&row.wrapped).is_err() {
                     let wrapped = newest.key.wrap(&keyring.of_tenant(&row.wrapped)?).to_vec();
@@ -202,6 +210,22 @@ impl Ledger {
 
     /// Ends the tenant's keys of all epochs before one, after everything was wrapped anew.
     pub(crate) fn end_epochs(&self, before: Epoch) -> Result<(), AppendError> {
+        let mut after = (i64::MIN, 0);
+        loop {
+            let page = self.log().reader().hanging(Some(after), PAGE)?;
+            let Some(last) = page.last() else { break };
+            if let HangingOf::Person(place) = &last.of {
+                after = *place;
+            }
+            for row in page {
+                if let HangingOf::Person((person, class)) = row.of
+                    && class >= CLASSES
+                    && u32::try_from(class / CLASSES).is_ok_and(|epoch| epoch < before.0)
+                {
+                    self.hang_stragglers(PersonId(uint(person)), class)?;
+                }
+            }
+        }
         self.change_blocking(Change::EndEpochs { before: before.0 })?;
         self.keyring().forget_epochs();
         Ok(())

@@ -357,7 +357,15 @@ impl Sealing {
         match row {
             None => Ok(None),
             Some(row) => match row.wrapped {
-                Some(wrapped) => Ok(Some(parent.unwrap(&wrapped)?)),
+                Some(wrapped) => match (parent.unwrap(&wrapped), row.person) {
+                    (Ok(key), _) => Ok(Some(key)),
+                    // The person's key was replaced a moment ago.
+                    (Err(wrong), Some(person)) => {
+                        let key = self.keyring.unwrap_elsewhere(person, class, &wrapped)?;
+                        key.map_or_else(|| Err(wrong.into()), |key| Ok(Some(key)))
+                    }
+                    (Err(wrong), None) => Err(wrong.into()),
+                },
                 None => Err(KeyError::Erased),
             },
         }

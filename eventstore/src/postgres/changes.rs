@@ -45,10 +45,8 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
         }
         Change::Rewrapped(rows) => rotation::rewrap(tx, rows),
         Change::Recovered(rows) => rotation::recover(tx, rows),
-        Change::EndEpochs { before } => {
-            let sql = "DELETE FROM tenant_key WHERE epoch < $1";
-            tx.run(sql, &[&i32::try_from(*before).unwrap_or(i32::MAX)])
-        }
+        Change::Replaced(replaced) => rotation::replace(tx, replaced),
+        Change::EndEpochs { before } => rotation::end_epochs(tx, *before),
         Change::Day { day, wrapped } => {
             let (today, yesterday) = (repeats_of(*day), repeats_of(day - 1));
             let sql = "INSERT INTO secret VALUES ($1, $2) ON CONFLICT DO NOTHING";

@@ -306,20 +306,37 @@ impl Reader for PgReader {
         Ok(rows)
     }
 
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        let sql = "SELECT class, wrapped FROM person_key WHERE person = $1";
+        self.rows(sql, &[&int(person.0)], |row| Ok((get(row, 0)?, get(row, 1)?)))
+    }
+
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+        let sql = "SELECT id, person FROM data_key WHERE id > $1 AND wrapped IS NULL
+                   AND person IS NOT NULL ORDER BY id LIMIT $2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(sql, &[&after, &limit], |row| Ok((get(row, 0)?, PersonId(number(row, 1)?))))
+    }
+
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
+        let sql = "SELECT id, wrapped FROM data_key WHERE id = ANY ($1) AND wrapped IS NOT NULL
+                   AND year IS NULL";
+        self.rows(sql, &[&ids], |row| Ok((get(row, 0)?, get(row, 1)?)))
+    }
+
     fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
         let sql = "SELECT value, person, kind FROM lookup
                    WHERE (value, person) > ($1, $2) AND kind < $3
                    ORDER BY value, person LIMIT $4";
         let first = stored_kind(0, epoch);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows =
-            self.rows(sql, &[&after.value.as_slice(), &after.person, &first, &limit], |row| {
-                let value = exactly(get(row, 0)?);
-                Ok(value.map(|value| (value, row)).map(|(value, row)| {
-                    Ok(Covered { value, person: get(row, 1)?, kind: get(row, 2)? })
-                }))
-            })?;
-        rows.into_iter().flatten().collect::<Result<_, PgError>>().map_err(ReadError::from)
+        let params: [&(dyn ToSql + Sync); 4] =
+            [&after.value.as_slice(), &after.person, &first, &limit];
+        let rows = self.rows(sql, &params, |row| {
+            let (value, person, kind) = (exactly(get(row, 0)?), get(row, 1)?, get(row, 2)?);
+            Ok(value.map(|value| Covered { value, person, kind }))
+        })?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {

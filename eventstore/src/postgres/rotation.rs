@@ -2,7 +2,7 @@
 
 use super::PgError;
 use super::writer::Tx;
-use crate::engine::{Covered, Hanging, HangingOf};
+use crate::engine::{CLASSES, Covered, Hanging, HangingOf, Replaced};
 
 pub(super) fn rewrap(tx: &mut Tx, rows: &[(Hanging, Vec<u8>)]) -> Result<u64, PgError> {
     let (mut persons, mut classes) = (Vec::new(), Vec::new());
@@ -46,4 +46,36 @@ pub(super) fn recover(tx: &mut Tx, rows: &[(Covered, Covered)]) -> Result<u64, P
                    RETURNING u.new, u.p, u.k
                ) INSERT INTO lookup SELECT * FROM gone ON CONFLICT DO NOTHING";
     tx.run(sql, &[&was, &persons, &is, &kinds])
+}
+
+pub(super) fn replace(tx: &mut Tx, replaced: &[Replaced]) -> Result<u64, PgError> {
+    let mut changed = 0;
+    for Replaced { place: (person, class), retired, was, is, data_keys } in replaced {
+        let sql = "UPDATE person_key SET wrapped = $4
+                   WHERE person = $1 AND class = $2 AND wrapped = $3";
+        if tx.run(sql, &[person, class, was, is])? == 0 {
+            continue;
+        }
+        changed += 1;
+        if let Some(retired) = retired {
+            let sql = "INSERT INTO person_key VALUES ($1, $2, $3)
+                       ON CONFLICT (person, class) DO UPDATE SET wrapped = excluded.wrapped";
+            tx.run(sql, &[person, retired, was])?;
+        }
+        let ids: Vec<i64> = data_keys.iter().map(|(id, ..)| *id).collect();
+        let old: Vec<&[u8]> = data_keys.iter().map(|(_, was, _)| was.as_slice()).collect();
+        let new: Vec<&[u8]> = data_keys.iter().map(|(.., is)| is.as_slice()).collect();
+        let sql = "UPDATE data_key SET wrapped = u.new
+                   FROM unnest($1::int8[], $2::bytea[], $3::bytea[]) u (i, old, new)
+                   WHERE id = u.i AND wrapped = u.old";
+        tx.run(sql, &[&ids, &old, &new])?;
+    }
+    Ok(changed)
+}
+
+pub(super) fn end_epochs(tx: &mut Tx, before: u32) -> Result<u64, PgError> {
+    let before = i32::try_from(before).unwrap_or(i32::MAX);
+    let sql = "DELETE FROM person_key WHERE class >= $1 AND class / $1 < $2::int4";
+    tx.run(sql, &[&CLASSES, &before])?;
+    tx.run("DELETE FROM tenant_key WHERE epoch < $1", &[&before])
 }

@@ -87,6 +87,9 @@ impl Reader for SqliteReader {
         found_by(values: &[[u8; 16]]) -> Vec<PersonId>;
         epochs() -> Vec<u32>;
         hanging(after: Option<Place>, limit: usize) -> Vec<Hanging>;
+        keys_of(person: PersonId) -> Vec<(i16, Vec<u8>)>;
+        dead(after: i64, limit: usize) -> Vec<(i64, PersonId)>;
+        data_keys(ids: &[i64]) -> Vec<(i64, Vec<u8>)>;
         covered(after: &Covered, epoch: u32, limit: usize) -> Vec<Covered>;
         repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
         api_key(hash: &Hash) -> Option<ApiKey>;
@@ -265,6 +268,18 @@ impl Reader for Connection {
 
     fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
         rotation::hanging(self, after, limit)
+    }
+
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        rotation::keys_of(self, person)
+    }
+
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+        rotation::dead(self, after, limit)
+    }
+
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
+        rotation::data_keys(self, ids)
     }
 
     fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {

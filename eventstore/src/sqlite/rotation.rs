@@ -1,8 +1,10 @@
 //! The rows of a ledger's file that are wrapped or covered under a tenant key, page by page.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::engine::{Covered, Hanging, HangingOf, KINDS, Place, Read};
+use super::{int, uint};
+use crate::engine::{CLASSES, Covered, Hanging, HangingOf, KINDS, Place, Read, Replaced};
+use crate::keyring::person::PersonId;
 
 pub(super) fn hanging(conn: &Connection, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
     let mut rows = Vec::new();
@@ -54,6 +56,36 @@ pub(super) fn covered(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn keys_of(conn: &Connection, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+    let mut select =
+        conn.prepare_cached("SELECT class, wrapped FROM person_key WHERE person = ?1")?;
+    let rows = select.query_map([int(person.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn dead(conn: &Connection, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, person FROM data_key
+         WHERE id > ?1 AND wrapped IS NULL AND person IS NOT NULL ORDER BY id LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows =
+        select.query_map((after, limit), |row| Ok((row.get(0)?, PersonId(uint(row.get(1)?)))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn data_keys(conn: &Connection, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT wrapped FROM data_key WHERE id = ?1 AND wrapped IS NOT NULL AND year IS NULL",
+    )?;
+    let mut found = Vec::new();
+    for id in ids {
+        let wrapped = select.query_row([id], |row| row.get(0)).optional()?;
+        found.extend(wrapped.map(|wrapped| (*id, wrapped)));
+    }
+    Ok(found)
+}
+
 /// Kinds of lookup rows of this epoch are this or more.
 fn first_kind(epoch: u32) -> i64 {
     i64::from(KINDS) * (i64::from(epoch) - 1)
@@ -95,4 +127,39 @@ pub(super) fn recover(conn: &Connection, rows: &[(Covered, Covered)]) -> rusqlit
         }
     }
     Ok(changed)
+}
+
+/// Puts another key in a person's place of one, where that still has the form it had, and keeps the
+/// old one for what hangs on it without having heard.
+pub(super) fn replace(conn: &Connection, replaced: &[Replaced]) -> rusqlite::Result<usize> {
+    let mut key = conn.prepare_cached(
+        "UPDATE person_key SET wrapped = ?4 WHERE person = ?1 AND class = ?2 AND wrapped = ?3",
+    )?;
+    let mut retire =
+        conn.prepare_cached("INSERT OR REPLACE INTO person_key VALUES (?1, ?2, ?3)")?;
+    let mut data_key =
+        conn.prepare_cached("UPDATE data_key SET wrapped = ?3 WHERE id = ?1 AND wrapped = ?2")?;
+    let mut changed = 0;
+    for Replaced { place: (person, class), retired, was, is, data_keys } in replaced {
+        if key.execute(params![person, class, was, is])? == 0 {
+            continue;
+        }
+        changed += 1;
+        if let Some(retired) = retired {
+            retire.execute(params![person, retired, was])?;
+        }
+        for (id, was, is) in data_keys {
+            data_key.execute(params![id, was, is])?;
+        }
+    }
+    Ok(changed)
+}
+
+/// Ends the tenant's keys of earlier epochs, and what was retired in them.
+pub(super) fn end_epochs(conn: &Connection, before: u32) -> rusqlite::Result<usize> {
+    conn.execute(
+        "DELETE FROM person_key WHERE class >= ?1 AND class / ?1 < ?2",
+        (CLASSES, before),
+    )?;
+    conn.execute("DELETE FROM tenant_key WHERE epoch < ?1", [before])
 }

@@ -133,9 +133,8 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
         }
         Change::Rewrapped(rows) => rotation::rewrap(conn, rows),
         Change::Recovered(rows) => rotation::recover(conn, rows),
-        Change::EndEpochs { before } => {
-            conn.execute("DELETE FROM tenant_key WHERE epoch < ?1", [before])
-        }
+        Change::Replaced(replaced) => rotation::replace(conn, replaced),
+        Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
 }

@@ -38,11 +38,16 @@ fn rotate(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     let mut lines = vec![format!("Everything hangs on the key of epoch {}.", rotation.epoch.0)];
     let tenants = rotation.tenants.iter().map(|(name, done)| {
         lines.push(format!(
-            "{name}: {} keys of {} persons, {} lookups",
-            done.keys, done.persons, done.lookups
+            "{name}: {} keys of {} persons, {} replaced, {} lookups",
+            done.keys, done.persons, done.replaced, done.lookups
         ));
-        let (persons, keys, lookups) = (done.persons, done.keys, done.lookups);
-        json!({ "tenant": name, "persons": persons, "keys": keys, "lookups": lookups })
+        json!({
+            "tenant": name,
+            "persons": done.persons,
+            "keys": done.keys,
+            "replaced": done.replaced,
+            "lookups": done.lookups,
+        })
     });
     let tenants: Vec<Value> = tenants.collect();
     lines.extend(ended.iter().map(|epoch| {
