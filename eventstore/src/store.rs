@@ -32,7 +32,7 @@ use crate::postgres::PgError;
 use crate::sqlite;
 use lock::Lock;
 pub(crate) use place::Which;
-use place::{Place, Site};
+use place::{Place, Site, is_tenant_name};
 
 /// Why a data directory or a tenant could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -310,26 +310,6 @@ fn provider(
         FileProvider::open(keys)?
     };
     Ok(Arc::new(provider))
-}
-
-fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
-    let mut names = Vec::new();
-    let folder = dir.join("tenants");
-    if folder.is_dir() {
-        for file in fs::read_dir(folder)? {
-            names.extend(file?.file_name().into_string().ok().filter(|name| is_tenant_name(name)));
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn is_tenant_name(name: &str) -> bool {
-    let plain =
-        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
-    (1..=63).contains(&name.len())
-        && name.bytes().all(plain)
-        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
 }
 
 /// One tenant: its ledger with its keyring, and the ledger of who read what.

@@ -110,6 +110,12 @@ pub struct Serve {
     /// The address to listen on.
     #[arg(long, env = "TIDBOK_LISTEN", default_value = "127.0.0.1:8017")]
     pub listen: String,
+    /// After how many days keys are rotated; 0 leaves it to `keys rotate`.
+    #[arg(long, env = "TIDBOK_ROTATE_DAYS", default_value_t = 7)]
+    pub rotate_every: u32,
+    /// For how many days backups are kept: as long, old keys are.
+    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+    pub window: u32,
 }
 
 #[derive(Debug, Subcommand)]

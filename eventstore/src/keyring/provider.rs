@@ -66,16 +66,31 @@ pub struct EpochInfo {
     pub epoch: Epoch,
     /// None of the first epoch of a store that is older than this record.
     pub made_at: Option<Timestamp>,
+    /// When the rotation to it was through: none while one is to be gone on with, and of the first.
+    pub finished_at: Option<Timestamp>,
     /// None while there is a key.
     pub destroyed_at: Option<Timestamp>,
 }
 
+impl EpochInfo {
+    fn of(epoch: Epoch) -> Self {
+        Self { epoch, made_at: None, finished_at: None, destroyed_at: None }
+    }
+
+    /// Whether everything hangs on it that should.
+    pub fn is_finished(&self) -> bool {
+        self.epoch == Epoch(1) || self.finished_at.is_some()
+    }
+}
+
 /// A line of the record of epochs.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct EpochLine {
     epoch: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     made_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     destroyed_at: Option<Timestamp>,
 }
@@ -138,6 +153,12 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// Where the store cannot be written.
     fn begin_epoch(&self, env: &Environment) -> Result<Epoch, ProviderError>;
+
+    /// Notes that everything hangs on the key of an epoch now.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    fn finish_epoch(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError>;
 
     /// Destroys an epoch key, for good. The current one is never destroyed.
     ///
@@ -203,7 +224,7 @@ impl FileProvider {
         file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         let made_at = Some(env.clock.now());
-        self.note(&EpochLine { epoch: epoch.0, made_at, destroyed_at: None })
+        self.note(&EpochLine { epoch: epoch.0, made_at, ..EpochLine::default() })
     }
 
     fn record_path(&self) -> PathBuf {
@@ -264,14 +285,13 @@ impl Provider for FileProvider {
         let kept = self.kept()?;
         let mut epochs = BTreeMap::new();
         for epoch in &kept {
-            let info = EpochInfo { epoch: *epoch, made_at: None, destroyed_at: None };
-            epochs.insert(*epoch, info);
+            epochs.insert(*epoch, EpochInfo::of(*epoch));
         }
         for line in read_lines::<EpochLine>(&self.record_path())? {
             let epoch = Epoch(line.epoch);
-            let unknown = EpochInfo { epoch, made_at: None, destroyed_at: None };
-            let info = epochs.entry(epoch).or_insert(unknown);
+            let info = epochs.entry(epoch).or_insert(EpochInfo::of(epoch));
             info.made_at = info.made_at.or(line.made_at);
+            info.finished_at = info.finished_at.or(line.finished_at);
             info.destroyed_at = line.destroyed_at.or(info.destroyed_at);
         }
         // Noted before it was done, and cut off in between.
@@ -292,11 +312,17 @@ impl Provider for FileProvider {
         }
     }
 
+    fn finish_epoch(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError> {
+        let finished_at = Some(at);
+        self.note(&EpochLine { epoch: epoch.0, finished_at, ..EpochLine::default() })
+    }
+
     fn destroy(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError> {
         if epoch >= self.current()? {
             return Err(ProviderError::NoEpoch(epoch));
         }
-        self.note(&EpochLine { epoch: epoch.0, made_at: None, destroyed_at: Some(at) })?;
+        let destroyed_at = Some(at);
+        self.note(&EpochLine { epoch: epoch.0, destroyed_at, ..EpochLine::default() })?;
         let path = self.epoch_path(epoch);
         // Written over first: a file that is only removed may be found again on some disks.
         let mut file = OpenOptions::new().write(true).open(&path)?;

@@ -94,7 +94,7 @@ impl Keyring {
     }
 
     /// The epochs of which the tenant has a key, newest first, read anew.
-    pub(crate) fn epochs_now(&self) -> Result<Vec<u32>, KeyError> {
+    fn epochs_now(&self) -> Result<Vec<u32>, KeyError> {
         self.forget_epochs();
         self.epochs()
     }
@@ -199,7 +199,7 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn has_recorded(&self, epoch: Epoch) -> Result<bool, AppendError> {
+    fn has_recorded(&self, epoch: Epoch) -> Result<bool, AppendError> {
         let positions = self.log().positions(Tag::ledger())?;
         let entries = self.log().reader().entries_at(&positions)?;
         Ok(entries.iter().any(|entry| match codec::decode_event(&entry.bytes) {

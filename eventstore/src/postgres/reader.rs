@@ -9,9 +9,9 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use super::{PgError, Scope, int, uint};
+use super::{PgError, Scope, int, rotation, uint};
 use crate::engine::{
-    Counter, Covered, Hanging, HangingOf, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
+    Counter, Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
 };
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
@@ -28,7 +28,7 @@ use crate::tree::{Frontier, Hash};
 pub(crate) struct PgReader(pub Scope);
 
 impl PgReader {
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
@@ -287,23 +287,7 @@ impl Reader for PgReader {
     }
 
     fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
-        let hanging = |of, row: &Row, at| Ok(Hanging { of, wrapped: get(row, at)? });
-        if let Some((person, class)) = after {
-            let sql = "SELECT person, class, wrapped FROM person_key
-                       WHERE (person, class) > ($1, $2) ORDER BY person, class LIMIT $3";
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            return self.rows(sql, &[&person, &class, &limit], |row| {
-                hanging(HangingOf::Person((get(row, 0)?, get(row, 1)?)), row, 2)
-            });
-        }
-        let sql = "SELECT name, wrapped FROM secret";
-        let mut rows =
-            self.rows(sql, &[], |row| hanging(HangingOf::Secret(get(row, 0)?), row, 1))?;
-        let sql = "SELECT class, year, wrapped FROM period_key";
-        rows.extend(self.rows(sql, &[], |row| {
-            hanging(HangingOf::Period(get(row, 0)?, get(row, 1)?), row, 2)
-        })?);
-        Ok(rows)
+        rotation::hanging(self, after, limit)
     }
 
     fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {

@@ -1,8 +1,31 @@
-//! Wrapped keys and covered lookups put in the place of the form they had, a page in one statement.
+//! Wrapped keys, to be read, and put with covered lookups in the place of the form they had.
+
+use tokio_postgres::Row;
 
 use super::PgError;
+use super::reader::{PgReader, get};
 use super::writer::Tx;
-use crate::engine::{CLASSES, Covered, Hanging, HangingOf, Replaced};
+use crate::engine::{CLASSES, Covered, Hanging, HangingOf, Place, Read, Replaced};
+
+pub(super) fn hanging(reader: &PgReader, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
+    let hanging = |of, row: &Row, at| Ok(Hanging { of, wrapped: get(row, at)? });
+    if let Some((person, class)) = after {
+        let sql = "SELECT person, class, wrapped FROM person_key
+                   WHERE (person, class) > ($1, $2) ORDER BY person, class LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        return reader.rows(sql, &[&person, &class, &limit], |row| {
+            hanging(HangingOf::Person((get(row, 0)?, get(row, 1)?)), row, 2)
+        });
+    }
+    let sql = "SELECT name, wrapped FROM secret";
+    let mut rows = reader.rows(sql, &[], |row| hanging(HangingOf::Secret(get(row, 0)?), row, 1))?;
+    let sql = "SELECT class, year, wrapped FROM period_key";
+    rows.extend(
+        reader
+            .rows(sql, &[], |row| hanging(HangingOf::Period(get(row, 0)?, get(row, 1)?), row, 2))?,
+    );
+    Ok(rows)
+}
 
 pub(super) fn rewrap(tx: &mut Tx, rows: &[(Hanging, Vec<u8>)]) -> Result<u64, PgError> {
     let (mut persons, mut classes) = (Vec::new(), Vec::new());

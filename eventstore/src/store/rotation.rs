@@ -56,14 +56,10 @@ impl Store {
         progress: &dyn Fn(u64, u64),
     ) -> Result<Rotation, E> {
         let names = self.tenants()?;
-        let current = self.provider.current().map_err(StoreError::from)?;
-        let mut behind = false;
-        for name in &names {
-            behind |= !find(name)?.is_rotated(current)?;
-        }
-        let epoch = match behind {
-            true => current,
-            false => self.provider.begin_epoch(&self.env).map_err(StoreError::from)?,
+        let epochs = self.provider.epochs().map_err(StoreError::from)?;
+        let epoch = match epochs.last().filter(|info| !info.is_finished()) {
+            Some(info) => info.epoch,
+            None => self.provider.begin_epoch(&self.env).map_err(StoreError::from)?,
         };
         let mut tenants = Vec::with_capacity(names.len());
         let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
@@ -72,6 +68,8 @@ impl Store {
             tenants.push((name, rewrapped));
             progress(done, total);
         }
+        let now = self.env.clock.now();
+        self.provider.finish_epoch(epoch, now).map_err(StoreError::from)?;
         let ended = self.end_epochs(epoch, window, find)?;
         Ok(Rotation { epoch, tenants, ended })
     }
@@ -104,6 +102,19 @@ impl Store {
             self.provider.destroy(*epoch, now).map_err(StoreError::from)?;
         }
         Ok(over)
+    }
+
+    /// Whether it is time to rotate: the newest epoch is older than this, or a rotation was cut off.
+    ///
+    /// # Errors
+    /// Where the key store cannot be read.
+    pub fn is_rotation_due(&self, after: Duration) -> Result<bool, StoreError> {
+        let epochs = self.provider.epochs()?;
+        let age = |made: Timestamp| self.env.clock.now().duration_since(made);
+        let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+        Ok(epochs.last().is_some_and(|info| {
+            !info.is_finished() || info.made_at.is_none_or(|made| age(made) >= after)
+        }))
     }
 
     /// All epochs there have been, oldest first, each with when its key is to be destroyed.
@@ -151,14 +162,6 @@ impl Store {
 }
 
 impl Tenant {
-    /// Whether its ledgers have keys of this epoch, and the rotation to it is on record.
-    fn is_rotated(&self, epoch: Epoch) -> Result<bool, StoreError> {
-        // A tenant that was made in this epoch has nothing to be wrapped anew.
-        let epochs = self.keyring().epochs_now()?;
-        let newest = epochs.first() == Some(&epoch.0);
-        Ok(newest && (epochs.len() == 1 || self.ledger.has_recorded(epoch)?))
-    }
-
     fn rotate(&self, epoch: Epoch) -> Result<Rewrapped, StoreError> {
         self.access()?.rotate(epoch, self.provider.as_ref(), &self.env)?;
         let done = self.ledger.rotate(epoch, self.provider.as_ref(), &self.env)?;

@@ -11,6 +11,7 @@ use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
 use crate::config::Keys;
+use crate::rotation::{self, days};
 
 pub(super) fn run(
     app: &Arc<App>,
@@ -23,17 +24,13 @@ pub(super) fn run(
     }
 }
 
-fn days(number: u32) -> Duration {
-    Duration::from_secs(u64::from(number) * 24 * 3600)
-}
-
 fn tenant(app: &App, name: &str) -> Result<Arc<Tenant>, CliError> {
     Ok(Arc::clone(&app.desk(name)?.tenant))
 }
 
 fn rotate(app: &App, window: Duration, console: &mut Console) -> Result<Outcome, CliError> {
     let progress = |done, total| console.progress(done, total);
-    let rotation = app.store.rotate(window, &|name| tenant(app, name), &progress)?;
+    let rotation = rotation::rotate(app, window, &progress)?;
     let ended: Vec<u32> = rotation.ended.iter().map(|epoch| epoch.0).collect();
     let mut lines = vec![format!("Everything hangs on the key of epoch {}.", rotation.epoch.0)];
     let tenants = rotation.tenants.iter().map(|(name, done)| {
