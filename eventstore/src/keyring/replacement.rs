@@ -12,6 +12,7 @@ use domain::RetentionClass;
 
 use super::key::Key;
 use super::person::PersonId;
+use super::rotation::unwrap_under;
 use super::{KeyError, Keyring};
 use crate::engine::{CLASSES, Change, Replaced};
 use crate::ledger::Ledger;
@@ -19,7 +20,7 @@ use crate::ledger::appender::AppendError;
 use crate::sqlite::int;
 
 /// How many rows are looked at, and how many keys replaced in one transaction.
-const PAGE: usize = 500;
+const PAGE: usize = 100;
 
 impl Keyring {
     /// A data key that does not hang on the key at hand: its person's may have been replaced.
@@ -45,8 +46,9 @@ impl Keyring {
     /// The epoch of the tenant key that something hangs on, unless it is the newest.
     fn older_epoch(&self, wrapped: &[u8]) -> Result<Option<u32>, KeyError> {
         let keys = self.tenant_keys()?;
-        let under = keys.iter().position(|(_, key)| key.key.unwrap(wrapped).is_ok());
-        Ok(under.filter(|at| *at > 0).and_then(|at| keys.get(at)).map(|(epoch, _)| *epoch))
+        let newest = keys.first().map(|(epoch, _)| *epoch);
+        let under = unwrap_under(&keys, wrapped).map(|(epoch, _)| epoch);
+        Ok(under.filter(|epoch| Some(*epoch) != newest))
     }
 }
 
@@ -71,7 +73,7 @@ impl Ledger {
                 }
             }
             if !replaced.is_empty() {
-                done += self.change_blocking(Change::Replaced(replaced))?;
+                done += self.change_between(Change::Replaced(replaced))?;
             }
             persons.into_iter().for_each(|person| self.keyring().leases.replace_person(person));
         }

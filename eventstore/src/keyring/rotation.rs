@@ -25,8 +25,10 @@ use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::{Ledger, codec};
 use crate::sqlite::uint;
 
-/// How many rows are wrapped anew in one transaction.
-const PAGE: usize = 2000;
+/// How many rows are wrapped anew in one transaction: others wait for it.
+const PAGE: usize = 256;
+/// How much longer the writer is left to others, where there are any.
+const OTHERS: u32 = 5;
 
 /// What a rotation has wrapped anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Keyring {
     }
 
     /// The tenant's keys, newest first, of all epochs that can still be opened.
-    pub(super) fn tenant_keys(&self) -> Result<Vec<(u32, Arc<Lease>)>, KeyError> {
+    pub(super) fn tenant_keys(&self) -> Result<Vec<OfEpoch>, KeyError> {
         let mut keys = Vec::new();
         for epoch in self.epochs()? {
             match self.leased(KeyName::Tenant(epoch)) {
@@ -83,14 +85,13 @@ impl Keyring {
         if let Ok(key) = self.tenant_key()?.key.unwrap(wrapped) {
             return Ok(key);
         }
-        // It may hang on an older key, or on one that another node has made since.
-        self.forget_epochs();
-        for (_, key) in self.tenant_keys()? {
-            if let Ok(key) = key.key.unwrap(wrapped) {
-                return Ok(key);
-            }
+        if let Some((_, key)) = unwrap_under(&self.tenant_keys()?, wrapped) {
+            return Ok(key);
         }
-        Err(ProviderError::WrongStore.into())
+        // It may hang on a key that another node has made since.
+        self.forget_epochs();
+        let found = unwrap_under(&self.tenant_keys()?, wrapped);
+        found.map(|(_, key)| key).ok_or(KeyError::Provider(ProviderError::WrongStore))
     }
 
     /// The epochs of which the tenant has a key, newest first, read anew.
@@ -98,6 +99,14 @@ impl Keyring {
         self.forget_epochs();
         self.epochs()
     }
+}
+
+/// A tenant key with its epoch.
+type OfEpoch = (u32, Arc<Lease>);
+
+/// The key that hangs on one of these, with the epoch of that.
+pub(super) fn unwrap_under(keys: &[OfEpoch], wrapped: &[u8]) -> Option<(u32, Key)> {
+    keys.iter().find_map(|(epoch, key)| Some((*epoch, key.key.unwrap(wrapped).ok()?)))
 }
 
 /// The value of a lookup row: a hash covered by a key that ends with the tenant's, so that no old
@@ -138,6 +147,11 @@ impl Ledger {
     ) -> Result<(), AppendError> {
         let keyring = self.keyring();
         let newest = keyring.tenant_key()?;
+        // Almost all hang on the key before: it is tried first, and the newest last.
+        let mut keys = keyring.tenant_keys()?;
+        let newest_epoch = keys.first().map_or(0, |(epoch, _)| *epoch);
+        let newest_alone = keys.len().min(1);
+        keys.rotate_left(newest_alone);
         let mut person = None;
         loop {
             let page = self.log().reader().hanging(after, PAGE)?;
@@ -152,19 +166,34 @@ impl Ledger {
                         continue;
                     }
                 }
-                if newest.key.unwrap(&row.wrapped).is_err() {
-                    let wrapped = newest.key.wrap(&keyring.of_tenant(&row.wrapped)?).to_vec();
-                    anew.push((row, wrapped));
+                match unwrap_under(&keys, &row.wrapped) {
+                    Some((epoch, _)) if epoch == newest_epoch => (),
+                    Some((_, key)) => {
+                        let wrapped = newest.key.wrap(&key).to_vec();
+                        anew.push((row, wrapped));
+                    }
+                    None => return Err(KeyError::Provider(ProviderError::WrongStore).into()),
                 }
             }
             if !anew.is_empty() {
-                done.keys += self.change_blocking(Change::Rewrapped(anew))?;
+                done.keys += self.change_between(Change::Rewrapped(anew))?;
             }
             match last {
                 Some(place) => after = Some(place),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Makes a change, and leaves the writer to others for a while if there are any.
+    pub(super) fn change_between(&self, change: Change) -> Result<u64, AppendError> {
+        let clock = &self.keyring().env.clock;
+        let (size, start) = (self.log().size(), clock.since_boot());
+        let changed = self.change_blocking(change)?;
+        if self.log().size() != size {
+            std::thread::sleep(clock.since_boot().saturating_sub(start) * OTHERS);
+        }
+        Ok(changed)
     }
 
     fn cover_anew(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
@@ -185,7 +214,7 @@ impl Ledger {
                 Some((was, Covered { value, kind: stored_kind(was.kind, *newest), ..was }))
             });
             let anew: Vec<(Covered, Covered)> = anew.collect();
-            done.lookups += self.change_blocking(Change::Recovered(anew))?;
+            done.lookups += self.change_between(Change::Recovered(anew))?;
         }
     }
 
