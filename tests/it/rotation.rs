@@ -73,7 +73,7 @@ async fn salon(app: &TestApp) -> (Salon, String, String) {
     (salon, stays, goes)
 }
 
-/// F10: an erasure reaches every backup.
+/// An erasure reaches every backup, whoever has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_copy_from_before_opens_once_the_window_has_passed() {
     let app = TestApp::default();
