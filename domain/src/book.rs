@@ -45,6 +45,8 @@ pub enum Command {
     Policy(PolicyCommand),
     /// An entry that the ledger makes about itself, which no rule judges.
     Ledger(crate::ledger::Reopened),
+    /// That keys were rotated: no rule judges that either.
+    Keys(crate::ledger::Rotated),
     /// An access record, in the second ledger.
     Access(crate::ledger::Opened),
 }
@@ -134,6 +136,7 @@ impl Book {
             | Command::Catalogue(_)
             | Command::Policy(_)
             | Command::Ledger(_)
+            | Command::Keys(_)
             | Command::Access(_) => (),
         }
         keys
@@ -176,6 +179,7 @@ impl Book {
             Command::Catalogue(command) => catalogue::decision::decide(self, command)?,
             Command::Policy(command) => policy::decision::decide(self, command)?,
             Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
+            Command::Keys(rotated) => vec![Draft::now(rotated.clone())],
             Command::Access(opened) => vec![Draft::now(opened.clone())],
         })
     }
@@ -270,7 +274,7 @@ impl Book {
             Event::ServiceRevised(event) => vec![Tag::service(event.id)],
             Event::ServiceRetired(event) => vec![Tag::service(event.id)],
             Event::PolicySet(_) => vec![Tag::policy()],
-            Event::LedgerReopened(_) => vec![Tag::ledger()],
+            Event::LedgerReopened(_) | Event::KeysRotated(_) => vec![Tag::ledger()],
         }
     }
 

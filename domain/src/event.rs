@@ -19,7 +19,7 @@ use crate::catalogue::{
     ServiceRetired, ServiceRevised,
 };
 use crate::consent::{Accepted, Given, Withdrawn};
-use crate::ledger::{Opened, Reopened};
+use crate::ledger::{Opened, Reopened, Rotated};
 use crate::person::{Erased, Rectified, Registered};
 use crate::policy::PolicySet;
 use crate::sealed::SealRef;
@@ -136,6 +136,7 @@ events! {
     ServiceRetired(ServiceRetired) = 46 v 1, "service.retired";
     PolicySet(PolicySet) = 50 v 1, "policy.set";
     LedgerReopened(Reopened) = 60 v 1, "ledger.reopened";
+    KeysRotated(Rotated) = 61 v 1, "keys.rotated";
     SealsOpened(Opened) = 70 v 1, "seals.opened";
 }
 
@@ -178,7 +179,8 @@ impl Event {
             | Self::ServiceRevised(_)
             | Self::ServiceRetired(_)
             | Self::PolicySet(_)
-            | Self::LedgerReopened(_) => Vec::new(),
+            | Self::LedgerReopened(_)
+            | Self::KeysRotated(_) => Vec::new(),
         }
     }
 }

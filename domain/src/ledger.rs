@@ -19,6 +19,16 @@ pub struct Reopened {
     pub origin: u32,
 }
 
+/// Everything that the living's seals hang on was wrapped anew under the key of another epoch. Once
+/// the keys of earlier epochs are destroyed, no copy made before opens what has been erased since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The number of the epoch.
+    pub epoch: u32,
+    /// How many persons' keys hang on it now.
+    pub persons: u64,
+}
+
 /// Somebody opened seals: who stands in the entry, whom only inside the seal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Opened {

@@ -57,6 +57,50 @@ pub type Read<T> = Result<T, ReadError>;
 /// A person's key of a class, wrapped.
 pub type PersonKeyRow = (PersonId, RetentionClass, Vec<u8>);
 
+/// A person and a class, both as they are stored.
+pub type Place = (i64, i16);
+
+/// A wrapped key that hangs on the tenant's key, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hanging {
+    pub of: HangingOf,
+    pub wrapped: Vec<u8>,
+}
+
+/// Whose or what key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HangingOf {
+    Person(Place),
+    Period(i16, i16),
+    Secret(String),
+}
+
+/// A row of the lookup table, as it is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Covered {
+    pub value: [u8; 16],
+    pub person: i64,
+    pub kind: i16,
+}
+
+/// Another key of a person's in the place of one, with the data keys that hang on it.
+#[derive(Debug)]
+pub struct Replaced {
+    pub place: Place,
+    /// Under which class the old one is kept for a while; none where it is there already.
+    pub retired: Option<i16>,
+    pub was: Vec<u8>,
+    pub is: Vec<u8>,
+    /// Data keys by id, with the form they had and the new one.
+    pub data_keys: Vec<(i64, Vec<u8>, Vec<u8>)>,
+}
+
+/// How many classes there can be: a retired key's class holds its epoch above that.
+pub const CLASSES: i16 = 8;
+
+/// How many kinds of lookup there can be: a row's kind holds its epoch above that.
+pub const KINDS: i16 = 16;
+
 /// Which wrapped key.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyRow<'a> {
@@ -170,8 +214,27 @@ pub trait Reader {
     /// Seals with their data keys, of one moment, in the order asked for.
     fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>>;
 
-    /// The persons with a lookup value.
-    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>>;
+    /// The persons with one of these lookup values.
+    fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>>;
+
+    /// The epochs under which the tenant has a key, newest first.
+    fn epochs(&self) -> Read<Vec<u32>>;
+
+    /// Keys that hang on the tenant's directly: a page of persons' behind a place, or with none the
+    /// few of the tenant's own.
+    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>>;
+
+    /// All rows of a person's keys: by class, the retired ones too.
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>>;
+
+    /// A page of data keys that are gone though their person is not, behind an id: by id, whose.
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>>;
+
+    /// The data keys with these ids, as far as they are there.
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>>;
+
+    /// A page of lookup rows that were covered in an epoch before this one, behind a place.
+    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>>;
 
     /// Of these requests, by day and key's hash, those that were answered before: with the body's
     /// hash and the answer.
@@ -283,6 +346,21 @@ pub enum Change {
     Secret {
         name: &'static str,
         wrapped: Vec<u8>,
+    },
+    /// A tenant key of a new epoch; whoever was first has made it for all.
+    TenantKey {
+        epoch: u32,
+        wrapped: Vec<u8>,
+    },
+    /// Keys wrapped anew, each with the form it had: one that is gone stays gone.
+    Rewrapped(Vec<(Hanging, Vec<u8>)>),
+    /// Lookup values covered anew, each with the row it had.
+    Recovered(Vec<(Covered, Covered)>),
+    /// Persons' keys replaced, each only where it still has the form it had.
+    Replaced(Vec<Replaced>),
+    /// Ends the tenant keys of all epochs before this one, and the persons' keys retired in them.
+    EndEpochs {
+        before: u32,
     },
     /// The key of a day's repeats; lets go of days that are over.
     Day {

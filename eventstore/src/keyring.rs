@@ -22,6 +22,8 @@ mod numbers;
 pub mod person;
 pub mod personal;
 pub mod provider;
+mod replacement;
+pub mod rotation;
 pub mod seal;
 pub mod sealing;
 
@@ -42,6 +44,7 @@ use lease::{KeyName, LEASE, Lease, Leases};
 use numbers::Numbers;
 use person::{PersonId, PersonInfo, PersonState};
 use provider::{Epoch, Provider, ProviderError, TenantId};
+use rotation::covered;
 
 /// Why the keyring could not help. Only `Erased` means that somebody was erased.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,8 @@ pub struct Keyring {
     handles: Numbers,
     people: Numbers,
     persons: Mutex<BTreeMap<PersonId, (PersonInfo, Duration)>>,
+    /// The tenant's epochs, newest first, and until when they are believed.
+    epochs: Mutex<Option<(Vec<u32>, Duration)>>,
 }
 
 impl Keyring {
@@ -105,6 +110,7 @@ impl Keyring {
             handles: Numbers::new(Counter::Handle, head.next_handle),
             people: Numbers::new(Counter::Person, head.next_person),
             persons: Mutex::default(),
+            epochs: Mutex::default(),
         };
         keyring.tenant_key()?;
         Ok(keyring)
@@ -216,18 +222,34 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read or the key store cannot be reached.
     pub fn find(&self, lookup: &sealing::Lookup) -> Result<Vec<PersonId>, KeyError> {
-        let value = self.lookup_value(lookup)?;
-        Ok(self.log.reader().found_by(value)?)
+        let hash = self.lookup_hash(lookup)?;
+        // A rotation may be under way, or a node may not have heard of it yet.
+        let mut values = Vec::new();
+        for (_, key) in self.tenant_keys()? {
+            values.push(covered(&key.key, hash));
+        }
+        let mut found = self.log.reader().found_by(&values)?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     /// What stands in the lookup table: a keyed hash, covered by a key that ends with the tenant
     /// key, so that no old copy can be asked whether somebody was in it.
-    pub(crate) fn lookup_value(&self, lookup: &sealing::Lookup) -> Result<[u8; 16], KeyError> {
+    pub(crate) fn lookup_value(
+        &self,
+        lookup: &sealing::Lookup,
+    ) -> Result<(u32, [u8; 16]), KeyError> {
+        let hash = self.lookup_hash(lookup)?;
+        let epoch = self.epoch()?;
+        Ok((epoch, covered(&self.tenant_key()?.key, hash)))
+    }
+
+    fn lookup_hash(&self, lookup: &sealing::Lookup) -> Result<[u8; 16], KeyError> {
         let hash = self.secret(SECRET_LOOKUP)?.key.hmac(&lookup.pieces());
-        let cover = self.tenant_key()?.key.derived(b"lookup cover");
         let mut block = [0; 16];
         block.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
-        Ok(cover.encrypt_block(block))
+        Ok(block)
     }
 
     pub(crate) fn mint_handle(&self) -> Result<Handle, KeyError> {
@@ -242,18 +264,9 @@ impl Keyring {
         (self.handles.next(), self.people.next())
     }
 
+    /// The newest tenant key: what is wrapped from now on hangs on it.
     pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
-        let epoch = self.provider.current()?;
-        self.leased(KeyName::Tenant(epoch.0)).map_err(|error| match error {
-            KeyError::Missing => KeyError::Provider(ProviderError::NoEpoch(epoch)),
-            other @ (KeyError::Unknown
-            | KeyError::Erased
-            | KeyError::Restricted
-            | KeyError::TooLong
-            | KeyError::NotDisclosed
-            | KeyError::Provider(_)
-            | KeyError::Read(_)) => other,
-        })
+        self.leased(KeyName::Tenant(self.epoch()?))
     }
 
     pub(crate) fn secret(&self, name: &'static str) -> Result<Arc<Lease>, KeyError> {
@@ -299,9 +312,8 @@ impl Keyring {
         let seen = self.leases.taken_back();
         let missing: Vec<_> = missing.into_iter().collect();
         let rows = self.log.reader().person_keys(&missing)?;
-        let tenant = self.tenant_key()?;
         for (person, class, wrapped) in rows {
-            if let Ok(key) = tenant.key.unwrap(&wrapped) {
+            if let Ok(key) = self.of_tenant(&wrapped) {
                 let name = KeyName::Person(person, class);
                 self.leases.put_unless_taken_back(seen, name, key, &self.env);
             }
@@ -326,7 +338,7 @@ impl Keyring {
             let key = match name {
                 KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
                 KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
-                    self.tenant_key()?.key.unwrap(&wrapped)?
+                    self.of_tenant(&wrapped)?
                 }
             };
             if let Some(lease) = self.leases.put_unless_taken_back(seen, name, key, &self.env) {

@@ -200,6 +200,14 @@ impl Ledger {
         self.ask(|reply| Job::Change(change, reply)).await?
     }
 
+    /// As [`Self::change`], for a caller without a runtime. Waits while the queue is full.
+    pub(crate) fn change_blocking(&self, change: Change) -> Result<u64, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        let sender = self.sender.as_ref().ok_or(AppendError::Stopped)?;
+        sender.send(Job::Change(change, reply)).map_err(|_| AppendError::Stopped)?;
+        answer.blocking_recv().map_err(|_| AppendError::Stopped)?
+    }
+
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.send(job(reply))?;

@@ -5,6 +5,7 @@
 //! but not change them, and sees no schema but its own: a statement that is wrong for one tenant
 //! cannot reach another's rows.
 
+mod changes;
 mod columns;
 mod copy;
 mod dial;
@@ -13,6 +14,7 @@ mod follow;
 mod found;
 mod pool;
 mod reader;
+mod rotation;
 mod seals;
 mod wait;
 mod writer;

@@ -1,6 +1,7 @@
 //! SQLite as the engine of a ledger and its keyring: schema and settings.
 
 mod reader;
+mod rotation;
 mod seals;
 mod writer;
 

@@ -4,6 +4,7 @@ pub mod credentials;
 mod gate;
 mod lock;
 mod place;
+pub mod rotation;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -31,7 +32,7 @@ use crate::postgres::PgError;
 use crate::sqlite;
 use lock::Lock;
 pub(crate) use place::Which;
-use place::{Place, Site};
+use place::{Place, Site, is_tenant_name};
 
 /// Why a data directory or a tenant could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,11 @@ pub enum StoreError {
     Forked(String),
     #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
     MarkLost(String),
+    #[error(
+        "the key store also holds the keys of tenant {0}, which is not in this data: keys of \
+         earlier epochs are kept until `tidbok keys rotate` has been run on all that hangs on them"
+    )]
+    KeysOfOthers(TenantId),
     #[error("the tenant {0} cannot be opened")]
     Tenant(String, #[source] Box<Self>),
     #[error(transparent)]
@@ -304,26 +310,6 @@ fn provider(
         FileProvider::open(keys)?
     };
     Ok(Arc::new(provider))
-}
-
-fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
-    let mut names = Vec::new();
-    let folder = dir.join("tenants");
-    if folder.is_dir() {
-        for file in fs::read_dir(folder)? {
-            names.extend(file?.file_name().into_string().ok().filter(|name| is_tenant_name(name)));
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn is_tenant_name(name: &str) -> bool {
-    let plain =
-        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
-    (1..=63).contains(&name.len())
-        && name.bytes().all(plain)
-        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
 }
 
 /// One tenant: its ledger with its keyring, and the ledger of who read what.

@@ -16,6 +16,7 @@ mod page;
 mod plain;
 mod replay;
 mod rig;
+mod rotate;
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ struct Extent {
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 8] = [
+const MEASURES: [(&str, Measure); 9] = [
     ("append", append::measure),
     ("privacy", plain::measure),
     ("busy", busy::measure),
@@ -91,6 +92,7 @@ const MEASURES: [(&str, Measure); 8] = [
     ("page", page::measure),
     ("replay", replay::measure),
     ("import", import::measure),
+    ("rotate", rotate::measure),
 ];
 
 /// Runs the measurements that were asked for, or all.

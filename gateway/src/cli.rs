@@ -10,6 +10,7 @@ pub mod console;
 mod demo;
 mod erase;
 mod key;
+mod keys;
 mod projections;
 pub mod remote;
 mod serve;
@@ -152,6 +153,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Audit(audit) => audit::run(&config.place, audit, console),
         Command::Tenant(_)
         | Command::Key(_)
+        | Command::Keys(_)
         | Command::Import(_)
         | Command::Erase(_)
         | Command::Projections(_)
@@ -203,6 +205,7 @@ pub(crate) fn execute(
     match command {
         Command::Tenant(command) => tenant::run(app, command, console),
         Command::Key(command) => key::run(app, command, console, runtime),
+        Command::Keys(command) => keys::run(app, command, console),
         Command::Import(command) => tenant::import(app, command, console),
         Command::Erase(command) => erase::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),

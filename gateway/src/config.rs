@@ -69,6 +69,9 @@ pub enum Command {
     /// Issues, lists and revokes API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Rotates the keys that everything is sealed under, and shows how far that has come.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Imports bookings from a CSV file through a mapping.
     Import(Import),
     /// Lists clients by opaque id, without personal data.
@@ -107,6 +110,12 @@ pub struct Serve {
     /// The address to listen on.
     #[arg(long, env = "TIDBOK_LISTEN", default_value = "127.0.0.1:8017")]
     pub listen: String,
+    /// After how many days keys are rotated; 0 leaves it to `keys rotate`.
+    #[arg(long, env = "TIDBOK_ROTATE_DAYS", default_value_t = 7)]
+    pub rotate_every: u32,
+    /// For how many days backups are kept: as long, old keys are.
+    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+    pub window: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,6 +129,24 @@ pub enum Tenant {
     },
     /// Lists the tenants.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Wraps everything anew under a new key, or goes on with a rotation that was cut off, and
+    /// destroys the keys of epochs that ended longer ago than backups are kept.
+    Rotate {
+        /// For how many days backups are kept.
+        #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+        window: u32,
+    },
+    /// Shows the epochs, the oldest backup that can still be opened, and by when each erasure is
+    /// out of reach of every backup.
+    Status {
+        /// For how many days backups are kept.
+        #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+        window: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod pages;
 pub mod problem;
+mod rotation;
 pub mod routes;
 pub mod sent;
 

@@ -68,6 +68,7 @@ impl Projection for Fold {
             | Event::ConsentWithdrawn(_)
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => Ok(()),
         }
     }

@@ -56,6 +56,7 @@ impl Projection for Fold {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => Ok(()),
         }
     }

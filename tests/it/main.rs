@@ -29,6 +29,7 @@ mod promises;
 mod proofs;
 mod race;
 mod restore;
+mod rotation;
 mod simulation;
 mod tidy;
 mod tree;

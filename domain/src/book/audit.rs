@@ -150,6 +150,7 @@ impl Auditor {
             | Event::GroupDefined(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => (),
         }
     }
@@ -219,6 +220,7 @@ impl Auditor {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => (),
         }
     }

@@ -61,6 +61,7 @@ impl Book {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => None,
         }
     }
@@ -128,6 +129,7 @@ impl Book {
             | Event::ConsentWithdrawn(_)
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => (),
         }
     }
@@ -180,6 +182,7 @@ impl Book {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => (),
         }
     }

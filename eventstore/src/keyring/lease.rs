@@ -90,6 +90,9 @@ pub struct Leases {
 struct Held {
     /// By [`KeyName::number`].
     keys: BTreeMap<u64, Arc<Lease>>,
+    /// Leases of keys that others have taken the place of: still in use, perhaps, and to be taken
+    /// back like the others.
+    replaced: Vec<(u64, Arc<Lease>)>,
     sweep_at: usize,
     /// How often somebody's keys were taken back.
     taken_back: u64,
@@ -139,7 +142,23 @@ impl Leases {
     /// Lets go of every key whose time is over.
     pub fn sweep(&self, env: &Environment) {
         let now = env.clock.since_boot();
-        self.held().keys.retain(|_, lease| lease.holds_at(now));
+        let mut held = self.held();
+        held.keys.retain(|_, lease| lease.holds_at(now));
+        held.replaced.retain(|(_, lease)| lease.holds_at(now));
+    }
+
+    /// Lends a person's keys out no more, without taking them back: others have come in their
+    /// place.
+    pub fn replace_person(&self, person: PersonId) {
+        let mut held = self.held();
+        // Whoever is reading one has to read it again.
+        held.taken_back += 1;
+        for class in RetentionClass::ALL {
+            let number = KeyName::Person(person, class).number();
+            if let Some(lease) = held.keys.remove(&number) {
+                held.replaced.push((number, lease));
+            }
+        }
     }
 
     /// Takes back every key of a person, also from those who are using one.
@@ -147,9 +166,12 @@ impl Leases {
         let mut held = self.held();
         held.taken_back += 1;
         for class in RetentionClass::ALL {
-            if let Some(lease) = held.keys.remove(&KeyName::Person(person, class).number()) {
+            let number = KeyName::Person(person, class).number();
+            if let Some(lease) = held.keys.remove(&number) {
                 lease.ended.store(true, Ordering::Release);
             }
+            let replaced = held.replaced.iter().filter(|(known, _)| *known == number);
+            replaced.for_each(|(_, lease)| lease.ended.store(true, Ordering::Release));
         }
     }
 
@@ -158,7 +180,9 @@ impl Leases {
         let mut held = self.held();
         held.taken_back += 1;
         let persons = held.keys.split_off(&KeyName::PERSONS);
-        persons.values().for_each(|lease| lease.ended.store(true, Ordering::Release));
+        let replaced = held.replaced.iter().map(|(_, lease)| lease);
+        let all = persons.values().chain(replaced);
+        all.for_each(|lease| lease.ended.store(true, Ordering::Release));
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -168,6 +192,12 @@ impl Leases {
 
 impl Held {
     fn put(&mut self, name: KeyName, key: Key, now: Duration) -> Arc<Lease> {
+        // Of two who read it at once, both use one lease: what is lent is taken back from all.
+        if let Some(lease) = self.keys.get(&name.number())
+            && lease.holds_at(now)
+        {
+            return Arc::clone(lease);
+        }
         let lease = Arc::new(Lease { key, until: now + LEASE, ended: AtomicBool::new(false) });
         if self.keys.len() >= self.sweep_at {
             self.keys.retain(|_, lease| lease.holds_at(now));

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use domain::FenceId;
 use domain::ids::Hash;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -27,6 +29,18 @@ pub struct Epoch(pub u32);
 /// A tenant's permanent random id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TenantId(pub [u8; 16]);
+
+impl TenantId {
+    /// Reads what [`std::fmt::Display`] shows.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        let digits = text.as_bytes();
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        (digits.len() == 32).then_some(Self(id))
+    }
+}
 
 impl std::fmt::Display for TenantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,12 +60,51 @@ pub struct Mark {
     pub origin: u32,
 }
 
+/// An epoch, as the provider remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochInfo {
+    pub epoch: Epoch,
+    /// None of the first epoch of a store that is older than this record.
+    pub made_at: Option<Timestamp>,
+    /// When the rotation to it was through: none while one is to be gone on with, and of the first.
+    pub finished_at: Option<Timestamp>,
+    /// None while there is a key.
+    pub destroyed_at: Option<Timestamp>,
+}
+
+impl EpochInfo {
+    fn of(epoch: Epoch) -> Self {
+        Self { epoch, made_at: None, finished_at: None, destroyed_at: None }
+    }
+
+    /// Whether everything hangs on it that should.
+    pub fn is_finished(&self) -> bool {
+        self.epoch == Epoch(1) || self.finished_at.is_some()
+    }
+}
+
+/// A line of the record of epochs.
+#[derive(Default, Serialize, Deserialize)]
+struct EpochLine {
+    epoch: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    destroyed_at: Option<Timestamp>,
+}
+
 /// Why the provider could not help. None of these ever means that somebody was erased.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     #[error("the key store {0} is missing; put it back or say with --keys where it is")]
     Missing(PathBuf),
-    #[error("the key store has no key for epoch {}", .0.0)]
+    #[error(
+        "the key store has no key for epoch {}: it is another store, or this copy is older than \
+         all that can still be opened",
+        .0.0
+    )]
     NoEpoch(Epoch),
     #[error("the key store is another one: its key does not open this tenant")]
     WrongStore,
@@ -89,6 +142,36 @@ pub trait Provider: Send + Sync {
     /// As [`Self::wrap`], and where the key is another one.
     fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError>;
 
+    /// All epochs that there have been, oldest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn epochs(&self) -> Result<Vec<EpochInfo>, ProviderError>;
+
+    /// Makes the key of the next epoch, which is the current one from then on.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    fn begin_epoch(&self, env: &Environment) -> Result<Epoch, ProviderError>;
+
+    /// Notes that everything hangs on the key of an epoch now.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    fn finish_epoch(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError>;
+
+    /// Destroys an epoch key, for good. The current one is never destroyed.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    fn destroy(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError>;
+
+    /// Every tenant whose keys hang on this store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError>;
+
     /// All marks of a tenant, oldest first.
     ///
     /// # Errors
@@ -116,11 +199,7 @@ impl FileProvider {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("marks"))?;
         let provider = Self { folder: folder.to_owned() };
-        let path = provider.epoch_path(Epoch(1));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(Key::random(env).expose())?;
-        file.sync_all()?;
-        File::open(folder)?.sync_all()?;
+        provider.make(Epoch(1), env)?;
         Ok(provider)
     }
 
@@ -135,6 +214,39 @@ impl FileProvider {
         }
         provider.current()?;
         Ok(provider)
+    }
+
+    /// Makes an epoch key, and notes when.
+    fn make(&self, epoch: Epoch, env: &Environment) -> Result<(), ProviderError> {
+        let path = self.epoch_path(epoch);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(Key::random(env).expose())?;
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        let made_at = Some(env.clock.now());
+        self.note(&EpochLine { epoch: epoch.0, made_at, ..EpochLine::default() })
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.folder.join("epochs.jsonl")
+    }
+
+    fn note(&self, line: &EpochLine) -> Result<(), ProviderError> {
+        append_line(&self.record_path(), line)?;
+        Ok(File::open(&self.folder)?.sync_all()?)
+    }
+
+    /// The numbers of the keys that are there.
+    fn kept(&self) -> Result<BTreeSet<Epoch>, ProviderError> {
+        let mut kept = BTreeSet::new();
+        for file in fs::read_dir(&self.folder)? {
+            let name = file?.file_name();
+            let number = name.to_str().and_then(|name| {
+                name.strip_prefix("epoch-")?.strip_suffix(".key")?.parse::<u32>().ok()
+            });
+            kept.extend(number.map(Epoch));
+        }
+        Ok(kept)
     }
 
     fn epoch_path(&self, epoch: Epoch) -> PathBuf {
@@ -165,15 +277,70 @@ impl FileProvider {
 
 impl Provider for FileProvider {
     fn current(&self) -> Result<Epoch, ProviderError> {
-        let mut newest = None;
-        for file in fs::read_dir(&self.folder)? {
-            let name = file?.file_name();
-            let number = name.to_str().and_then(|name| {
-                name.strip_prefix("epoch-")?.strip_suffix(".key")?.parse::<u32>().ok()
-            });
-            newest = newest.max(number.map(Epoch));
-        }
+        let newest = self.kept()?.pop_last();
         newest.ok_or_else(|| ProviderError::Missing(self.folder.join("epoch-1.key")))
+    }
+
+    fn epochs(&self) -> Result<Vec<EpochInfo>, ProviderError> {
+        let kept = self.kept()?;
+        let mut epochs = BTreeMap::new();
+        for epoch in &kept {
+            epochs.insert(*epoch, EpochInfo::of(*epoch));
+        }
+        for line in read_lines::<EpochLine>(&self.record_path())? {
+            let epoch = Epoch(line.epoch);
+            let info = epochs.entry(epoch).or_insert(EpochInfo::of(epoch));
+            info.made_at = info.made_at.or(line.made_at);
+            info.finished_at = info.finished_at.or(line.finished_at);
+            info.destroyed_at = line.destroyed_at.or(info.destroyed_at);
+        }
+        // Noted before it was done, and cut off in between.
+        for epoch in kept {
+            epochs.entry(epoch).and_modify(|info| info.destroyed_at = None);
+        }
+        Ok(epochs.into_values().collect())
+    }
+
+    fn begin_epoch(&self, env: &Environment) -> Result<Epoch, ProviderError> {
+        let next = Epoch(self.current()?.0 + 1);
+        match self.make(next, env) {
+            // Another node was faster.
+            Err(ProviderError::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(next)
+            }
+            made => made.map(|()| next),
+        }
+    }
+
+    fn finish_epoch(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError> {
+        let finished_at = Some(at);
+        self.note(&EpochLine { epoch: epoch.0, finished_at, ..EpochLine::default() })
+    }
+
+    fn destroy(&self, epoch: Epoch, at: Timestamp) -> Result<(), ProviderError> {
+        if epoch >= self.current()? {
+            return Err(ProviderError::NoEpoch(epoch));
+        }
+        let destroyed_at = Some(at);
+        self.note(&EpochLine { epoch: epoch.0, destroyed_at, ..EpochLine::default() })?;
+        let path = self.epoch_path(epoch);
+        // Written over first: a file that is only removed may be found again on some disks.
+        let mut file = OpenOptions::new().write(true).open(&path)?;
+        file.write_all(&[0; 32])?;
+        file.sync_all()?;
+        fs::remove_file(&path)?;
+        Ok(File::open(&self.folder)?.sync_all()?)
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {
+        let mut tenants = Vec::new();
+        for file in fs::read_dir(self.folder.join("marks"))? {
+            let name = file?.file_name();
+            let id =
+                name.to_str().and_then(|name| TenantId::from_hex(name.strip_suffix(".jsonl")?));
+            tenants.extend(id);
+        }
+        Ok(tenants)
     }
 
     fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError> {
@@ -185,36 +352,42 @@ impl Provider for FileProvider {
     }
 
     fn marks(&self, tenant: TenantId) -> Result<Vec<Mark>, ProviderError> {
-        let path = self.marks_path(tenant);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        // A line without its end was cut off by a crash before anybody was told of it.
-        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        lines
-            .map(|line| {
-                serde_json::from_str(line).map_err(|_| ProviderError::Damaged(path.clone()))
-            })
-            .collect()
+        read_lines(&self.marks_path(tenant))
     }
 
     fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError> {
         let path = self.marks_path(tenant);
         let new = !path.exists();
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
-        let mut line = serde_json::to_vec(mark).map_err(std::io::Error::from)?;
-        line.push(b'\n');
-        file.set_len(whole_lines(&path)?)?;
-        file.write_all(&line)?;
-        file.sync_data()?;
+        append_line(&path, mark)?;
         if new {
             File::open(self.folder.join("marks"))?.sync_all()?;
         }
         Ok(())
     }
+}
+
+/// The lines of a file, if there is one. A line without its end was cut off by a crash before
+/// anybody was told of it.
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, ProviderError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let damaged = |_| ProviderError::Damaged(path.to_owned());
+    lines.map(|line| serde_json::from_str(line).map_err(damaged)).collect()
+}
+
+/// Adds a line to a private file, durably.
+fn append_line<T: Serialize>(path: &Path, value: &T) -> Result<(), std::io::Error> {
+    let mut file =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    file.set_len(whole_lines(path)?)?;
+    file.write_all(&line)?;
+    file.sync_data()
 }
 
 /// How much of the file is whole lines: a crash may have cut the last one off.

@@ -218,7 +218,14 @@ impl Keyring {
             Err(error) => return Err(error),
         };
         *earliest = lease.until().min(*earliest);
-        Ok(self.open_under(&lease, &wrapped, found))
+        let class = found.at.seal.class;
+        let key = match (lease.key.unwrap(&wrapped), row.person, row.year) {
+            (Ok(key), ..) => Some(key),
+            // The person's key may have been replaced since this one was lent.
+            (Err(_), Some(person), None) => self.unwrap_elsewhere(person, class, &wrapped)?,
+            (Err(_), ..) => None,
+        };
+        Ok(self.open_under(&lease, key.as_ref(), found))
     }
 
     fn key(&self, name: KeyName) -> Result<Arc<Lease>, KeyError> {
@@ -241,10 +248,10 @@ impl Keyring {
         })
     }
 
-    fn open_under(&self, lease: &Lease, wrapped: &[u8], found: Found) -> Opening {
+    fn open_under(&self, lease: &Lease, key: Option<&Key>, found: Found) -> Opening {
         let Some(mut ciphertext) = found.ciphertext else { return Opening::Tampered };
-        let Ok(key) = lease.key.unwrap(wrapped) else { return Opening::Tampered };
-        let Some(content) = open_with(self.tenant, found.at, &key, &mut ciphertext) else {
+        let Some(key) = key else { return Opening::Tampered };
+        let Some(content) = open_with(self.tenant, found.at, key, &mut ciphertext) else {
             return Opening::Tampered;
         };
         // The second look at the lease: whoever was erased in between is not handed out.

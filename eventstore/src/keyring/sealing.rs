@@ -15,6 +15,7 @@ use super::lease::KeyName;
 use super::person::{PersonId, PersonState};
 use super::personal::Personal;
 use super::{KeyError, Keyring, seal};
+use crate::engine::KINDS;
 use crate::tree::{self, Hash};
 
 /// By what a person can be found without their name.
@@ -29,7 +30,7 @@ pub enum LookupKind {
 
 impl LookupKind {
     /// Frozen: rows of the keyring hold it.
-    pub(crate) fn code(self) -> i64 {
+    pub(crate) fn code(self) -> i16 {
         match self {
             Self::Email => 1,
             Self::Phone => 2,
@@ -93,6 +94,21 @@ pub(crate) struct NewLookup {
     pub value: [u8; 16],
     pub person: PersonId,
     pub kind: LookupKind,
+    /// Of the tenant key that covers it.
+    pub epoch: u32,
+}
+
+impl NewLookup {
+    /// The kind as it is stored, with the epoch above it.
+    pub(crate) fn stored_kind(&self) -> i16 {
+        stored_kind(self.kind.code(), self.epoch)
+    }
+}
+
+/// A kind of lookup with the epoch that covers the row.
+pub(crate) fn stored_kind(kind: i16, epoch: u32) -> i16 {
+    let epoch = i16::try_from(epoch.saturating_sub(1)).unwrap_or(i16::MAX);
+    (kind % KINDS).saturating_add(epoch.saturating_mul(KINDS))
 }
 
 #[derive(Clone)]
@@ -221,8 +237,8 @@ impl Sealing {
     /// Where the key store cannot be reached.
     pub fn look_up(&mut self, person: PersonId, lookups: &[Lookup]) -> Result<(), KeyError> {
         for lookup in lookups {
-            let value = self.keyring.lookup_value(lookup)?;
-            self.brought.lookups.push(NewLookup { value, person, kind: lookup.kind });
+            let (epoch, value) = self.keyring.lookup_value(lookup)?;
+            self.brought.lookups.push(NewLookup { value, person, kind: lookup.kind, epoch });
         }
         Ok(())
     }
@@ -341,7 +357,15 @@ impl Sealing {
         match row {
             None => Ok(None),
             Some(row) => match row.wrapped {
-                Some(wrapped) => Ok(Some(parent.unwrap(&wrapped)?)),
+                Some(wrapped) => match (parent.unwrap(&wrapped), row.person) {
+                    (Ok(key), _) => Ok(Some(key)),
+                    // The person's key was replaced a moment ago.
+                    (Err(wrong), Some(person)) => {
+                        let key = self.keyring.unwrap_elsewhere(person, class, &wrapped)?;
+                        key.map_or_else(|| Err(wrong.into()), |key| Ok(Some(key)))
+                    }
+                    (Err(wrong), None) => Err(wrong.into()),
+                },
                 None => Err(KeyError::Erased),
             },
         }

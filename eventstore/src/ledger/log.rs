@@ -111,7 +111,8 @@ impl Log {
         self.reader.sqlite().map(SqliteReader::path)
     }
 
-    pub(crate) fn reader(&self) -> &dyn Reader {
+    /// What is stored, as it is: sealed, wrapped and hashed.
+    pub fn reader(&self) -> &dyn Reader {
         self.reader.as_ref()
     }
 

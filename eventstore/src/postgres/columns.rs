@@ -114,7 +114,7 @@ impl<'a> Rows<'a> {
         for lookup in &commit.batch.lookups {
             self.lookups.0.push(lookup.value.as_slice());
             self.lookups.1.push(int(lookup.person.0));
-            self.lookups.2.push(i16::try_from(lookup.kind.code()).unwrap_or(i16::MAX));
+            self.lookups.2.push(lookup.stored_kind());
         }
     }
 

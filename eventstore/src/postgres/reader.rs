@@ -9,12 +9,15 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use super::{PgError, Scope, int, uint};
-use crate::engine::{Counter, KeyRow, PersonKeyRow, Read, Reader, SealRow};
+use super::{PgError, Scope, int, rotation, uint};
+use crate::engine::{
+    Counter, Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
+};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
+use crate::keyring::sealing::stored_kind;
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
@@ -25,7 +28,7 @@ use crate::tree::{Frontier, Hash};
 pub(crate) struct PgReader(pub Scope);
 
 impl PgReader {
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
@@ -278,9 +281,52 @@ impl Reader for PgReader {
         Ok(super::seals::find(&self.0, seals)?)
     }
 
-    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>> {
-        let sql = "SELECT person FROM lookup WHERE value = $1";
-        self.rows(sql, &[&value.as_slice()], |row| Ok(PersonId(number(row, 0)?)))
+    fn epochs(&self) -> Read<Vec<u32>> {
+        let sql = "SELECT epoch FROM tenant_key ORDER BY epoch DESC";
+        self.rows(sql, &[], |row| Ok(u32::try_from(get::<i32>(row, 0)?).unwrap_or(0)))
+    }
+
+    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
+        rotation::hanging(self, after, limit)
+    }
+
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        let sql = "SELECT class, wrapped FROM person_key WHERE person = $1";
+        self.rows(sql, &[&int(person.0)], |row| Ok((get(row, 0)?, get(row, 1)?)))
+    }
+
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+        let sql = "SELECT id, person FROM data_key WHERE id > $1 AND wrapped IS NULL
+                   AND person IS NOT NULL ORDER BY id LIMIT $2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(sql, &[&after, &limit], |row| Ok((get(row, 0)?, PersonId(number(row, 1)?))))
+    }
+
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
+        let sql = "SELECT id, wrapped FROM data_key WHERE id = ANY ($1) AND wrapped IS NOT NULL
+                   AND year IS NULL";
+        self.rows(sql, &[&ids], |row| Ok((get(row, 0)?, get(row, 1)?)))
+    }
+
+    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
+        let sql = "SELECT value, person, kind FROM lookup
+                   WHERE (value, person) > ($1, $2) AND kind < $3
+                   ORDER BY value, person LIMIT $4";
+        let first = stored_kind(0, epoch);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params: [&(dyn ToSql + Sync); 4] =
+            [&after.value.as_slice(), &after.person, &first, &limit];
+        let rows = self.rows(sql, &params, |row| {
+            let (value, person, kind) = (exactly(get(row, 0)?), get(row, 1)?, get(row, 2)?);
+            Ok(value.map(|value| Covered { value, person, kind }))
+        })?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {
+        let sql = "SELECT person FROM lookup WHERE value = ANY ($1)";
+        let values: Vec<&[u8]> = values.iter().map(<[u8; 16]>::as_slice).collect();
+        self.rows(sql, &[&values], |row| Ok(PersonId(number(row, 0)?)))
     }
 
     fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {

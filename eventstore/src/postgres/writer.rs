@@ -13,8 +13,8 @@ use tokio_postgres::{Row, Statement};
 use super::columns::Rows;
 use super::follow::Follower;
 use super::pool::Borrowed;
-use super::{PgError, Scope, int, uint};
-use crate::engine::{Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of};
+use super::{PgError, Scope, changes, int};
+use crate::engine::{Change, Cleared, Commit, Effect, EngineError, KINDS, Outcome, Writer};
 use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
@@ -197,7 +197,7 @@ impl Writer for PgWriter {
     }
 
     fn change(&mut self, change: &Change) -> Result<u64, EngineError> {
-        self.transaction(|tx| make(tx, change))
+        self.transaction(|tx| changes::make(tx, change))
     }
 
     fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError> {
@@ -263,10 +263,10 @@ fn state(state: PersonState) -> i16 {
 }
 
 /// A transaction under way.
-struct Tx(Borrowed);
+pub(super) struct Tx(Borrowed);
 
 impl Tx {
-    fn rows(
+    pub(super) fn rows(
         &mut self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
@@ -275,7 +275,11 @@ impl Tx {
         wait(self.0.client()?.query(&statement, params)).map_err(PgError::of)
     }
 
-    fn run(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
+    pub(super) fn run(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, PgError> {
         let statement = wait(self.0.prepared(sql))?;
         wait(self.0.client()?.execute(&statement, params)).map_err(PgError::of)
     }
@@ -292,9 +296,10 @@ impl Tx {
                 .filter(|lookup| lookup.person == *person)
                 .map(|lookup| lookup.value.as_slice())
                 .collect();
-            let reference = i16::try_from(LookupKind::Reference.code()).unwrap_or(i16::MAX);
-            let sql = "DELETE FROM lookup WHERE person = $1 AND kind <> $2 AND value <> ALL ($3)";
-            self.run(sql, &[&int(person.0), &reference, &new])?;
+            let reference = LookupKind::Reference.code();
+            let sql = "DELETE FROM lookup WHERE person = $1 AND kind % $4 <> $2
+                       AND value <> ALL ($3)";
+            self.run(sql, &[&int(person.0), &reference, &new, &KINDS])?;
             let fields = i32::try_from(fields.0).unwrap_or(0);
             self.run("UPDATE person SET fields = $2 WHERE id = $1", &[&int(person.0), &fields])?;
         }
@@ -391,51 +396,5 @@ impl Tx {
             self.run(sql, &[&int(person.0)])?;
         }
         Ok(())
-    }
-}
-
-fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
-    let number = |rows: Vec<Row>| -> Result<u64, PgError> {
-        let id = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
-        Ok(uint(id.map_err(PgError::Altered)?.unwrap_or(0)))
-    };
-    match change {
-        Change::AddApiKey { hash, role, label, person, at } => {
-            let sql = "INSERT INTO api_key (hash, role, label, person, created_at)
-                       VALUES ($1, $2, $3, $4, $5) RETURNING id";
-            let person = person.map(|person| int(person.0));
-            number(tx.rows(sql, &[&hash.as_slice(), role, label, &person, at])?)
-        }
-        Change::AddPrivacyRequest { kind, person, at } => {
-            let sql = "INSERT INTO privacy_request (kind, person, requested_at, status)
-                       VALUES ($1, $2, $3, 'received') RETURNING id";
-            number(tx.rows(sql, &[kind, &int(person.0), at])?)
-        }
-        Change::RevokeApiKey { id, at } => {
-            let sql = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-            tx.run(sql, &[&int(*id), at])
-        }
-        Change::DecidePrivacyRequest { id, status, fence, at } => {
-            let sql = "UPDATE privacy_request SET status = $2, fence_at = $3, decided_at = $4
-                       WHERE id = $1";
-            tx.run(sql, &[&int(*id), status, &fence.map(|at| int(at.0)), at])
-        }
-        Change::Period { class, year, wrapped } => {
-            let sql = "INSERT INTO period_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            tx.run(sql, &[&i16::from(class.code()), year, wrapped])
-        }
-        Change::Secret { name, wrapped } => {
-            tx.run("INSERT INTO secret VALUES ($1, $2) ON CONFLICT DO NOTHING", &[name, wrapped])
-        }
-        Change::Day { day, wrapped } => {
-            let (today, yesterday) = (repeats_of(*day), repeats_of(day - 1));
-            let sql = "INSERT INTO secret VALUES ($1, $2) ON CONFLICT DO NOTHING";
-            let made = tx.run(sql, &[&today, wrapped])?;
-            tx.run("DELETE FROM idempotency WHERE day < $1", &[&(day - 1)])?;
-            let sql = "DELETE FROM secret WHERE name LIKE 'repeats %' AND name <> $1
-                       AND name <> $2";
-            tx.run(sql, &[&today, &yesterday])?;
-            Ok(made)
-        }
     }
 }

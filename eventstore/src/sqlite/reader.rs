@@ -9,8 +9,8 @@ use domain::sealed::FieldSet;
 use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{int, seals, uint};
-use crate::engine::{KeyRow, Read, Reader, SealRow};
+use super::{int, rotation, seals, uint};
+use crate::engine::{Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow};
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
@@ -81,9 +81,16 @@ impl Reader for SqliteReader {
         links(handles: &[Handle]) -> BTreeMap<Handle, PersonId>;
         opens(handle: Handle) -> bool;
         wrapped(key: KeyRow<'_>) -> Option<Vec<u8>>;
+        person_keys(keys: &[(PersonId, RetentionClass)]) -> Vec<PersonKeyRow>;
         data_key_row(handle: Handle, class: RetentionClass) -> Option<DataKeyRow>;
         seals(seals: &[SealAt]) -> Vec<SealRow>;
-        found_by(value: [u8; 16]) -> Vec<PersonId>;
+        found_by(values: &[[u8; 16]]) -> Vec<PersonId>;
+        epochs() -> Vec<u32>;
+        hanging(after: Option<Place>, limit: usize) -> Vec<Hanging>;
+        keys_of(person: PersonId) -> Vec<(i16, Vec<u8>)>;
+        dead(after: i64, limit: usize) -> Vec<(i64, PersonId)>;
+        data_keys(ids: &[i64]) -> Vec<(i64, Vec<u8>)>;
+        covered(after: &Covered, epoch: u32, limit: usize) -> Vec<Covered>;
         repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
         api_key(hash: &Hash) -> Option<ApiKey>;
         api_keys() -> Vec<ApiKey>;
@@ -243,10 +250,40 @@ impl Reader for Connection {
         seals::find(self, seals)
     }
 
-    fn found_by(&self, value: [u8; 16]) -> Read<Vec<PersonId>> {
+    fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {
         let mut select = self.prepare_cached("SELECT person FROM lookup WHERE value = ?1")?;
-        let rows = select.query_map([value], |row| Ok(PersonId(uint(row.get(0)?))))?;
+        let mut found = Vec::new();
+        for value in values {
+            let rows = select.query_map([value], |row| Ok(PersonId(uint(row.get(0)?))))?;
+            found.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+        }
+        Ok(found)
+    }
+
+    fn epochs(&self) -> Read<Vec<u32>> {
+        let mut select = self.prepare_cached("SELECT epoch FROM tenant_key ORDER BY epoch DESC")?;
+        let rows = select.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
+        rotation::hanging(self, after, limit)
+    }
+
+    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        rotation::keys_of(self, person)
+    }
+
+    fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+        rotation::dead(self, after, limit)
+    }
+
+    fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
+        rotation::data_keys(self, ids)
+    }
+
+    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
+        rotation::covered(self, after, epoch, limit)
     }
 
     fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use domain::{Handle, Position, RetentionClass, Tag};
 use rusqlite::{Connection, params};
 
-use super::int;
-use crate::engine::{Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of};
+use super::{int, rotation};
+use crate::engine::{
+    Change, Cleared, Commit, Effect, EngineError, KINDS, Outcome, Writer, repeats_of,
+};
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
 use crate::ledger::batch::{Batch, NewEntry};
@@ -126,6 +128,13 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
             conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![name, wrapped])
         }
         Change::Day { day, wrapped } => begin_day(conn, *day, wrapped),
+        Change::TenantKey { epoch, wrapped } => {
+            conn.execute("INSERT OR IGNORE INTO tenant_key VALUES (?1, ?2)", (epoch, wrapped))
+        }
+        Change::Rewrapped(rows) => rotation::rewrap(conn, rows),
+        Change::Recovered(rows) => rotation::recover(conn, rows),
+        Change::Replaced(replaced) => rotation::replace(conn, replaced),
+        Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
 }
@@ -313,16 +322,17 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             new.wrapped
         ])?;
     }
-    let mut forget = conn.prepare_cached("DELETE FROM lookup WHERE person = ?1 AND kind <> ?2")?;
+    let mut forget =
+        conn.prepare_cached("DELETE FROM lookup WHERE person = ?1 AND kind % ?3 <> ?2")?;
     let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
     for (person, fields) in &batch.replaced {
         // What the tenant calls somebody stays when they write themselves in another way.
-        forget.execute((int(person.0), LookupKind::Reference.code()))?;
+        forget.execute((int(person.0), LookupKind::Reference.code(), KINDS))?;
         refit.execute((int(person.0), fields.0))?;
     }
     let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
     for new in &batch.lookups {
-        lookup.execute(params![new.value, int(new.person.0), new.kind.code()])?;
+        lookup.execute(params![new.value, int(new.person.0), new.stored_kind()])?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Where the ledgers of a store lie: in files of the data directory, or on a server.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl Place {
     /// The names of all tenants, in order.
     pub(crate) fn tenants(&self, dir: &Path) -> Result<Vec<String>, StoreError> {
         match self {
-            Self::Files => super::tenant_names(dir),
+            Self::Files => tenant_names(dir),
             Self::Server(on) => Ok(on.directory.names()?),
         }
     }
@@ -66,9 +67,7 @@ impl Place {
     pub(crate) fn find(&self, dir: &Path, name: &str) -> Result<Site, StoreError> {
         let folder = dir.join("tenants").join(name);
         match self {
-            Self::Files if super::is_tenant_name(name) && folder.is_dir() => {
-                Ok(Site::Folder(folder))
-            }
+            Self::Files if is_tenant_name(name) && folder.is_dir() => Ok(Site::Folder(folder)),
             Self::Files => Err(StoreError::UnknownTenant),
             Self::Server(on) => {
                 let id = on.directory.find(name)?.ok_or(StoreError::UnknownTenant)?;
@@ -112,7 +111,7 @@ impl Site {
                 Ok(Box::new(SqliteWriter(sqlite::open_writer(&folder.join(which.file()))?)))
             }
             Self::Server(on, id, folder) => {
-                std::fs::create_dir_all(folder)?;
+                fs::create_dir_all(folder)?;
                 let scope = Scope::new(&on.server, *id, which);
                 let follower = on.watch.follower(&scope.ledger);
                 Ok(Box::new(PgWriter::new(scope, follower)))
@@ -145,4 +144,24 @@ impl OnServer {
     pub(crate) fn name(&self, name: &str, id: TenantId) -> Result<bool, StoreError> {
         Ok(self.directory.name(name, id)?)
     }
+}
+
+fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    let folder = dir.join("tenants");
+    if folder.is_dir() {
+        for file in fs::read_dir(folder)? {
+            names.extend(file?.file_name().into_string().ok().filter(|name| is_tenant_name(name)));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+pub(super) fn is_tenant_name(name: &str) -> bool {
+    let plain =
+        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
 }

@@ -75,6 +75,7 @@ fn named(position: Position, event: &Event) -> Option<(u64, String)> {
         | Event::ServiceRetired(_)
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
+        | Event::KeysRotated(_)
         | Event::SealsOpened(_) => None,
     }
 }

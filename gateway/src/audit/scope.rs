@@ -108,6 +108,7 @@ impl Filter {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => false,
         }
     }

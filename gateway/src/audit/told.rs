@@ -167,6 +167,7 @@ impl Things {
             | Event::GroupDefined(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => Self::default(),
         }
     }

@@ -58,6 +58,10 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
             "the ledger was taken up from an older copy as origin {}; it had reached {} entries",
             event.origin, event.lost_size
         ),
+        Event::KeysRotated(event) => format!(
+            "the keys of {} persons were wrapped anew under epoch {}",
+            event.persons, event.epoch
+        ),
         Event::SealsOpened(event) => {
             let classes: Vec<&str> = event.classes.iter().map(|class| class.name()).collect();
             let (purpose, classes) = (event.purpose, classes.join(", "));

@@ -10,6 +10,7 @@ use super::console::Console;
 use super::{CliError, Outcome, remote};
 use crate::app::App;
 use crate::config::{Place, Serve};
+use crate::rotation::{self, days};
 use crate::{clock, http, openapi};
 
 pub(super) fn serve(
@@ -34,7 +35,15 @@ pub(super) fn serve(
         &json!({ "address": format!("http://{address}/") }),
         format_args!("Tidbok serves http://{address}/ (stop with Ctrl-C)"),
     );
+    let (every, window) = (days(command.rotate_every), days(command.window));
+    let rotating = (command.rotate_every > 0)
+        .then(|| runtime.spawn(rotation::keep_rotating(Arc::clone(&app), every, window)));
     until_told(app, listener, runtime);
+    if let Some(rotating) = rotating {
+        // It lets go of the data then; what it was at goes on with the next start.
+        rotating.abort();
+        drop(runtime.block_on(rotating));
+    }
     drop(std::fs::remove_file(place.socket()));
     Ok(Outcome::Done)
 }

@@ -96,6 +96,7 @@ impl From<StoreError> for Problem {
             | StoreError::Behind { .. }
             | StoreError::Forked(_)
             | StoreError::MarkLost(_)
+            | StoreError::KeysOfOthers(_)
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

@@ -132,6 +132,7 @@ fn about(position: Position, event: &Event) -> (Option<u64>, Vec<u64>) {
         | Event::ServiceRetired(_)
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
+        | Event::KeysRotated(_)
         | Event::SealsOpened(_) => (None, Vec::new()),
     }
 }

@@ -1,7 +1,7 @@
 //! UmaDB: an append under the condition that the day has no event yet that the caller did not see.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -27,7 +27,10 @@ impl UmaDb {
     /// A server of its own, as a process of its own.
     pub async fn new(folder: &Path, address: &str) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
-        let server = Command::new(program).arg("umadb").arg(folder).arg(address).spawn()?;
+        let mut server = Command::new(program);
+        // What it says of itself is no part of the answer.
+        server.arg("umadb").arg(folder).arg(address).stdout(Stdio::null());
+        let server = server.spawn()?;
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
             clients.push(connect(address).await?);

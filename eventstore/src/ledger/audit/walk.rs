@@ -295,7 +295,8 @@ fn begun_under(event: &Event) -> Vec<Handle> {
         | Event::ServiceRevised(_)
         | Event::ServiceRetired(_)
         | Event::PolicySet(_)
-        | Event::LedgerReopened(_) => Vec::new(),
+        | Event::LedgerReopened(_)
+        | Event::KeysRotated(_) => Vec::new(),
     }
 }
 

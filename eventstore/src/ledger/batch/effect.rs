@@ -50,6 +50,7 @@ impl Effect {
             | Event::ServiceRetired(_)
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
             | Event::SealsOpened(_) => None,
         }
     }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::Batch;
 use crate::engine::{Change, KeyRow, repeats_of};
-use crate::keyring::KeyError;
 use crate::keyring::key::Key;
 use crate::ledger::appender::{Append, AppendError, Appended, Idempotency};
 use crate::ledger::writer::Writer;
@@ -108,8 +107,7 @@ impl Writer {
                 // Whoever was first has made it for all.
                 wrapped = self.log.reader().wrapped(KeyRow::Secret(&name))?;
             }
-            let unwrap = |wrapped: Vec<u8>| tenant_key.key.unwrap(&wrapped).map_err(KeyError::from);
-            let key = wrapped.map(unwrap).transpose()?;
+            let key = wrapped.map(|wrapped| self.keyring.of_tenant(&wrapped)).transpose()?;
             self.repeats.retain(|known, _| *known >= day - 1);
             self.repeats.insert(day, key);
         }

@@ -51,6 +51,7 @@ pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<Per
         | Event::ServiceRetired(_)
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
+        | Event::KeysRotated(_)
         | Event::SealsOpened(_) => Vec::new(),
     }
 }

@@ -1,0 +1,114 @@
+//! `keys`: rotating what everything is sealed under, and how far erasures have come in backups.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::Tenant;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::console::Console;
+use super::{CliError, Outcome};
+use crate::app::App;
+use crate::config::Keys;
+use crate::rotation::{self, days};
+
+pub(super) fn run(
+    app: &Arc<App>,
+    command: &Keys,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    match command {
+        Keys::Rotate { window } => rotate(app, days(*window), console),
+        Keys::Status { window } => status(app, days(*window), console),
+    }
+}
+
+fn tenant(app: &App, name: &str) -> Result<Arc<Tenant>, CliError> {
+    Ok(Arc::clone(&app.desk(name)?.tenant))
+}
+
+fn rotate(app: &App, window: Duration, console: &mut Console) -> Result<Outcome, CliError> {
+    let progress = |done, total| console.progress(done, total);
+    let rotation = rotation::rotate(app, window, &progress)?;
+    let ended: Vec<u32> = rotation.ended.iter().map(|epoch| epoch.0).collect();
+    let mut lines = vec![format!("Everything hangs on the key of epoch {}.", rotation.epoch.0)];
+    let tenants = rotation.tenants.iter().map(|(name, done)| {
+        lines.push(format!(
+            "{name}: {} keys of {} persons, {} replaced, {} lookups",
+            done.keys, done.persons, done.replaced, done.lookups
+        ));
+        json!({
+            "tenant": name,
+            "persons": done.persons,
+            "keys": done.keys,
+            "replaced": done.replaced,
+            "lookups": done.lookups,
+        })
+    });
+    let tenants: Vec<Value> = tenants.collect();
+    lines.extend(ended.iter().map(|epoch| {
+        format!("The key of epoch {epoch} is destroyed: no backup from then can be opened.")
+    }));
+    let answer = json!({ "epoch": rotation.epoch.0, "tenants": tenants, "destroyed": ended });
+    console.answer(&answer, lines.join("\n"));
+    Ok(Outcome::Done)
+}
+
+fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome, CliError> {
+    let epochs = app.store.epochs(window)?;
+    let mut lines = Vec::new();
+    let mut shown = Vec::new();
+    for (info, ends_at) in &epochs {
+        let state = match (info.destroyed_at, ends_at) {
+            (Some(at), _) => format!("destroyed {at}"),
+            (None, Some(at)) => format!("kept for backups until {at}"),
+            (None, None) => "current".to_owned(),
+        };
+        let made = info.made_at.map_or_else(|| "at first".to_owned(), |at| at.to_string());
+        lines.push(format!("epoch {}: made {made}, {state}", info.epoch.0));
+        shown.push(json!({
+            "epoch": info.epoch.0,
+            "made_at": info.made_at,
+            "ends_at": ends_at,
+            "destroyed_at": info.destroyed_at,
+        }));
+    }
+    let oldest = epochs.iter().find(|(info, _)| info.destroyed_at.is_none());
+    let oldest = oldest.and_then(|(info, _)| info.made_at);
+    if let Some(at) = oldest {
+        lines.push(format!("Backups made since {at} can be opened, none older."));
+    }
+    let mut tenants = Vec::new();
+    for name in app.store.tenants()? {
+        let reach = app.store.reach(tenant(app, &name)?.as_ref(), window)?;
+        let waiting = reach.iter().filter(|reach| !reach.out_of_reach).count();
+        let last = reach.iter().filter(|reach| !reach.out_of_reach);
+        let last: Option<Timestamp> = last.filter_map(|reach| reach.out_of_reach_at).max();
+        let unset = reach.iter().any(|reach| reach.out_of_reach_at.is_none());
+        lines.push(match (waiting, unset, last) {
+            (0, _, _) => format!("{name}: {} erasures, all out of reach of backups", reach.len()),
+            (_, true, _) => format!(
+                "{name}: {} erasures, {waiting} within reach of backups; rotate, so that this ends",
+                reach.len()
+            ),
+            (_, false, last) => format!(
+                "{name}: {} erasures, {waiting} within reach of backups until {}",
+                reach.len(),
+                last.map_or_else(String::new, |at| at.to_string())
+            ),
+        });
+        let erasures = reach.iter().map(|reach| {
+            json!({
+                "fence": reach.fence.0,
+                "erased_at": reach.erased_at,
+                "out_of_reach_at": reach.out_of_reach_at,
+                "out_of_reach": reach.out_of_reach,
+            })
+        });
+        tenants.push(json!({ "tenant": name, "erasures": erasures.collect::<Vec<_>>() }));
+    }
+    let answer = json!({ "epochs": shown, "oldest_backup": oldest, "tenants": tenants });
+    console.answer(&answer, lines.join("\n"));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,288 @@
+//! Rotation: everything opens as before, and of a copy made before nothing opens any more once the
+//! window for backups has passed.
+
+use std::sync::Arc;
+
+use eventstore::engine::{Covered, Hanging};
+use eventstore::keyring::key::Key;
+use eventstore::keyring::provider::{Epoch, FileProvider, Provider};
+use eventstore::store::rotation::{Rotation, WINDOW};
+use eventstore::{StoreError, Tenant};
+use gateway::app::AppError;
+use jiff::SignedDuration;
+use serde_json::json;
+use system_tests::{Salon, TestApp, on_postgres};
+
+use crate::program::run;
+
+const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
+const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
+
+fn rotate(app: &TestApp) -> Result<Rotation, AppError> {
+    let find = |name: &str| Ok(Arc::clone(&app.app.desk(name)?.tenant));
+    tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ()))
+}
+
+fn store(app: &TestApp) -> FileProvider {
+    FileProvider::open(&app.folder.path().join("keys")).unwrap()
+}
+
+/// What a copy of a tenant's keyring holds.
+struct Copy {
+    tenant_keys: Vec<(u32, Vec<u8>)>,
+    keys: Vec<Hanging>,
+    lookups: Vec<Covered>,
+}
+
+impl Copy {
+    fn of(tenant: &Tenant) -> Self {
+        let reader = tenant.log().reader();
+        let wrapped = |epoch| {
+            let row = eventstore::engine::KeyRow::Tenant(epoch);
+            (epoch, reader.wrapped(row).unwrap().unwrap())
+        };
+        let tenant_keys = reader.epochs().unwrap().into_iter().map(wrapped).collect();
+        let mut keys = reader.hanging(None, 1000).unwrap();
+        keys.extend(reader.hanging(Some((i64::MIN, 0)), 1000).unwrap());
+        let none = Covered { person: -1, ..Covered::default() };
+        let lookups = reader.covered(&none, 1000, 1000).unwrap();
+        Self { tenant_keys, keys, lookups }
+    }
+
+    /// The tenant keys in it that a key store still unwraps.
+    fn unwrapped(&self, provider: &FileProvider) -> Vec<Key> {
+        let unwrap = |(epoch, row): &(u32, Vec<u8>)| provider.unwrap(Epoch(*epoch), row).ok();
+        self.tenant_keys.iter().filter_map(unwrap).collect()
+    }
+
+    /// How many of its keys open under any of these.
+    fn opened_by(&self, keys: &[Key]) -> usize {
+        let opens = |row: &&Hanging| keys.iter().any(|key| key.unwrap(&row.wrapped).is_ok());
+        self.keys.iter().filter(opens).count()
+    }
+}
+
+/// A salon with somebody who stays and somebody who is to be erased, each with a booking.
+async fn salon(app: &TestApp) -> (Salon, String, String) {
+    let salon = app.salon("salon").await;
+    let stays = salon.tenant.client("Astrid").await;
+    let goes = salon.tenant.client("Birger").await;
+    let mut wish = salon.wish(&stays, NINE, TEN);
+    wish["fields"] = json!({"note": "by the window"});
+    salon.tenant.staff.post("/v1/bookings", &wish).await.created();
+    (salon, stays, goes)
+}
+
+/// An erasure reaches every backup, whoever has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_copy_from_before_opens_once_the_window_has_passed() {
+    let app = TestApp::default();
+    let (salon, stays, goes) = salon(&app).await;
+    let tenant = Arc::clone(&salon.tenant.desk.tenant);
+    let staff = &salon.tenant.staff;
+    let copy = Copy::of(&tenant);
+    let all = copy.keys.len();
+    let ask = json!({"kind": "erasure", "client_id": goes});
+    staff.post("/v1/privacy-requests", &ask).await.is(202);
+
+    app.clock.advance(SignedDuration::from_hours(24));
+    let rotation = rotate(&app).unwrap();
+    assert_eq!((rotation.epoch, rotation.ended.len()), (Epoch(2), 0));
+    let (_, done) = &rotation.tenants[0];
+    assert_eq!((done.persons, done.lookups), (1, 1));
+    // Within the window a backup is one: it opens with the key store.
+    assert_eq!(copy.opened_by(&copy.unwrapped(&store(&app))), all);
+
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    let rotation = rotate(&app).unwrap();
+    assert_eq!((rotation.epoch, rotation.ended), (Epoch(3), vec![Epoch(1)]));
+    // Whoever has the copy, all that is there now and the key store opens nothing of it.
+    let now = Copy::of(&tenant);
+    let mut keys = copy.unwrapped(&store(&app));
+    assert!(keys.is_empty());
+    keys.extend(now.unwrapped(&store(&app)));
+    assert_eq!(keys.len(), 2, "of the second epoch and the third");
+    assert_eq!(copy.opened_by(&keys), 0);
+    assert_eq!(now.opened_by(&keys), now.keys.len());
+    // Nor does it say whether somebody was in it.
+    let values: Vec<[u8; 16]> = now.lookups.iter().map(|row| row.value).collect();
+    assert!(copy.lookups.iter().all(|row| !values.contains(&row.value)));
+
+    // And everything else is as it was.
+    let mail = json!({"email": "astrid@example.org"});
+    let found = staff.post("/v1/clients/search", &mail).await.ok();
+    assert_eq!(found.body["data"][0]["id"], json!(stays));
+    let page = staff.get("/v1/bookings").await.ok();
+    assert_eq!(page.body["data"][0]["parts"][0]["details"]["fields"]["note"], "by the window");
+    let reach = app.app.store.reach(&tenant, WINDOW).unwrap();
+    assert!(reach[0].out_of_reach && reach[0].out_of_reach_at.is_some());
+}
+
+/// The data keys of a class that hang on a tenant's persons, as they are wrapped.
+fn data_keys(tenant: &Tenant, class: i64) -> Vec<Vec<u8>> {
+    let ids: Vec<i64> = (0..100).map(|handle| handle * 8 + class).collect();
+    let found = tenant.log().reader().data_keys(&ids).unwrap();
+    found.into_iter().map(|(_, wrapped)| wrapped).collect()
+}
+
+/// All keys that come of some, down to the persons', from these rows.
+fn keys_under(keys: Vec<Key>, rows: &[&[Hanging]]) -> Vec<Key> {
+    let persons = rows.iter().flat_map(|rows| rows.iter());
+    let persons: Vec<Key> = persons
+        .flat_map(|row| keys.iter().filter_map(|key| key.unwrap(&row.wrapped).ok()))
+        .collect();
+    keys.into_iter().chain(persons).collect()
+}
+
+/// What is forgotten of somebody who stays: a booking's content, and what they were called before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
+    const BOOKING: i64 = 2;
+    let app = TestApp::default();
+    let (salon, stays, _) = salon(&app).await;
+    let tenant = Arc::clone(&salon.tenant.desk.tenant);
+    let (staff, admin) = (&salon.tenant.staff, &salon.tenant.admin);
+    let page = staff.get("/v1/bookings").await.ok();
+    let over = page.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let tuesday = |hour: &str| NINE.replace("03-02T09", &format!("03-24T{hour}"));
+    let mut wish = salon.wish(&stays, &tuesday("09"), &tuesday("10"));
+    wish["fields"] = json!({"note": "and by the door"});
+    let later = staff.post("/v1/bookings", &wish).await.created().id();
+
+    let copy = Copy::of(&tenant);
+    let sealed = data_keys(&tenant, BOOKING);
+    app.clock.set("2026-03-02T12:00:00Z");
+    admin.post(&format!("/v1/bookings/{over}/erase-content"), &json!({})).await.ok();
+    let left = data_keys(&tenant, BOOKING);
+    let gone: Vec<&Vec<u8>> = sealed.iter().filter(|key| !left.contains(key)).collect();
+    assert_eq!((sealed.len(), gone.len()), (2, 1));
+    let opens = |keys: &[Key]| keys.iter().any(|key| key.unwrap(gone[0]).is_ok());
+
+    let rotation = rotate(&app).unwrap();
+    assert_eq!(rotation.tenants[0].1.replaced, 1);
+    let read = || async {
+        let read = staff.get(&format!("/v1/bookings/{later}")).await.ok();
+        assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
+    };
+    read().await;
+    // Within the window the copy opens what it held, as a backup should.
+    assert!(opens(&keys_under(copy.unwrapped(&store(&app)), &[&copy.keys])));
+
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    let rotation = rotate(&app).unwrap();
+    assert_eq!(rotation.ended, vec![Epoch(1)]);
+    let now = Copy::of(&tenant);
+    let mut keys = copy.unwrapped(&store(&app));
+    keys.extend(now.unwrapped(&store(&app)));
+    assert!(!opens(&keys_under(keys, &[&copy.keys, &now.keys])));
+    read().await;
+    app.clock.advance(SignedDuration::from_hours(1));
+    read().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_was_cut_off_goes_on() {
+    let app = TestApp::default();
+    let (salon, ..) = salon(&app).await;
+    let tenant = Arc::clone(&salon.tenant.desk.tenant);
+    // The key store has the key of an epoch of which the tenant knows nothing.
+    store(&app).begin_epoch(&app.app.env).unwrap();
+    assert_eq!(rotate(&app).unwrap().epoch, Epoch(2));
+    assert_eq!(Copy::of(&tenant).tenant_keys.len(), 2);
+    // It ended: the next is another one. Whoever came in between has nothing to go on with.
+    app.salon("other").await;
+    assert_eq!(rotate(&app).unwrap().epoch, Epoch(3));
+    let newest = provider_key(&app, &tenant, 3);
+    assert_eq!(Copy::of(&tenant).opened_by(&[newest]), Copy::of(&tenant).keys.len());
+}
+
+fn provider_key(app: &TestApp, tenant: &Tenant, epoch: u32) -> Key {
+    let copy = Copy::of(tenant);
+    let (_, row) = copy.tenant_keys.iter().find(|(known, _)| *known == epoch).unwrap();
+    store(app).unwrap(Epoch(epoch), row).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_go_on_while_keys_are_rotated() {
+    let app = TestApp::default();
+    let (salon, ..) = salon(&app).await;
+    let staff = &salon.tenant.staff;
+    let newcomers = async {
+        for number in 0..30 {
+            salon.tenant.client(&format!("Cajsa{number}")).await;
+        }
+    };
+    let rotations = async {
+        for _ in 0..3 {
+            rotate(&app).unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(newcomers, rotations);
+    rotate(&app).unwrap();
+    for number in 0..30 {
+        let mail = json!({"email": format!("cajsa{number}@example.org")});
+        let found = staff.post("/v1/clients/search", &mail).await.ok();
+        let name = format!("Cajsa{number}");
+        assert_eq!(found.body["data"][0]["contact"]["name"], json!(name));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_others_hang_on_are_not_destroyed() {
+    let app = TestApp::default();
+    salon(&app).await;
+    rotate(&app).unwrap();
+    // A tenant whose ledger is somewhere else.
+    let marks = app.folder.path().join("keys/marks");
+    std::fs::write(marks.join(format!("{}.jsonl", "ab".repeat(16))), "").unwrap();
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    let refused = rotate(&app).unwrap_err();
+    assert!(matches!(refused, AppError::Store(StoreError::KeysOfOthers(_))), "{refused}");
+    let epochs = app.app.store.epochs(WINDOW).unwrap();
+    assert!(epochs.iter().all(|(info, _)| info.destroyed_at.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_opens_what_was_wrapped_anew() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::default();
+    let (salon, stays, _) = salon(&app).await;
+    let other = app.beside(7);
+    let staff = other.with_key(salon.tenant.staff.key());
+    staff.get(&format!("/v1/clients/{stays}")).await.ok();
+    rotate(&app).unwrap();
+    // The other node seals under the key that it knows, for a lease at the most.
+    let contact = json!({"contact": {"name": "Dag", "email": "dag@example.org"}});
+    staff.post("/v1/clients", &contact).await.created();
+    app.clock.advance(SignedDuration::from_mins(1));
+    for node in [&staff, &salon.tenant.staff] {
+        for mail in ["astrid@example.org", "dag@example.org"] {
+            let found = node.post("/v1/clients/search", &json!({"email": mail})).await.ok();
+            assert_eq!(found.body["data"][0]["contact"]["email"], json!(mail));
+        }
+    }
+}
+
+#[test]
+fn the_program_rotates_and_says_how_far_it_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let said = |args: &[&str]| run(&data, args).ended(0).json();
+    said(&["--json", "tenant", "create", "salon", "--zone", "Europe/Stockholm"]);
+    let rotated = said(&["--json", "keys", "rotate"]);
+    assert_eq!((&rotated["epoch"], &rotated["destroyed"]), (&json!(2), &json!([])));
+    let status = said(&["--json", "keys", "status"]);
+    assert!(status["epochs"][0]["ends_at"].is_string(), "{status}");
+    // Somebody who keeps no backups.
+    let rotated = said(&["--json", "keys", "rotate", "--window", "0"]);
+    assert_eq!((&rotated["epoch"], &rotated["destroyed"]), (&json!(3), &json!([1, 2])));
+    let status = said(&["--json", "keys", "status"]);
+    assert!(status["epochs"][1]["destroyed_at"].is_string(), "{status}");
+    let verified = said(&["--json", "audit", "verify", "--tenant", "salon"]);
+    assert_eq!(verified["findings"], json!([]));
+    let told = run(&data, &["audit", "replay", "--tenant", "salon"]).ended(0).out;
+    assert!(told.contains("wrapped anew under epoch 3"), "{told}");
+}
