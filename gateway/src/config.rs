@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::receipt::words::Language;
+
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
 #[derive(Debug, Parser)]
@@ -211,6 +213,12 @@ pub struct Erase {
     /// Cancel their open bookings first; without it, a person with open bookings is refused.
     #[arg(long)]
     pub cancel_open: bool,
+    /// Where to write the signed receipt; of several persons, one file each with its id in the name.
+    #[arg(long)]
+    pub receipt: Option<PathBuf>,
+    /// For how many days backups are kept, as the receipt says.
+    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+    pub window: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -268,6 +276,15 @@ pub enum Audit {
         consent: Option<String>,
         #[arg(long)]
         to: PathBuf,
+    },
+    /// Checks the receipt of an erasure, with nothing but the file, and says what it proves.
+    Receipt {
+        file: PathBuf,
+        /// The log's verifier key from a source of your own [default: the one in the receipt].
+        #[arg(long)]
+        vkey: Option<PathBuf>,
+        #[arg(long, value_enum, default_value = "en")]
+        language: Language,
     },
     /// Checks such a proof, with nothing but the log's verifier key.
     CheckProof {

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod pages;
 pub mod problem;
+pub mod receipt;
 mod rotation;
 pub mod routes;
 pub mod sent;

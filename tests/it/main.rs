@@ -28,6 +28,7 @@ mod program;
 mod promises;
 mod proofs;
 mod race;
+mod receipt;
 mod restore;
 mod rotation;
 mod simulation;

@@ -11,7 +11,7 @@ use eventstore::{StoreError, Tenant};
 use gateway::app::AppError;
 use jiff::SignedDuration;
 use serde_json::json;
-use system_tests::{Salon, TestApp, on_postgres};
+use system_tests::{Answer, Salon, TestApp, on_postgres};
 
 use crate::program::run;
 
@@ -63,21 +63,21 @@ impl Copy {
 }
 
 /// A salon with somebody who stays and somebody who is to be erased, each with a booking.
-async fn salon(app: &TestApp) -> (Salon, String, String) {
+async fn salon(app: &TestApp) -> (Salon, String, String, Answer) {
     let salon = app.salon("salon").await;
     let stays = salon.tenant.client("Astrid").await;
     let goes = salon.tenant.client("Birger").await;
     let mut wish = salon.wish(&stays, NINE, TEN);
     wish["fields"] = json!({"note": "by the window"});
-    salon.tenant.staff.post("/v1/bookings", &wish).await.created();
-    (salon, stays, goes)
+    let booked = salon.tenant.staff.post("/v1/bookings", &wish).await.created();
+    (salon, stays, goes, booked)
 }
 
 /// An erasure reaches every backup, whoever has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_copy_from_before_opens_once_the_window_has_passed() {
     let app = TestApp::default();
-    let (salon, stays, goes) = salon(&app).await;
+    let (salon, stays, goes, booked) = salon(&app).await;
     let tenant = Arc::clone(&salon.tenant.desk.tenant);
     let staff = &salon.tenant.staff;
     let copy = Copy::of(&tenant);
@@ -112,7 +112,7 @@ async fn no_copy_from_before_opens_once_the_window_has_passed() {
     let mail = json!({"email": "astrid@example.org"});
     let found = staff.post("/v1/clients/search", &mail).await.ok();
     assert_eq!(found.body["data"][0]["id"], json!(stays));
-    let page = staff.get("/v1/bookings").await.ok();
+    let page = staff.get_after("/v1/bookings", &booked).await.ok();
     assert_eq!(page.body["data"][0]["parts"][0]["details"]["fields"]["note"], "by the window");
     let reach = app.app.store.reach(&tenant, WINDOW).unwrap();
     assert!(reach[0].out_of_reach && reach[0].out_of_reach_at.is_some());
@@ -139,15 +139,14 @@ fn keys_under(keys: Vec<Key>, rows: &[&[Hanging]]) -> Vec<Key> {
 async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
     const BOOKING: i64 = 2;
     let app = TestApp::default();
-    let (salon, stays, _) = salon(&app).await;
+    let (salon, stays, _, booked) = salon(&app).await;
     let tenant = Arc::clone(&salon.tenant.desk.tenant);
     let (staff, admin) = (&salon.tenant.staff, &salon.tenant.admin);
-    let page = staff.get("/v1/bookings").await.ok();
-    let over = page.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let over = booked.id();
     let tuesday = |hour: &str| NINE.replace("03-02T09", &format!("03-24T{hour}"));
     let mut wish = salon.wish(&stays, &tuesday("09"), &tuesday("10"));
     wish["fields"] = json!({"note": "and by the door"});
-    let later = staff.post("/v1/bookings", &wish).await.created().id();
+    let later = staff.post("/v1/bookings", &wish).await.created();
 
     let copy = Copy::of(&tenant);
     let sealed = data_keys(&tenant, BOOKING);
@@ -161,7 +160,7 @@ async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
     let rotation = rotate(&app).unwrap();
     assert_eq!(rotation.tenants[0].1.replaced, 1);
     let read = || async {
-        let read = staff.get(&format!("/v1/bookings/{later}")).await.ok();
+        let read = staff.get_after(&format!("/v1/bookings/{}", later.id()), &later).await.ok();
         assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
     };
     read().await;
@@ -249,7 +248,7 @@ async fn another_node_opens_what_was_wrapped_anew() {
         return;
     }
     let app = TestApp::default();
-    let (salon, stays, _) = salon(&app).await;
+    let (salon, stays, ..) = salon(&app).await;
     let other = app.beside(7);
     let staff = other.with_key(salon.tenant.staff.key());
     staff.get(&format!("/v1/clients/{stays}")).await.ok();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 mod folder;
 mod proofs;
+mod receipt;
 mod tail;
 
 use super::console::Console;
@@ -39,6 +40,9 @@ pub(super) fn run(
                 (None, id) => id.as_ref().and_then(|id| view.ids.read(IdKind::Consent, id)),
             };
             proofs::write(&view, id, to, console)
+        }
+        Audit::Receipt { file, vkey, language } => {
+            receipt::check(file, vkey.as_deref(), *language, console)
         }
         Audit::CheckProof { file, vkey } => proofs::check(file, vkey, console),
         Audit::Replay { tenant, resource, booking, as_of } => {

@@ -1,7 +1,9 @@
 //! `erase`: ends persons, one after another, each whole before the next.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use eventstore::keyring::lease::LEASE;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{IdKind, PersonId, PersonState};
 use serde_json::json;
@@ -11,7 +13,8 @@ use super::{CliError, Outcome};
 use crate::app::App;
 use crate::config::Erase;
 use crate::desk::Desk;
-use crate::erasure;
+use crate::rotation::days;
+use crate::{erasure, receipt};
 
 pub(super) fn run(
     app: &Arc<App>,
@@ -32,7 +35,11 @@ pub(super) fn run(
                 json!({ "id": id, "state": "erased", "already": true })
             }
             Some(PersonState::Live | PersonState::Restricted) | None => {
-                runtime.block_on(erase(&desk, id, *person, command.cancel_open))?
+                let receipt = command.receipt.as_deref().map(|to| match persons.len() {
+                    1 => to.to_owned(),
+                    _ => to.with_extension(format!("{id}.json")),
+                });
+                runtime.block_on(erase(app, &desk, (id, *person), receipt.as_deref(), command))?
             }
         };
         refused |= row.get("refused").is_some();
@@ -62,18 +69,42 @@ fn persons(desk: &Desk, ids: &[String]) -> Result<Vec<(String, PersonId)>, CliEr
 }
 
 async fn erase(
+    app: &App,
     desk: &Desk,
-    id: &str,
-    person: PersonId,
-    cancel_open: bool,
+    (id, person): (&str, PersonId),
+    receipt: Option<&Path>,
+    command: &Erase,
 ) -> Result<serde_json::Value, CliError> {
-    match erasure::erase(desk, person, cancel_open).await {
-        Ok(erased) => Ok(json!({
-            "id": id,
-            "state": "erased",
-            "fence": erased.fence.0,
-            "seals_ended": erased.ended,
-        })),
+    // Afterwards nobody knows what was whose.
+    let kept = receipt.map(|_| receipt::kept(&desk.tenant, person)).transpose()?;
+    match erasure::erase(desk, person, command.cancel_open).await {
+        Ok(erased) => {
+            if let (Some(to), Some(kept)) = (receipt, kept) {
+                if desk.tenant.log().path().is_none() {
+                    // What another node has at hand opens until then.
+                    tokio::time::sleep(LEASE).await;
+                }
+                let signed = receipt::sign(
+                    app,
+                    &desk.tenant,
+                    person,
+                    (erased.fence, kept),
+                    days(command.window),
+                )?;
+                let named = |error| CliError::File(to.display().to_string(), error);
+                std::fs::write(to, signed).map_err(named)?;
+            }
+            let mut row = json!({
+                "id": id,
+                "state": "erased",
+                "fence": erased.fence.0,
+                "seals_ended": erased.ended,
+            });
+            if let (Some(row), Some(receipt)) = (row.as_object_mut(), receipt) {
+                row.insert("receipt".to_owned(), json!(receipt));
+            }
+            Ok(row)
+        }
         Err(AppendError::OpenBookings(open)) => Ok(json!({
             "id": id,
             "state": "live",

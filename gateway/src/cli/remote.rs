@@ -129,4 +129,7 @@ fn settle_paths(command: &mut Command, folder: &Path) {
         import.file = folder.join(&import.file);
         import.mapping = folder.join(&import.mapping);
     }
+    if let Command::Erase(erase) = command {
+        erase.receipt = erase.receipt.take().map(|to| folder.join(to));
+    }
 }

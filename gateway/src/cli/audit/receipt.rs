@@ -1,0 +1,34 @@
+//! `audit receipt`: whether the receipt of an erasure holds, and what it says.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::folder;
+use crate::cli::console::Console;
+use crate::cli::{CliError, Outcome};
+use crate::receipt::words::{self, Language};
+use crate::receipt::{self};
+
+pub(super) fn check(
+    file: &Path,
+    vkey: Option<&Path>,
+    language: Language,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let known = vkey.map(folder::verifier).transpose()?;
+    match receipt::check(&folder::read(file)?, known.as_ref()) {
+        Ok((statement, signed_by)) => {
+            let page = words::page(&statement, language);
+            let signed_by = signed_by.to_string();
+            let answer = json!({ "valid": true, "statement": statement, "signed_by": signed_by });
+            console.answer(&answer, format!("{page}\n\n{signed_by}"));
+            Ok(Outcome::Done)
+        }
+        Err(error) => {
+            let answer = json!({ "valid": false, "reason": error.to_string() });
+            console.answer(&answer, format!("Not valid: {error}."));
+            Ok(Outcome::Found)
+        }
+    }
+}

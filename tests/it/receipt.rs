@@ -1,0 +1,139 @@
+//! Receipts of erasures: they hold with nothing but themselves, and no change to one goes unnoticed.
+
+use std::fs;
+use std::sync::Arc;
+
+use eventstore::store::rotation::WINDOW;
+use gateway::erasure;
+use gateway::intake::Who;
+use gateway::receipt::words::{Language, page};
+use gateway::receipt::{self, Invalid};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use system_tests::{TestApp, on_postgres};
+
+use crate::hotel::{Guest, Hotel, MARK, NAME, NOON};
+use crate::program::run;
+
+/// Erases Astrid with a booking to come; answers the receipt.
+async fn erased(app: &TestApp) -> String {
+    let salon = app.salon("salon").await;
+    let id = salon.tenant.client("Astrid").await;
+    let nine = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
+    let ten = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
+    salon.booked(&id, nine, ten).await;
+    let (desk, person) = (Arc::clone(&salon.tenant.desk), salon.tenant.person(&id));
+    let kept = receipt::kept(&desk.tenant, person).unwrap();
+    let erased = erasure::erase(&desk, person, true).await.unwrap();
+    receipt::sign(&app.app, &desk.tenant, person, (erased.fence, kept), WINDOW).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_says_what_went_and_holds_by_itself() {
+    let app = TestApp::default();
+    let signed = erased(&app).await;
+    let (statement, signer) = receipt::check(&signed, None).unwrap();
+    assert_eq!(statement.tenant, "salon");
+    assert_eq!(statement.destroyed, ["contact", "booking", "health", "consent"]);
+    assert!(statement.seals_ended >= 2 && statement.kept.is_empty());
+    assert_eq!(statement.backups.out_of_reach_at, None, "no rotation has come after it");
+    assert!(!signed.contains("Astrid"));
+    // The same against the key from elsewhere, and against another.
+    receipt::check(&signed, Some(&signer)).unwrap();
+    let other = receipt::check(&erased(&TestApp::seeded(9)).await, None).unwrap().1;
+    assert!(matches!(receipt::check(&signed, Some(&other)), Err(Invalid::Note(_))));
+    for (language, word) in [
+        (Language::Sv, "förstörda"),
+        (Language::Da, "ødelagt"),
+        (Language::Nb, "Nøklene"),
+        (Language::En, "destroyed"),
+    ] {
+        let page = page(&statement, language);
+        assert!(page.contains(word) && !page.contains("{}"), "{page}");
+        assert!(page.contains(&statement.client), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_change_to_a_receipt_goes_unnoticed() {
+    let app = TestApp::default();
+    let signed = erased(&app).await;
+    let file: Value = serde_json::from_str(&signed).unwrap();
+    let check = |file: &Value| receipt::check(&file.to_string(), None);
+    check(&file).unwrap();
+
+    let mut edited = file.clone();
+    edited["statement"]["seals_ended"] = json!(1);
+    assert!(matches!(check(&edited), Err(Invalid::Differs)));
+    let mut edited = file.clone();
+    let text = file["signed"].as_str().unwrap().replace("salon", "salun");
+    edited["signed"] = json!(text);
+    assert!(matches!(check(&edited), Err(Invalid::Note(_))));
+    // A proof of another entry, and one that does not lead to the root.
+    for (from, to) in [("index ", "index 1"), ("extra ", "extra AA")] {
+        let mut edited = file.clone();
+        let text = file["proof"].as_str().unwrap().replacen(from, to, 1);
+        edited["proof"] = json!(text);
+        assert!(matches!(check(&edited), Err(Invalid::Proof(_))), "{from}");
+    }
+    // Signed by whoever forged it, with a proof of the log that is not theirs.
+    let forged: Value = serde_json::from_str(&erased(&TestApp::seeded(9)).await).unwrap();
+    let mut edited = file.clone();
+    for part in ["signed", "statement", "vkey"] {
+        edited[part] = forged[part].clone();
+    }
+    assert!(matches!(check(&edited), Err(Invalid::Proof(_))));
+    assert!(matches!(receipt::check("{}", None), Err(Invalid::Malformed(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_names_the_day_from_which_no_backup_opens() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let id = salon.tenant.client("Astrid").await;
+    let (desk, person) = (Arc::clone(&salon.tenant.desk), salon.tenant.person(&id));
+    let erased = erasure::erase(&desk, person, true).await.unwrap();
+    app.clock.advance(SignedDuration::from_hours(24));
+    let find = |name: &str| -> Result<_, gateway::app::AppError> {
+        Ok(Arc::clone(&app.app.desk(name)?.tenant))
+    };
+    tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ())).unwrap();
+    let after = (erased.fence, Vec::new());
+    let signed = receipt::sign(&app.app, &desk.tenant, person, after, WINDOW).unwrap();
+    let (statement, _) = receipt::check(&signed, None).unwrap();
+    let at = statement.backups.out_of_reach_at.unwrap();
+    let days = at.duration_since(statement.erased_at).as_hours() / 24;
+    assert_eq!((days, statement.backups.kept_days), (22, 21));
+}
+
+#[test]
+fn the_program_writes_a_receipt_and_checks_it_without_any_data() {
+    if on_postgres() {
+        return;
+    }
+    let mut hotel = Hotel::open(5, &[9]);
+    let guest = Guest { who: Who::New, name: MARK, note: MARK };
+    hotel.book(0, NOON, &[guest]);
+    hotel.pass(24 * 3600);
+    hotel.close();
+    let data = hotel.data();
+    let clients = run(&data, &["--json", "clients", "list", "--tenant", NAME]).ended(0).json();
+    let id = clients[0]["id"].as_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("receipt.json");
+    let path = file.to_str().unwrap();
+    let erase =
+        ["--json", "erase", "--tenant", NAME, "--person", id, "--cancel-open", "--receipt", path];
+    let said = run(&data, &erase).ended(0).json();
+    assert_eq!(said[0]["receipt"], json!(path));
+
+    let nowhere = folder.path().join("nowhere");
+    let checked = run(&nowhere, &["--json", "audit", "receipt", path]).ended(0).json();
+    assert_eq!((&checked["valid"], &checked["statement"]["client"]), (&json!(true), &json!(id)));
+    let told = run(&nowhere, &["audit", "receipt", path, "--language", "sv"]).ended(0).out;
+    assert!(told.contains("Kvitto på radering"), "{told}");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(id, "cli_00112233445566778899aabbccddeeff")).unwrap();
+    let checked = run(&nowhere, &["--json", "audit", "receipt", path]).ended(1).json();
+    assert_eq!(checked["valid"], json!(false));
+}
