@@ -12,6 +12,7 @@ mod architecture;
 mod audit;
 mod authorization;
 mod cli;
+mod conformance;
 mod crash;
 mod desks;
 mod erasure;
