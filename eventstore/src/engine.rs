@@ -230,6 +230,9 @@ pub trait Reader {
     /// A page of data keys that are gone though their person is not, behind an id: by id, whose.
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>>;
 
+    /// A page of data keys that hang on a person's key, behind an id: by id, whose.
+    fn linked(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId, Vec<u8>)>>;
+
     /// The data keys with these ids, as far as they are there.
     fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>>;
 

@@ -179,6 +179,51 @@ async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
     read().await;
 }
 
+/// Somebody sealed under the old key and committed after it was replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
+    if on_postgres() {
+        return;
+    }
+    let app = TestApp::default();
+    let (salon, stays, _, booked) = salon(&app).await;
+    let tenant = Arc::clone(&salon.tenant.desk.tenant);
+    let (staff, admin) = (&salon.tenant.staff, &salon.tenant.admin);
+    let tuesday = |hour: &str| NINE.replace("03-02T09", &format!("03-24T{hour}"));
+    let mut wish = salon.wish(&stays, &tuesday("09"), &tuesday("10"));
+    wish["fields"] = json!({"note": "and by the door"});
+    let later = staff.post("/v1/bookings", &wish).await.created();
+    app.clock.set("2026-03-02T12:00:00Z");
+    admin.post(&format!("/v1/bookings/{}/erase-content", booked.id()), &json!({})).await.ok();
+    let before = Copy::of(&tenant);
+    rotate(&app).unwrap();
+
+    let under = |copy: &Copy| keys_under(copy.unwrapped(&store(&app)), &[&copy.keys]);
+    let (old, new) = (under(&before), under(&Copy::of(&tenant)));
+    let wrapped = data_keys(&tenant, 2).remove(0);
+    assert!(!old.iter().any(|key| key.unwrap(&wrapped).is_ok()), "it hangs on the new key");
+    let key = new.iter().find_map(|key| key.unwrap(&wrapped).ok()).unwrap();
+    // As it was before the rotation: under each old key in turn there is one that it belongs to.
+    let person = tenant.log().reader();
+    let row = person.keys_of(salon.tenant.person(&stays)).unwrap();
+    let (_, retired) = row.iter().find(|(class, _)| *class >= 8).unwrap();
+    let retired = old.iter().find_map(|key| key.unwrap(retired).ok()).unwrap();
+    let file = rusqlite::Connection::open(tenant.folder().join("ledger.sqlite")).unwrap();
+    let hang = "UPDATE data_key SET wrapped = ?2 WHERE wrapped = ?1";
+    let straggler = retired.wrap(&key).to_vec();
+    assert_eq!(file.execute(hang, (&wrapped, &straggler)).unwrap(), 1);
+
+    let read = || async {
+        let read = staff.get_after(&format!("/v1/bookings/{}", later.id()), &later).await.ok();
+        assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
+    };
+    read().await;
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    assert_eq!(rotate(&app).unwrap().ended, vec![Epoch(1)]);
+    assert!(!data_keys(&tenant, 2).contains(&straggler));
+    read().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_that_was_cut_off_goes_on() {
     let app = TestApp::default();

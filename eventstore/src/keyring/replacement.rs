@@ -6,7 +6,8 @@
 //! is kept as it was wrapped, under the tenant key of the epoch that ends, for whoever sealed
 //! something under it without having heard; with that epoch it ends.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::RetentionClass;
 
@@ -14,13 +15,16 @@ use super::key::Key;
 use super::person::PersonId;
 use super::rotation::unwrap_under;
 use super::{KeyError, Keyring};
-use crate::engine::{CLASSES, Change, Replaced};
+use crate::engine::{CLASSES, Change, HangingOf, Replaced};
 use crate::ledger::Ledger;
 use crate::ledger::appender::AppendError;
-use crate::sqlite::int;
+use crate::sqlite::{int, uint};
 
 /// How many rows are looked at, and how many keys replaced in one transaction.
 const PAGE: usize = 100;
+
+/// A person's key of a class, as it is stored and as it is.
+type Present = (Vec<u8>, Key);
 
 impl Keyring {
     /// A data key that does not hang on the key at hand: its person's may have been replaced.
@@ -83,12 +87,8 @@ impl Ledger {
     /// newest tenant key already, for then it is as new as that.
     fn replacement(&self, person: PersonId, class: i16) -> Result<Option<Replaced>, AppendError> {
         let keyring = self.keyring();
-        let rows = self.log().reader().keys_of(person)?;
-        let Some((_, was)) = rows.into_iter().find(|(stored, _)| *stored == class) else {
-            return Ok(None);
-        };
+        let Some((was, old)) = self.present(person, class)? else { return Ok(None) };
         let Some(epoch) = keyring.older_epoch(&was)? else { return Ok(None) };
-        let old = keyring.of_tenant(&was)?;
         let new = Key::random(&keyring.env);
         let is = keyring.tenant_key()?.key.wrap(&new).to_vec();
         let ids = self.ids_of(person, class)?;
@@ -124,32 +124,74 @@ impl Ledger {
         Ok(self.keyring().unwrap_elsewhere(person, class, wrapped)?)
     }
 
-    /// Hangs on a person's present key what still hangs on one that was retired before an epoch.
-    pub(super) fn hang_stragglers(
-        &self,
-        person: PersonId,
-        retired: i16,
-    ) -> Result<(), AppendError> {
-        let keyring = self.keyring();
-        let class = retired % CLASSES;
-        let rows = self.log().reader().keys_of(person)?;
-        let Some((_, was)) = rows.into_iter().find(|(stored, _)| *stored == class) else {
-            return Ok(());
-        };
-        let present = keyring.of_tenant(&was)?;
-        let mut data_keys = Vec::new();
-        for (id, wrapped) in self.log().reader().data_keys(&self.ids_of(person, class)?)? {
-            if present.unwrap(&wrapped).is_err()
-                && let Some(key) = self.data_key(&present, person, class, &wrapped)?
-            {
-                data_keys.push((id, wrapped, present.wrap(&key).to_vec()));
+    /// Hangs on persons' present keys what still hangs on one that was retired before an epoch, and
+    /// will end with it. All data keys are looked at: what were missed would be lost.
+    pub(super) fn hang_stragglers(&self, before: u32) -> Result<(), AppendError> {
+        let retired = self.retired(before)?;
+        let mut present: BTreeMap<(PersonId, i16), Option<Present>> = BTreeMap::new();
+        let mut after = if retired.is_empty() { i64::MAX } else { i64::MIN };
+        loop {
+            let page = self.log().reader().linked(after, 8 * PAGE)?;
+            let Some((last, ..)) = page.last() else { return Ok(()) };
+            after = *last;
+            let mut replaced = Vec::new();
+            for (id, person, wrapped) in page {
+                let class = i16::try_from(id.rem_euclid(i64::from(CLASSES))).unwrap_or(0);
+                if !retired.contains(&(person, class)) {
+                    continue;
+                }
+                let key = match present.entry((person, class)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(self.present(person, class)?),
+                };
+                let Some((was, key)) = key else { continue };
+                if key.unwrap(&wrapped).is_err()
+                    && let Some(straggler) = self.data_key(key, person, class, &wrapped)?
+                {
+                    replaced.push(Replaced {
+                        place: (int(person.0), class),
+                        retired: None,
+                        was: was.clone(),
+                        is: was.clone(),
+                        data_keys: vec![(id, wrapped, key.wrap(&straggler).to_vec())],
+                    });
+                }
+            }
+            if !replaced.is_empty() {
+                self.change_between(Change::Replaced(replaced))?;
             }
         }
-        if !data_keys.is_empty() {
-            let (place, is) = ((int(person.0), class), was.clone());
-            let row = Replaced { place, retired: None, was, is, data_keys };
-            self.change_blocking(Change::Replaced(vec![row]))?;
+    }
+
+    /// Of whom a key was retired before an epoch, and of which class.
+    fn retired(&self, before: u32) -> Result<BTreeSet<(PersonId, i16)>, AppendError> {
+        let mut retired = BTreeSet::new();
+        let mut after = (i64::MIN, 0);
+        loop {
+            let page = self.log().reader().hanging(Some(after), 8 * PAGE)?;
+            let mut places = page.iter().filter_map(|row| match row.of {
+                HangingOf::Person(place) => Some(place),
+                HangingOf::Period(..) | HangingOf::Secret(_) => None,
+            });
+            for (person, class) in places.clone() {
+                if u32::try_from(class / CLASSES).is_ok_and(|epoch| (1..before).contains(&epoch)) {
+                    retired.insert((PersonId(uint(person)), class % CLASSES));
+                }
+            }
+            match places.next_back() {
+                Some(place) => after = place,
+                None => return Ok(retired),
+            }
         }
-        Ok(())
+    }
+
+    /// A person's present key of a class, as it is stored and as it is.
+    fn present(&self, person: PersonId, class: i16) -> Result<Option<(Vec<u8>, Key)>, AppendError> {
+        let rows = self.log().reader().keys_of(person)?;
+        let Some((_, was)) = rows.into_iter().find(|(stored, _)| *stored == class) else {
+            return Ok(None);
+        };
+        let key = self.keyring().of_tenant(&was)?;
+        Ok(Some((was, key)))
     }
 }

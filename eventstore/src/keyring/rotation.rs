@@ -15,7 +15,6 @@ use domain::{Actor, Command, Event, Tag};
 
 use super::key::Key;
 use super::lease::{KeyName, LEASE, Lease};
-use super::person::PersonId;
 use super::provider::{Epoch, Provider, ProviderError};
 use super::sealing::stored_kind;
 use super::{KeyError, Keyring};
@@ -23,7 +22,6 @@ use crate::engine::{CLASSES, Change, Covered, HangingOf, KINDS};
 use crate::environment::Environment;
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::{Ledger, codec};
-use crate::sqlite::uint;
 
 /// How many rows are wrapped anew in one transaction: others wait for it.
 const PAGE: usize = 256;
@@ -239,22 +237,7 @@ impl Ledger {
 
     /// Ends the tenant's keys of all epochs before one, after everything was wrapped anew.
     pub(crate) fn end_epochs(&self, before: Epoch) -> Result<(), AppendError> {
-        let mut after = (i64::MIN, 0);
-        loop {
-            let page = self.log().reader().hanging(Some(after), PAGE)?;
-            let Some(last) = page.last() else { break };
-            if let HangingOf::Person(place) = &last.of {
-                after = *place;
-            }
-            for row in page {
-                if let HangingOf::Person((person, class)) = row.of
-                    && class >= CLASSES
-                    && u32::try_from(class / CLASSES).is_ok_and(|epoch| epoch < before.0)
-                {
-                    self.hang_stragglers(PersonId(uint(person)), class)?;
-                }
-            }
-        }
+        self.hang_stragglers(before.0)?;
         self.change_blocking(Change::EndEpochs { before: before.0 })?;
         self.keyring().forget_epochs();
         Ok(())

@@ -52,7 +52,7 @@ pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, 
     row.try_get(column).map_err(PgError::Altered)
 }
 
-fn number(row: &Row, column: usize) -> Result<u64, PgError> {
+pub(super) fn number(row: &Row, column: usize) -> Result<u64, PgError> {
     Ok(uint(get::<i64>(row, column)?))
 }
 
@@ -296,10 +296,11 @@ impl Reader for PgReader {
     }
 
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
-        let sql = "SELECT id, person FROM data_key WHERE id > $1 AND wrapped IS NULL
-                   AND person IS NOT NULL ORDER BY id LIMIT $2";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.rows(sql, &[&after, &limit], |row| Ok((get(row, 0)?, PersonId(number(row, 1)?))))
+        rotation::dead(self, after, limit)
+    }
+
+    fn linked(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId, Vec<u8>)>> {
+        rotation::linked(self, after, limit)
     }
 
     fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {

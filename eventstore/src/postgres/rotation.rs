@@ -3,9 +3,10 @@
 use tokio_postgres::Row;
 
 use super::PgError;
-use super::reader::{PgReader, get};
+use super::reader::{PgReader, get, number};
 use super::writer::Tx;
 use crate::engine::{CLASSES, Covered, Hanging, HangingOf, Place, Read, Replaced};
+use crate::keyring::person::PersonId;
 
 pub(super) fn hanging(reader: &PgReader, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
     let hanging = |of, row: &Row, at| Ok(Hanging { of, wrapped: get(row, at)? });
@@ -25,6 +26,26 @@ pub(super) fn hanging(reader: &PgReader, after: Option<Place>, limit: usize) -> 
             .rows(sql, &[], |row| hanging(HangingOf::Period(get(row, 0)?, get(row, 1)?), row, 2))?,
     );
     Ok(rows)
+}
+
+pub(super) fn dead(reader: &PgReader, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
+    let sql = "SELECT id, person FROM data_key WHERE id > $1 AND wrapped IS NULL
+               AND person IS NOT NULL ORDER BY id LIMIT $2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    reader.rows(sql, &[&after, &limit], |row| Ok((get(row, 0)?, PersonId(number(row, 1)?))))
+}
+
+pub(super) fn linked(
+    reader: &PgReader,
+    after: i64,
+    limit: usize,
+) -> Read<Vec<(i64, PersonId, Vec<u8>)>> {
+    let sql = "SELECT id, person, wrapped FROM data_key WHERE id > $1 AND wrapped IS NOT NULL
+               AND person IS NOT NULL AND year IS NULL ORDER BY id LIMIT $2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    reader.rows(sql, &[&after, &limit], |row| {
+        Ok((get(row, 0)?, PersonId(number(row, 1)?), get(row, 2)?))
+    })
 }
 
 pub(super) fn rewrap(tx: &mut Tx, rows: &[(Hanging, Vec<u8>)]) -> Result<u64, PgError> {

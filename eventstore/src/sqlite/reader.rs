@@ -89,6 +89,7 @@ impl Reader for SqliteReader {
         hanging(after: Option<Place>, limit: usize) -> Vec<Hanging>;
         keys_of(person: PersonId) -> Vec<(i16, Vec<u8>)>;
         dead(after: i64, limit: usize) -> Vec<(i64, PersonId)>;
+        linked(after: i64, limit: usize) -> Vec<(i64, PersonId, Vec<u8>)>;
         data_keys(ids: &[i64]) -> Vec<(i64, Vec<u8>)>;
         covered(after: &Covered, epoch: u32, limit: usize) -> Vec<Covered>;
         repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
@@ -276,6 +277,10 @@ impl Reader for Connection {
 
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
         rotation::dead(self, after, limit)
+    }
+
+    fn linked(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId, Vec<u8>)>> {
+        rotation::linked(self, after, limit)
     }
 
     fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {

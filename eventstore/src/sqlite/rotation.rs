@@ -74,6 +74,22 @@ pub(super) fn dead(conn: &Connection, after: i64, limit: usize) -> Read<Vec<(i64
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn linked(
+    conn: &Connection,
+    after: i64,
+    limit: usize,
+) -> Read<Vec<(i64, PersonId, Vec<u8>)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, person, wrapped FROM data_key WHERE id > ?1 AND wrapped IS NOT NULL
+         AND person IS NOT NULL AND year IS NULL ORDER BY id LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map((after, limit), |row| {
+        Ok((row.get(0)?, PersonId(uint(row.get(1)?)), row.get(2)?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn data_keys(conn: &Connection, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
     let mut select = conn.prepare_cached(
         "SELECT wrapped FROM data_key WHERE id = ?1 AND wrapped IS NOT NULL AND year IS NULL",
