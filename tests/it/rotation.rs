@@ -212,6 +212,8 @@ async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
     let hang = "UPDATE data_key SET wrapped = ?2 WHERE wrapped = ?1";
     let straggler = retired.wrap(&key).to_vec();
     assert_eq!(file.execute(hang, (&wrapped, &straggler)).unwrap(), 1);
+    // The next rotation has no reason of its own to look after this person.
+    file.execute("DELETE FROM data_key WHERE wrapped IS NULL", []).unwrap();
 
     let read = || async {
         let read = staff.get_after(&format!("/v1/bookings/{}", later.id()), &later).await.ok();
