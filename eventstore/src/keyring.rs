@@ -155,10 +155,14 @@ impl Keyring {
             return Ok(infos);
         }
         let asked: Vec<PersonId> = asked.into_iter().collect();
+        let seen = self.leases.taken_back();
         let read = self.log.reader().known(&asked)?;
-        let live = read.iter().filter(|info| info.state == PersonState::Live);
         let mut known = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(live.map(|info| (info.id, (*info, now + LEASE))));
+        // What somebody changed meanwhile may have been read as it was before.
+        if self.leases.taken_back() == seen {
+            let live = read.iter().filter(|info| info.state == PersonState::Live);
+            known.extend(live.map(|info| (info.id, (*info, now + LEASE))));
+        }
         drop(known);
         infos.extend(read.into_iter().map(|info| (info.id, info)));
         Ok(infos)
@@ -241,8 +245,8 @@ impl Keyring {
         lookup: &sealing::Lookup,
     ) -> Result<(u32, [u8; 16]), KeyError> {
         let hash = self.lookup_hash(lookup)?;
-        let epoch = self.epoch()?;
-        Ok((epoch, covered(&self.tenant_key()?.key, hash)))
+        let (epoch, key) = self.newest()?;
+        Ok((epoch, covered(&key.key, hash)))
     }
 
     fn lookup_hash(&self, lookup: &sealing::Lookup) -> Result<[u8; 16], KeyError> {
@@ -266,7 +270,7 @@ impl Keyring {
 
     /// The newest tenant key: what is wrapped from now on hangs on it.
     pub(crate) fn tenant_key(&self) -> Result<Arc<Lease>, KeyError> {
-        self.leased(KeyName::Tenant(self.epoch()?))
+        Ok(self.newest()?.1)
     }
 
     pub(crate) fn secret(&self, name: &'static str) -> Result<Arc<Lease>, KeyError> {
@@ -349,15 +353,15 @@ impl Keyring {
 
     /// Takes back everything in memory that could open a person's seals.
     pub(crate) fn evict(&self, person: PersonId) {
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
         self.leases.end_person(person);
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
     }
 
     /// Takes back everything in memory that could open anybody's seals: another node has erased
     /// somebody.
     pub(crate) fn evict_all(&self) {
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.leases.end_everybody();
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Lets go of what has not been used for a lease.
@@ -370,6 +374,7 @@ impl Keyring {
 
     /// Forgets what it remembers of a person, after their row has changed.
     pub(crate) fn changed(&self, person: PersonId) {
+        self.leases.outdate();
         self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
     }
 }

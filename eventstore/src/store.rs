@@ -67,6 +67,11 @@ pub enum StoreError {
          earlier epochs are kept until `tidbok keys rotate` has been run on all that hangs on them"
     )]
     KeysOfOthers(TenantId),
+    #[error(
+        "the keys of the tenant {0} were not rotated; until they are, the keys of earlier epochs \
+         are kept, and its erasures stay within reach of backups"
+    )]
+    NotRotated(String, #[source] Box<Self>),
     #[error("the tenant {0} cannot be opened")]
     Tenant(String, #[source] Box<Self>),
     #[error(transparent)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use domain::slot::Zone;
 use eventstore::{Environment, Store, StoreError};
@@ -70,6 +71,15 @@ impl App {
     /// Where there is no such tenant, or its files cannot be opened.
     pub fn desk(&self, name: &str) -> Result<Arc<Desk>, AppError> {
         self.desks.get(&self.store, self.runtime.get(), name, self.env.clock.since_boot())
+    }
+
+    /// As [`Self::desk`], for work that passes through all tenants: it does not count as somebody
+    /// coming, and what it opened is closed with the next [`Self::rest`].
+    ///
+    /// # Errors
+    /// As [`Self::desk`].
+    pub fn visit(&self, name: &str) -> Result<Arc<Desk>, AppError> {
+        self.desks.get(&self.store, self.runtime.get(), name, Duration::ZERO)
     }
 
     /// How a tenant is, or was when it was last open; opens one of which nothing is known.

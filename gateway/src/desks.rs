@@ -74,7 +74,7 @@ impl Desks {
     ) -> Result<Arc<Desk>, AppError> {
         let place = self.place(name);
         let mut open = lock(&place);
-        open.used = now;
+        open.used = open.used.max(now);
         if let Some(desk) = &open.desk {
             return Ok(Arc::clone(desk));
         }

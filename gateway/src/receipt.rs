@@ -17,13 +17,14 @@ use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::note::{NoteError, Verifier};
 use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError};
 use eventstore::{IdKind, PersonId, StoreError, Tenant};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 
 /// The first words of every receipt's text.
 const FORMAT: &str = "tidbok erasure receipt 1";
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// For how many calendar years after the one in which a fiscal year ended its records are kept
 /// (Swedish Bookkeeping Act, chapter 7, section 2).
 const BOOKKEEPING_YEARS: i16 = 7;
@@ -51,7 +52,8 @@ pub struct Statement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backups {
     pub kept_days: u64,
-    /// From when no copy opens anything of it; none before the next rotation has set it.
+    /// From when on no copy opens anything of it, at the latest; none before the next rotation has
+    /// set it.
     pub out_of_reach_at: Option<Timestamp>,
 }
 
@@ -138,11 +140,10 @@ pub fn sign(
     let Event::PersonErased(erased) = decoded.event else { return Err(broken()) };
     let reach = app.store.reach(tenant, window)?;
     let reach = reach.into_iter().find(|reach| reach.fence == fence);
+    // A server looks now and then whether an epoch is over: the promise has a day to spare.
+    let due = reach.and_then(|reach| reach.out_of_reach_at?.checked_add(DAY).ok());
     let statement = Statement {
-        backups: Backups {
-            kept_days: window.as_secs() / (24 * 3600),
-            out_of_reach_at: reach.and_then(|reach| reach.out_of_reach_at),
-        },
+        backups: Backups { kept_days: window.as_secs() / (24 * 3600), out_of_reach_at: due },
         client: tenant.ids().show(IdKind::Client, person.0),
         destroyed: erased.classes.iter().map(|class| class.name().to_owned()).collect(),
         erased_at: decoded.recorded_at,

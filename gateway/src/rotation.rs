@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::Tenant;
 use eventstore::store::rotation::Rotation;
 
 use crate::app::{App, AppError};
 
 /// How often a server looks whether it is time.
-const LOOK: Duration = Duration::from_secs(3600);
+const LOOK: Duration = Duration::from_secs(600);
+/// After how many tenants those that only the rotation has opened are closed.
+const OPEN: u64 = 32;
 
 /// So many days.
 pub(crate) fn days(number: u32) -> Duration {
@@ -24,28 +27,46 @@ pub(crate) fn rotate(
     window: Duration,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Rotation, AppError> {
-    let find = |name: &str| -> Result<_, AppError> { Ok(Arc::clone(&app.desk(name)?.tenant)) };
-    app.store.rotate(window, &find, progress)
+    app.store.rotate(window, &|name| tenant(app, name), &|done, total| {
+        if done.is_multiple_of(OPEN) {
+            app.rest();
+        }
+        progress(done, total);
+    })
 }
 
-/// Rotates whenever it is time, for as long as the server runs.
+fn tenant(app: &App, name: &str) -> Result<Arc<Tenant>, AppError> {
+    Ok(Arc::clone(&app.visit(name)?.tenant))
+}
+
+/// Rotates whenever it is time, and ends epochs when theirs has come, as long as the server runs.
 pub(crate) async fn keep_rotating(app: Arc<App>, every: Duration, window: Duration) {
     loop {
         let on = Arc::clone(&app);
-        let look = tokio::task::spawn_blocking(move || match on.store.is_rotation_due(every) {
-            Ok(true) => rotate(&on, window, &|_, _| ()).map(Some),
-            Ok(false) => Ok(None),
-            Err(error) => Err(error.into()),
-        });
-        match look.await {
-            Ok(Ok(Some(rotation))) => {
-                let (epoch, ended) = (rotation.epoch.0, rotation.ended.len());
-                tracing::info!(epoch, ended, "keys were rotated");
-            }
-            Ok(Ok(None)) => (),
-            Ok(Err(error)) => tracing::error!(%error, "keys are not rotated; it is tried again"),
-            Err(error) => tracing::error!(%error, "keys are not rotated; it is tried again"),
+        let look = tokio::task::spawn_blocking(move || look(&on, every, window)).await;
+        match look.map_err(|error| error.to_string()) {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "keys are not rotated; it is tried again"
+            ),
+            Err(error) => tracing::error!(error, "keys are not rotated; it is tried again"),
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+fn look(app: &App, every: Duration, window: Duration) -> Result<(), AppError> {
+    let ended = if app.store.is_rotation_due(every)? {
+        let rotation = rotate(app, window, &|_, _| ())?;
+        tracing::info!(epoch = rotation.epoch.0, "keys were rotated");
+        rotation.ended
+    } else {
+        // What a rotation has prepared is done on its day, not with the next one.
+        app.store.end_epochs(window, &|name| tenant(app, name))?
+    };
+    for epoch in ended {
+        tracing::info!(epoch = epoch.0, "an epoch key was destroyed");
+    }
+    Ok(())
 }

@@ -103,7 +103,45 @@ async fn a_receipt_names_the_day_from_which_no_backup_opens() {
     let (statement, _) = receipt::check(&signed, None).unwrap();
     let at = statement.backups.out_of_reach_at.unwrap();
     let days = at.duration_since(statement.erased_at).as_hours() / 24;
-    assert_eq!((days, statement.backups.kept_days), (22, 21));
+    assert_eq!((days, statement.backups.kept_days), (23, 21));
+}
+
+#[test]
+fn nobody_is_erased_whose_receipt_cannot_be_written() {
+    if on_postgres() {
+        return;
+    }
+    let (hotel, id) = one_guest();
+    let data = hotel.data();
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there.json");
+    fs::write(&there, "kept").unwrap();
+    for to in [&folder.path().join("no/such/folder.json"), &there] {
+        let to = to.to_str().unwrap();
+        let erase = ["erase", "--tenant", NAME, "--person", &id, "--cancel-open", "--receipt", to];
+        let said = run(&data, &erase).ended(1);
+        assert!(said.error.contains(to), "{}", said.error);
+        let clients = run(&data, &["--json", "clients", "list", "--tenant", NAME]).ended(0).json();
+        assert_eq!(clients[0]["state"], "live");
+    }
+    assert_eq!(fs::read_to_string(&there).unwrap(), "kept");
+    // Where somebody is not erased, no empty file is left either.
+    let to = folder.path().join("receipt.json");
+    let erase = ["erase", "--tenant", NAME, "--person", &id, "--receipt", to.to_str().unwrap()];
+    run(&data, &erase).ended(1);
+    assert!(!to.exists());
+}
+
+/// A hotel with one guest and a booking to come, closed; and the guest's id.
+fn one_guest() -> (Hotel, String) {
+    let mut hotel = Hotel::open(5, &[9]);
+    let guest = Guest { who: Who::New, name: MARK, note: MARK };
+    hotel.book(0, NOON, &[guest]);
+    hotel.close();
+    let list = ["--json", "clients", "list", "--tenant", NAME];
+    let clients = run(&hotel.data(), &list).ended(0).json();
+    let id = clients[0]["id"].as_str().unwrap().to_owned();
+    (hotel, id)
 }
 
 #[test]
@@ -111,14 +149,8 @@ fn the_program_writes_a_receipt_and_checks_it_without_any_data() {
     if on_postgres() {
         return;
     }
-    let mut hotel = Hotel::open(5, &[9]);
-    let guest = Guest { who: Who::New, name: MARK, note: MARK };
-    hotel.book(0, NOON, &[guest]);
-    hotel.pass(24 * 3600);
-    hotel.close();
-    let data = hotel.data();
-    let clients = run(&data, &["--json", "clients", "list", "--tenant", NAME]).ended(0).json();
-    let id = clients[0]["id"].as_str().unwrap();
+    let (hotel, id) = one_guest();
+    let (data, id) = (hotel.data(), id.as_str());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("receipt.json");
     let path = file.to_str().unwrap();

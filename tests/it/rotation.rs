@@ -2,6 +2,7 @@
 //! window for backups has passed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventstore::engine::{Covered, Hanging};
 use eventstore::keyring::key::Key;
@@ -21,6 +22,11 @@ const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
 fn rotate(app: &TestApp) -> Result<Rotation, AppError> {
     let find = |name: &str| Ok(Arc::clone(&app.app.desk(name)?.tenant));
     tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ()))
+}
+
+fn end_epochs(app: &TestApp, window: Duration) -> Result<Vec<Epoch>, AppError> {
+    let find = |name: &str| Ok(Arc::clone(&app.app.desk(name)?.tenant));
+    tokio::task::block_in_place(|| app.app.store.end_epochs(window, &find))
 }
 
 fn store(app: &TestApp) -> FileProvider {
@@ -289,6 +295,64 @@ async fn keys_that_others_hang_on_are_not_destroyed() {
     assert!(epochs.iter().all(|(info, _)| info.destroyed_at.is_none()));
 }
 
+/// On the day that a receipt names, not with the rotation after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_ends_on_its_day_without_another_rotation() {
+    let app = TestApp::default();
+    let (salon, stays, ..) = salon(&app).await;
+    rotate(&app).unwrap();
+    app.clock.advance(SignedDuration::from_hours(21 * 24) - SignedDuration::from_secs(1));
+    assert_eq!(end_epochs(&app, WINDOW).unwrap(), []);
+    app.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(end_epochs(&app, WINDOW).unwrap(), [Epoch(1)]);
+    assert_eq!(end_epochs(&app, WINDOW).unwrap(), []);
+    assert_eq!(app.app.store.epochs(WINDOW).unwrap().len(), 2);
+    salon.tenant.staff.get(&format!("/v1/clients/{stays}")).await.ok();
+}
+
+/// Where no backups are kept, whoever sealed under the key before still has time to arrive.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_window_ends_an_epoch_at_once() {
+    let app = TestApp::default();
+    salon(&app).await;
+    rotate(&app).unwrap();
+    assert_eq!(end_epochs(&app, Duration::ZERO).unwrap(), []);
+    app.clock.advance(SignedDuration::from_mins(10));
+    assert_eq!(end_epochs(&app, Duration::ZERO).unwrap(), [Epoch(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_cannot_be_rotated_is_named_and_holds_up_no_other() {
+    if on_postgres() {
+        return;
+    }
+    let app = TestApp::default();
+    let (damaged, ..) = salon(&app).await;
+    let other = app.salon("whole").await;
+    let path = damaged.tenant.desk.tenant.folder().join("ledger.sqlite");
+    let file = rusqlite::Connection::open(path).unwrap();
+    let kept: Vec<u8> =
+        file.query_row("SELECT wrapped FROM secret LIMIT 1", [], |row| row.get(0)).unwrap();
+    let swap = "UPDATE secret SET wrapped = ?2 WHERE wrapped = ?1";
+    let broken = vec![7; kept.len()];
+    assert_eq!(file.execute(swap, (&kept, &broken)).unwrap(), 1);
+
+    let refused = rotate(&app).unwrap_err();
+    let AppError::Store(StoreError::NotRotated(name, _)) = &refused else { panic!("{refused}") };
+    assert_eq!(name, "salon");
+    let whole = Copy::of(&other.tenant.desk.tenant);
+    let key = provider_key(&app, &other.tenant.desk.tenant, 2);
+    assert_eq!(whole.opened_by(&[key]), whole.keys.len());
+    // Nothing ends before it is through.
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    rotate(&app).unwrap_err();
+    assert_eq!(end_epochs(&app, WINDOW).unwrap(), []);
+    assert_eq!(file.execute(swap, (&broken, &kept)).unwrap(), 1);
+    rotate(&app).unwrap();
+    app.clock.advance(SignedDuration::from_mins(10));
+    assert_eq!(end_epochs(&app, WINDOW).unwrap(), [Epoch(1)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_node_opens_what_was_wrapped_anew() {
     if !on_postgres() {
@@ -322,11 +386,11 @@ fn the_program_rotates_and_says_how_far_it_has_come() {
     assert_eq!((&rotated["epoch"], &rotated["destroyed"]), (&json!(2), &json!([])));
     let status = said(&["--json", "keys", "status"]);
     assert!(status["epochs"][0]["ends_at"].is_string(), "{status}");
-    // Somebody who keeps no backups.
+    // Somebody who keeps no backups: what is under way under the keys before has time to arrive.
     let rotated = said(&["--json", "keys", "rotate", "--window", "0"]);
-    assert_eq!((&rotated["epoch"], &rotated["destroyed"]), (&json!(3), &json!([1, 2])));
-    let status = said(&["--json", "keys", "status"]);
-    assert!(status["epochs"][1]["destroyed_at"].is_string(), "{status}");
+    assert_eq!((&rotated["epoch"], &rotated["destroyed"]), (&json!(3), &json!([])));
+    let status = said(&["--json", "keys", "status", "--window", "0"]);
+    assert!(status["epochs"][1]["ends_at"].is_string(), "{status}");
     let verified = said(&["--json", "audit", "verify", "--tenant", "salon"]);
     assert_eq!(verified["findings"], json!([]));
     let told = run(&data, &["audit", "replay", "--tenant", "salon"]).ended(0).out;

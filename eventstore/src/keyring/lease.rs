@@ -94,7 +94,7 @@ struct Held {
     /// back like the others.
     replaced: Vec<(u64, Arc<Lease>)>,
     sweep_at: usize,
-    /// How often somebody's keys were taken back.
+    /// How often somebody's keys were taken back, or what is known of somebody changed.
     taken_back: u64,
 }
 
@@ -119,6 +119,11 @@ impl Leases {
     /// How often keys were taken back, for [`Self::put_unless_taken_back`].
     pub fn taken_back(&self) -> u64 {
         self.held().taken_back
+    }
+
+    /// What was read until now may be older than what is stored.
+    pub fn outdate(&self) {
+        self.held().taken_back += 1;
     }
 
     /// Lends a key out, unless somebody's keys were taken back since: what was read of it may then
@@ -201,6 +206,7 @@ impl Held {
         let lease = Arc::new(Lease { key, until: now + LEASE, ended: AtomicBool::new(false) });
         if self.keys.len() >= self.sweep_at {
             self.keys.retain(|_, lease| lease.holds_at(now));
+            self.replaced.retain(|(_, lease)| lease.holds_at(now));
             self.sweep_at = 2 * self.keys.len() + 1024;
         }
         self.keys.insert(name.number(), Arc::clone(&lease));

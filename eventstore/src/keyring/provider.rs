@@ -218,10 +218,15 @@ impl FileProvider {
 
     /// Makes an epoch key, and notes when.
     fn make(&self, epoch: Epoch, env: &Environment) -> Result<(), ProviderError> {
-        let path = self.epoch_path(epoch);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        // Whole under its name or not there: what a crash cut short would be in the way for good.
+        let unique: String = env.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let beside = self.folder.join(format!(".{unique}.new"));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(Key::random(env).expose())?;
         file.sync_all()?;
+        let linked = fs::hard_link(&beside, self.epoch_path(epoch));
+        fs::remove_file(&beside)?;
+        linked?;
         File::open(&self.folder)?.sync_all()?;
         let made_at = Some(env.clock.now());
         self.note(&EpochLine { epoch: epoch.0, made_at, ..EpochLine::default() })

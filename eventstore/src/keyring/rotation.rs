@@ -9,6 +9,7 @@
 //! wrapped something under it without having heard of the newer one.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use domain::ledger::Rotated;
 use domain::{Actor, Command, Event, Tag};
@@ -28,6 +29,9 @@ const PAGE: usize = 256;
 /// How much longer the writer is left to others, where there are any.
 const OTHERS: u32 = 5;
 
+/// But no longer than this.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What a rotation has wrapped anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rewrapped {
@@ -40,10 +44,11 @@ pub struct Rewrapped {
 }
 
 impl Keyring {
-    /// The newest epoch of which the tenant has a key.
-    pub(super) fn epoch(&self) -> Result<u32, KeyError> {
+    /// The tenant's newest key, with its epoch.
+    pub(super) fn newest(&self) -> Result<OfEpoch, KeyError> {
         let newest = self.epochs()?.first().copied();
-        newest.ok_or(KeyError::Provider(ProviderError::NoEpoch(Epoch(1))))
+        let epoch = newest.ok_or(KeyError::Provider(ProviderError::NoEpoch(Epoch(1))))?;
+        Ok((epoch, self.leased(KeyName::Tenant(epoch))?))
     }
 
     fn epochs(&self) -> Result<Vec<u32>, KeyError> {
@@ -144,12 +149,10 @@ impl Ledger {
         done: &mut Rewrapped,
     ) -> Result<(), AppendError> {
         let keyring = self.keyring();
-        let newest = keyring.tenant_key()?;
-        // Almost all hang on the key before: it is tried first, and the newest last.
         let mut keys = keyring.tenant_keys()?;
-        let newest_epoch = keys.first().map_or(0, |(epoch, _)| *epoch);
-        let newest_alone = keys.len().min(1);
-        keys.rotate_left(newest_alone);
+        let Some((newest_epoch, newest)) = keys.first().cloned() else { return Ok(()) };
+        // Almost all hang on the key before: it is tried first, and the newest last.
+        keys.rotate_left(1);
         let mut person = None;
         loop {
             let page = self.log().reader().hanging(after, PAGE)?;
@@ -189,7 +192,8 @@ impl Ledger {
         let (size, start) = (self.log().size(), clock.since_boot());
         let changed = self.change_blocking(change)?;
         if self.log().size() != size {
-            std::thread::sleep(clock.since_boot().saturating_sub(start) * OTHERS);
+            let taken = clock.since_boot().saturating_sub(start);
+            std::thread::sleep((taken * OTHERS).min(PAUSE));
         }
         Ok(changed)
     }

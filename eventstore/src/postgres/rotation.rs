@@ -1,5 +1,7 @@
 //! Wrapped keys, to be read, and put with covered lookups in the place of the form they had.
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Row;
 
 use super::PgError;
@@ -78,6 +80,9 @@ pub(super) fn rewrap(tx: &mut Tx, rows: &[(Hanging, Vec<u8>)]) -> Result<u64, Pg
 }
 
 pub(super) fn recover(tx: &mut Tx, rows: &[(Covered, Covered)]) -> Result<u64, PgError> {
+    let live = hold(tx, rows.iter().map(|(was, _)| was.person))?;
+    let rows: Vec<&(Covered, Covered)> =
+        rows.iter().filter(|(was, _)| live.contains(&was.person)).collect();
     let was: Vec<&[u8]> = rows.iter().map(|(was, _)| was.value.as_slice()).collect();
     let is: Vec<&[u8]> = rows.iter().map(|(_, is)| is.value.as_slice()).collect();
     let persons: Vec<i64> = rows.iter().map(|(was, _)| was.person).collect();
@@ -92,9 +97,25 @@ pub(super) fn recover(tx: &mut Tx, rows: &[(Covered, Covered)]) -> Result<u64, P
     tx.run(sql, &[&was, &persons, &is, &kinds])
 }
 
+/// Keeps other nodes from erasing or rectifying these until the transaction ends; answers whom of
+/// them nobody has begun to erase. Without it a row that is added here would be missed by a
+/// deletion that began before.
+fn hold(tx: &mut Tx, persons: impl Iterator<Item = i64>) -> Result<BTreeSet<i64>, PgError> {
+    let persons: BTreeSet<i64> = persons.collect();
+    let persons: Vec<i64> = persons.into_iter().collect();
+    let sql = "SELECT id FROM person WHERE id = ANY ($1) AND state IN (1, 2)
+               ORDER BY id FOR SHARE";
+    let rows = tx.rows(sql, &[&persons])?;
+    rows.iter().map(|row| row.try_get(0).map_err(PgError::Altered)).collect()
+}
+
 pub(super) fn replace(tx: &mut Tx, replaced: &[Replaced]) -> Result<u64, PgError> {
+    let live = hold(tx, replaced.iter().map(|replaced| replaced.place.0))?;
     let mut changed = 0;
     for Replaced { place: (person, class), retired, was, is, data_keys } in replaced {
+        if !live.contains(person) {
+            continue;
+        }
         let sql = "UPDATE person_key SET wrapped = $4
                    WHERE person = $1 AND class = $2 AND wrapped = $3";
         if tx.run(sql, &[person, class, was, is])? == 0 {

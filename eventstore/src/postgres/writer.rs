@@ -296,20 +296,23 @@ impl Tx {
                 .filter(|lookup| lookup.person == *person)
                 .map(|lookup| lookup.value.as_slice())
                 .collect();
+            // First, as at a fence: lookups may be being covered anew at another node.
+            let fields = i32::try_from(fields.0).unwrap_or(0);
+            self.run("UPDATE person SET fields = $2 WHERE id = $1", &[&int(person.0), &fields])?;
             let reference = LookupKind::Reference.code();
             let sql = "DELETE FROM lookup WHERE person = $1 AND kind % $4 <> $2
                        AND value <> ALL ($3)";
             self.run(sql, &[&int(person.0), &reference, &new, &KINDS])?;
-            let fields = i32::try_from(fields.0).unwrap_or(0);
-            self.run("UPDATE person SET fields = $2 WHERE id = $1", &[&int(person.0), &fields])?;
         }
         for effect in &commit.effects {
             self.apply(effect)?;
         }
         if let Some(person) = commit.fenced {
-            self.run("DELETE FROM person_key WHERE person = $1", &[&int(person.0)])?;
+            // The state first: whoever rotates the person's keys at another node holds their row,
+            // and what they add is only seen by a statement that begins after them.
             let sql = "UPDATE person SET state = $2 WHERE id = $1";
             self.run(sql, &[&int(person.0), &state(PersonState::Erasing)])?;
+            self.run("DELETE FROM person_key WHERE person = $1", &[&int(person.0)])?;
         }
         Ok(())
     }

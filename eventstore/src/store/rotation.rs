@@ -15,10 +15,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Store, StoreError, Tenant};
 use crate::keyring::provider::{Epoch, EpochInfo};
 use crate::keyring::rotation::Rewrapped;
-use crate::ledger::codec;
+use crate::ledger::{Ledger, codec};
 
 /// How long backups are kept, unless the operator says otherwise.
 pub const WINDOW: Duration = Duration::from_secs(21 * 24 * 3600);
+
+/// How long something may be on its way that was wrapped under the key before: twice a lease, and
+/// as long as a caller waits for the writer, many times over.
+const UNDER_WAY: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a rotation did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub struct Rotation {
 pub struct Reach {
     pub fence: Position,
     pub erased_at: Timestamp,
-    /// None where no later epoch has begun: the next rotation sets the time.
+    /// None where no rotation has been through since: the next one sets the time.
     pub out_of_reach_at: Option<Timestamp>,
     /// Whether the keys of every copy that knew the person are destroyed.
     pub out_of_reach: bool,
@@ -61,42 +65,59 @@ impl Store {
             Some(info) => info.epoch,
             None => self.provider.begin_epoch(&self.env).map_err(StoreError::from)?,
         };
-        let mut tenants = Vec::with_capacity(names.len());
+        let (mut tenants, mut failed) = (Vec::with_capacity(names.len()), None);
         let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
         for (done, name) in (1..).zip(names) {
-            let rewrapped = find(&name)?.rotate(epoch)?;
-            tenants.push((name, rewrapped));
+            // One that cannot be rotated holds up the end of earlier epochs, and nobody else.
+            match find(&name).and_then(|tenant| Ok(tenant.rotate(epoch)?)) {
+                Ok(rewrapped) => tenants.push((name, rewrapped)),
+                Err(error) => {
+                    tracing::error!(tenant = name, "keys are not rotated");
+                    failed = failed.or(Some(error));
+                }
+            }
             progress(done, total);
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let now = self.env.clock.now();
         self.provider.finish_epoch(epoch, now).map_err(StoreError::from)?;
-        let ended = self.end_epochs(epoch, window, find)?;
+        let ended = self.end_epochs(window, find)?;
         Ok(Rotation { epoch, tenants, ended })
     }
 
-    /// Destroys the keys of epochs that ended before the window.
-    fn end_epochs<E: From<StoreError>>(
+    /// Destroys the keys of epochs for whose backups the window has passed. What may still hang on
+    /// them is wrapped anew first.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`], and where the key store has keys of a tenant who is not here: then
+    /// nothing is destroyed.
+    pub fn end_epochs<E: From<StoreError>>(
         &self,
-        current: Epoch,
         window: Duration,
         find: Find<'_, E>,
     ) -> Result<Vec<Epoch>, E> {
         let epochs = self.provider.epochs().map_err(StoreError::from)?;
         let now = self.env.clock.now();
-        let kept = epochs.iter().filter(|info| info.epoch < current && info.destroyed_at.is_none());
+        let kept = epochs.iter().filter(|info| info.destroyed_at.is_none());
         let over =
             kept.filter(|info| ends_at(&epochs, info.epoch, window).is_some_and(|end| end <= now));
         let over: Vec<Epoch> = over.map(|info| info.epoch).collect();
-        let Some(last) = over.last().copied() else { return Ok(over) };
-        let mut known = BTreeSet::new();
-        for name in self.tenants()? {
-            let tenant = find(&name)?;
-            known.insert(tenant.keyring().tenant);
-            tenant.end_epochs(Epoch(last.0 + 1))?;
+        let (Some(last), Some(current)) = (over.last(), epochs.last()) else { return Ok(over) };
+        let names = self.tenants()?;
+        let mut here = BTreeSet::new();
+        for name in &names {
+            here.insert(find(name)?.keyring().tenant);
         }
         let all = self.provider.tenants().map_err(StoreError::from)?;
-        if let Some(other) = all.into_iter().find(|id| !known.contains(id)) {
+        if let Some(other) = all.into_iter().find(|id| !here.contains(id)) {
             return Err(StoreError::KeysOfOthers(other).into());
+        }
+        for name in &names {
+            let tenant = find(name)?;
+            tenant.rotate(current.epoch)?;
+            tenant.end_epochs(Epoch(last.0 + 1))?;
         }
         for epoch in &over {
             self.provider.destroy(*epoch, now).map_err(StoreError::from)?;
@@ -163,9 +184,12 @@ impl Store {
 
 impl Tenant {
     fn rotate(&self, epoch: Epoch) -> Result<Rewrapped, StoreError> {
-        self.access()?.rotate(epoch, self.provider.as_ref(), &self.env)?;
-        let done = self.ledger.rotate(epoch, self.provider.as_ref(), &self.env)?;
-        self.ledger.record_rotation(epoch, done)?;
+        let not = |error: StoreError| StoreError::NotRotated(self.name.clone(), Box::new(error));
+        let access = self.access().map_err(not)?;
+        let rotate = |ledger: &Ledger| ledger.rotate(epoch, self.provider.as_ref(), &self.env);
+        rotate(&access).map_err(|error| not(error.into()))?;
+        let done = rotate(&self.ledger).map_err(|error| not(error.into()))?;
+        self.ledger.record_rotation(epoch, done).map_err(|error| not(error.into()))?;
         Ok(done)
     }
 
@@ -175,8 +199,13 @@ impl Tenant {
     }
 }
 
-/// When an epoch's key is to be destroyed: a window after the next one began.
+/// When an epoch's key is to be destroyed: a window after a later one began, and not before
+/// whoever sealed under the earlier without having heard of that is through.
 fn ends_at(epochs: &[EpochInfo], epoch: Epoch, window: Duration) -> Option<Timestamp> {
-    let next = epochs.iter().find(|info| info.epoch > epoch)?.made_at?;
-    next.checked_add(SignedDuration::try_from(window).ok()?).ok()
+    let later = || epochs.iter().filter(|info| info.epoch > epoch);
+    // When one was made may have been lost in a crash; then the next one tells.
+    let made = later().find_map(|info| info.made_at)?;
+    let finished = later().find_map(|info| info.finished_at)?;
+    let end = made.checked_add(SignedDuration::try_from(window).ok()?).ok()?;
+    Some(finished.checked_add(UNDER_WAY).ok()?.max(end))
 }

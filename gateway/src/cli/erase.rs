@@ -1,20 +1,23 @@
 //! `erase`: ends persons, one after another, each whole before the next.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eventstore::keyring::lease::LEASE;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{IdKind, PersonId, PersonState};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
 use crate::config::Erase;
 use crate::desk::Desk;
+use crate::erasure::{self, Erased};
+use crate::receipt;
 use crate::rotation::days;
-use crate::{erasure, receipt};
 
 pub(super) fn run(
     app: &Arc<App>,
@@ -24,31 +27,78 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     let desk = app.desk(&command.tenant)?;
     let persons = persons(&desk, &command.person)?;
+    let receipts = receipts(&desk, command, &persons)?;
     let total = u64::try_from(persons.len()).unwrap_or(u64::MAX);
-    let mut rows = Vec::new();
-    let mut refused = false;
+    let (mut rows, mut erased) = (Vec::new(), Vec::new());
     for (done, (id, person)) in (1..).zip(&persons) {
-        let row = match desk.tenant.keyring().info(*person)?.map(|info| info.state) {
-            Some(PersonState::Erasing | PersonState::Erased) => {
+        let receipt = receipts.get(person);
+        let row = match is_over(&desk, *person)? {
+            true => {
                 // A crash may have interrupted it; the ledger goes on with it by itself.
                 runtime.block_on(erasure::ended(&desk, *person))?;
                 json!({ "id": id, "state": "erased", "already": true })
             }
-            Some(PersonState::Live | PersonState::Restricted) | None => {
-                let receipt = command.receipt.as_deref().map(|to| match persons.len() {
-                    1 => to.to_owned(),
-                    _ => to.with_extension(format!("{id}.json")),
-                });
-                runtime.block_on(erase(app, &desk, (id, *person), receipt.as_deref(), command))?
+            false => {
+                // Afterwards nobody knows what was whose.
+                let kept = receipt.map(|_| receipt::kept(&desk.tenant, *person)).transpose()?;
+                let ended = runtime.block_on(erasure::erase(&desk, *person, command.cancel_open));
+                let unsigned = receipt.zip(kept);
+                if let (Ok(ended), Some((to, kept))) = (&ended, unsigned) {
+                    erased.push((*person, to, (ended.fence, kept)));
+                }
+                row(id, ended, receipt)?
             }
         };
-        refused |= row.get("refused").is_some();
         rows.push(row);
         console.progress(done, total);
     }
+    if !erased.is_empty() && desk.tenant.log().path().is_none() {
+        // What another node has at hand opens until then.
+        runtime.block_on(async { tokio::time::sleep(LEASE).await });
+    }
+    for (person, to, ended) in erased {
+        let signed = receipt::sign(app, &desk.tenant, person, ended, days(command.window))?;
+        std::fs::write(to, signed).map_err(|error| unwritten(to, error))?;
+    }
+    let refused = rows.iter().any(|row| row.get("refused").is_some());
     let text: Vec<String> = rows.iter().map(line).collect();
     console.answer(&json!(rows), text.join("\n"));
     Ok(if refused { Outcome::Found } else { Outcome::Done })
+}
+
+fn is_over(desk: &Desk, person: PersonId) -> Result<bool, CliError> {
+    let state = desk.tenant.keyring().info(person)?.map(|info| info.state);
+    Ok(matches!(state, Some(PersonState::Erasing | PersonState::Erased)))
+}
+
+fn unwritten(to: &Path, error: std::io::Error) -> CliError {
+    CliError::File(to.display().to_string(), error)
+}
+
+/// The files of the receipts, made before anybody is erased: a receipt that cannot be written then
+/// can never be signed again. One that is there already is not written over.
+fn receipts(
+    desk: &Desk,
+    command: &Erase,
+    persons: &[(String, PersonId)],
+) -> Result<BTreeMap<PersonId, PathBuf>, CliError> {
+    let mut receipts = BTreeMap::new();
+    let Some(to) = &command.receipt else { return Ok(receipts) };
+    for (id, person) in persons {
+        if is_over(desk, *person)? {
+            continue;
+        }
+        let to = match persons.len() {
+            1 => to.clone(),
+            _ => to.with_extension(format!("{id}.json")),
+        };
+        if let Err(error) = File::create_new(&to) {
+            receipts.values().for_each(|made| drop(std::fs::remove_file(made)));
+            return Err(unwritten(&to, error));
+        }
+        receipts.insert(*person, to);
+    }
+    Ok(receipts)
 }
 
 /// All ids are read before anybody is erased: a mistyped one stops the whole.
@@ -68,32 +118,19 @@ fn persons(desk: &Desk, ids: &[String]) -> Result<Vec<(String, PersonId)>, CliEr
     Ok(persons)
 }
 
-async fn erase(
-    app: &App,
-    desk: &Desk,
-    (id, person): (&str, PersonId),
-    receipt: Option<&Path>,
-    command: &Erase,
-) -> Result<serde_json::Value, CliError> {
-    // Afterwards nobody knows what was whose.
-    let kept = receipt.map(|_| receipt::kept(&desk.tenant, person)).transpose()?;
-    match erasure::erase(desk, person, command.cancel_open).await {
+fn row(
+    id: &str,
+    ended: Result<Erased, AppendError>,
+    receipt: Option<&PathBuf>,
+) -> Result<Value, CliError> {
+    if ended.is_err()
+        && let Some(to) = receipt
+    {
+        // There will be none. Who removed it themselves is not told.
+        drop(std::fs::remove_file(to));
+    }
+    match ended {
         Ok(erased) => {
-            if let (Some(to), Some(kept)) = (receipt, kept) {
-                if desk.tenant.log().path().is_none() {
-                    // What another node has at hand opens until then.
-                    tokio::time::sleep(LEASE).await;
-                }
-                let signed = receipt::sign(
-                    app,
-                    &desk.tenant,
-                    person,
-                    (erased.fence, kept),
-                    days(command.window),
-                )?;
-                let named = |error| CliError::File(to.display().to_string(), error);
-                std::fs::write(to, signed).map_err(named)?;
-            }
             let mut row = json!({
                 "id": id,
                 "state": "erased",
@@ -115,9 +152,9 @@ async fn erase(
     }
 }
 
-fn line(row: &serde_json::Value) -> String {
-    let id = row.get("id").and_then(serde_json::Value::as_str).unwrap_or_default();
-    let number = |key| row.get(key).and_then(serde_json::Value::as_u64);
+fn line(row: &Value) -> String {
+    let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
+    let number = |key| row.get(key).and_then(Value::as_u64);
     match (number("fence"), number("open_bookings")) {
         (Some(fence), _) => {
             let ended = number("seals_ended").unwrap_or(0);
@@ -126,6 +163,8 @@ fn line(row: &serde_json::Value) -> String {
         (None, Some(open)) => format!(
             "{id}  not erased: {open} open bookings; wait until they are over, or add --cancel-open"
         ),
-        (None, None) => format!("{id}  erased before"),
+        (None, None) => {
+            format!("{id}  erased before; a receipt is signed with an erasure, not after it")
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn run(
 }
 
 fn tenant(app: &App, name: &str) -> Result<Arc<Tenant>, CliError> {
-    Ok(Arc::clone(&app.desk(name)?.tenant))
+    Ok(Arc::clone(&app.visit(name)?.tenant))
 }
 
 fn rotate(app: &App, window: Duration, console: &mut Console) -> Result<Outcome, CliError> {
@@ -59,11 +59,15 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     let epochs = app.store.epochs(window)?;
     let mut lines = Vec::new();
     let mut shown = Vec::new();
+    let current = epochs.last().map(|(info, _)| info.epoch);
     for (info, ends_at) in &epochs {
         let state = match (info.destroyed_at, ends_at) {
             (Some(at), _) => format!("destroyed {at}"),
             (None, Some(at)) => format!("kept for backups until {at}"),
-            (None, None) => "current".to_owned(),
+            (None, None) if current == Some(info.epoch) && info.is_finished() => {
+                "current".to_owned()
+            }
+            (None, None) => "in use; a rotation is to be gone on with".to_owned(),
         };
         let made = info.made_at.map_or_else(|| "at first".to_owned(), |at| at.to_string());
         lines.push(format!("epoch {}: made {made}, {state}", info.epoch.0));

@@ -97,6 +97,7 @@ impl From<StoreError> for Problem {
             | StoreError::Forked(_)
             | StoreError::MarkLost(_)
             | StoreError::KeysOfOthers(_)
+            | StoreError::NotRotated(..)
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

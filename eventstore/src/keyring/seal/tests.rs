@@ -14,11 +14,13 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{Opening, SealAt, bucket};
+use crate::engine::{CLASSES, Change, Covered, HangingOf, Replaced};
 use crate::environment::{Clock, Entropy, Environment};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::keyring::personal::Personal;
 use crate::ledger::appender::Append;
+use crate::sqlite::int;
 use crate::store::{Store, Tenant};
 
 struct World(AtomicU64);
@@ -279,4 +281,42 @@ fn lengths_tell_nothing_within_a_bucket() {
     assert_eq!([0, 1, 64].map(bucket), [64; 3]);
     assert_eq!([65, 128, 129, 257, 512].map(bucket), [128, 128, 256, 512, 512]);
     assert_eq!([513, 1024, 1025].map(bucket), [1024, 1024, 2048]);
+}
+
+/// A rotation reads keys and writes them later: whoever is erased in between stays erased.
+#[test]
+fn what_a_rotation_read_before_an_erasure_brings_nothing_back() {
+    let salon = salon();
+    let (ledger, reader) = (&salon.tenant.ledger, salon.tenant.log().reader());
+    let (anna, handle) = (int(salon.anna.0.0), salon.anna.1.seal.handle);
+    let keys = reader.hanging(Some((i64::MIN, 0)), 100).unwrap();
+    let was =
+        keys.into_iter().find(|row| matches!(&row.of, HangingOf::Person((id, _)) if *id == anna));
+    let was = was.unwrap();
+    let HangingOf::Person(place) = was.of.clone() else { panic!("a person's") };
+    let ids = [int(handle.0) * i64::from(CLASSES) + i64::from(place.1)];
+    let data_keys = reader.data_keys(&ids).unwrap();
+    assert_eq!(data_keys.len(), 1);
+    salon.erase(salon.anna.0);
+
+    let again = was.wrapped.clone();
+    let data_keys: Vec<_> = data_keys.into_iter().map(|(id, key)| (id, key.clone(), key)).collect();
+    let replaced = Replaced {
+        place,
+        retired: Some(place.1 + CLASSES),
+        was: again.clone(),
+        is: again.clone(),
+        data_keys,
+    };
+    let lookup = Covered { value: [1; 16], person: anna, kind: 0 };
+    for change in [
+        Change::Rewrapped(vec![(was, again)]),
+        Change::Replaced(vec![replaced]),
+        Change::Recovered(vec![(lookup, lookup)]),
+    ] {
+        assert_eq!(ledger.change_blocking(change).unwrap(), 0);
+    }
+    assert!(reader.keys_of(salon.anna.0).unwrap().is_empty());
+    assert!(reader.data_keys(&ids).unwrap().is_empty());
+    assert_eq!((salon.state(salon.anna.1), salon.state(salon.bo.1)), ("erased", "live"));
 }
