@@ -14,6 +14,7 @@ pub use event::PolicySet;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::sealed::{Field, RetentionClass};
@@ -45,6 +46,13 @@ impl Policy {
             retention_days: BTreeMap::new(),
             zone,
         }
+    }
+
+    /// Until when a class is kept of a booking whose time ends then; none where no rule says so.
+    pub fn kept_until(&self, class: RetentionClass, end: Timestamp) -> Option<Timestamp> {
+        let days = self.retention_days.get(&class)?;
+        let kept = SignedDuration::from_hours(i64::from(*days).saturating_mul(24));
+        Some(end.checked_add(kept).unwrap_or(Timestamp::MAX))
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::{BookingId, FenceId, Handle, Position, RetentionClass, Tag};
+use domain::{FenceId, Handle, Position, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
 use crate::keyring::person::{PersonId, PersonInfo};
@@ -193,7 +193,7 @@ pub trait Reader {
     fn links(&self, handles: &[Handle]) -> Read<BTreeMap<Handle, PersonId>>;
 
     /// Whether a person's key of the handle is still there.
-    fn opens(&self, handle: Handle) -> Read<bool>;
+    fn opens(&self, handle: Handle, class: RetentionClass) -> Read<bool>;
 
     fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>>;
 
@@ -302,7 +302,16 @@ pub struct Commit<'a> {
 pub enum Effect {
     Registered { person: PersonId, position: Position, handle: Handle },
     Rectified { person: PersonId, position: Position, was: Handle, handle: Handle },
-    ContentErased { booking: BookingId, handles: Vec<Handle>, seals: Vec<(Position, u16)> },
+    ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
+}
+
+/// Seals of one handle in one entry that end, and where the person's row for it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub position: Position,
+    pub handle: Handle,
+    pub until: i64,
+    pub seals: Vec<u16>,
 }
 
 /// What became of a commit.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::slot::Zone;
-use eventstore::{Environment, Store, StoreError};
+use eventstore::{AppendError, Environment, Store, StoreError};
 use tokio::runtime::Handle;
 
 use crate::desk::{Desk, DeskError};
@@ -19,6 +19,8 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Desk(#[from] DeskError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// Everything that commands and requests share.

@@ -13,6 +13,7 @@ mod key;
 mod keys;
 mod projections;
 pub mod remote;
+mod retention;
 mod serve;
 mod stats;
 mod tenant;
@@ -154,6 +155,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Tenant(_)
         | Command::Key(_)
         | Command::Keys(_)
+        | Command::Retention(_)
         | Command::Import(_)
         | Command::Erase(_)
         | Command::Projections(_)
@@ -206,6 +208,7 @@ pub(crate) fn execute(
         Command::Tenant(command) => tenant::run(app, command, console),
         Command::Key(command) => key::run(app, command, console, runtime),
         Command::Keys(command) => keys::run(app, command, console),
+        Command::Retention(command) => retention::run(app, command, console),
         Command::Import(command) => tenant::import(app, command, console),
         Command::Erase(command) => erase::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),

@@ -74,6 +74,9 @@ pub enum Command {
     /// Rotates the keys that everything is sealed under, and shows how far that has come.
     #[command(subcommand)]
     Keys(Keys),
+    /// Ends what tenants keep no longer by their own policy.
+    #[command(subcommand)]
+    Retention(Retention),
     /// Imports bookings from a CSV file through a mapping.
     Import(Import),
     /// Lists clients by opaque id, without personal data.
@@ -131,6 +134,20 @@ pub enum Tenant {
     },
     /// Lists the tenants.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Retention {
+    /// Ends what was said around bookings that have been over for longer than the tenant's policy
+    /// keeps it. A running server does so every day.
+    Run {
+        /// Of this tenant only.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only list what is due, and by which rule.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

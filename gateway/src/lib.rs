@@ -22,6 +22,7 @@ pub mod openapi;
 pub mod pages;
 pub mod problem;
 pub mod receipt;
+pub mod retention;
 mod rotation;
 pub mod routes;
 pub mod sent;

@@ -5,7 +5,7 @@ pub mod query;
 use domain::booking::{
     Cancelled, Declined, Hold, Part, Reason, Requested, Rescheduled, Side, Status, Step,
 };
-use domain::{BookingId, Event, Recorded};
+use domain::{BookingId, Event, Recorded, RetentionClass};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct Ended {
 pub(crate) enum Fold {}
 
 impl Projection for Fold {
-    const NAME: &'static str = "bookings.v1";
+    const NAME: &'static str = "bookings.v2";
     const SCHEMA: &'static str = include_str!("bookings/schema.sql");
     const TABLES: &'static [&'static str] = &["booking", "part", "booking_resource"];
 
@@ -41,8 +41,8 @@ impl Projection for Fold {
             Event::BookingDeclined(event) => declined(connection, entry, *event),
             Event::BookingCancelled(event) => cancelled(connection, entry, event),
             Event::BookingRescheduled(event) => rescheduled(connection, event),
-            Event::BookingChanged(event) => noted(connection, event.booking, false),
-            Event::BookingContentErased(event) => noted(connection, event.booking, true),
+            Event::BookingChanged(event) => noted(connection, event.booking, &[]),
+            Event::BookingContentErased(event) => noted(connection, event.booking, &event.classes),
             Event::PersonRegistered(_)
             | Event::PersonRectified(_)
             | Event::PersonErased(_)
@@ -73,8 +73,8 @@ fn requested(
     let mut statement = connection.prepare_cached(
         "INSERT INTO booking (id, status, service, resource_group, start_at, end_at, zone, \
          version, held, parts, facets, price, policy, created_by, created_at, recorded_at, \
-         content_erased) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0)",
+         content_erased, details, health) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, ?16, ?17)",
     )?;
     statement.execute(rusqlite::params![
         Number(id.0),
@@ -92,6 +92,8 @@ fn requested(
         Json(entry.actor),
         At(entry.occurred_at),
         At(entry.recorded_at),
+        !event.parts.is_empty(),
+        event.parts.iter().any(|part| part.health.is_some()),
     ])?;
     insert_parts(connection, id, &event.parts)?;
     insert_resources(connection, id, event.start, &event.held)
@@ -154,10 +156,11 @@ fn end(
     ended: Ended,
 ) -> Result<(), FoldError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE booking SET status = ?3, version = version + 1, cancelled = ?4 \
-         WHERE id = ?1 AND status = ?2",
+        "UPDATE booking SET status = ?3, version = version + 1, cancelled = ?4, \
+         details = details OR ?5 WHERE id = ?1 AND status = ?2",
     )?;
-    one(id, statement.execute((Number(id.0), was.name(), now.name(), Json(ended)))?)
+    let noted = ended.note.is_some();
+    one(id, statement.execute((Number(id.0), was.name(), now.name(), Json(ended), noted))?)
 }
 
 fn rescheduled(connection: &Connection, event: &Rescheduled) -> Result<(), FoldError> {
@@ -196,12 +199,17 @@ fn delete_resources(connection: &Connection, id: BookingId) -> Result<(), FoldEr
     Ok(())
 }
 
-fn noted(connection: &Connection, id: BookingId, erased: bool) -> Result<(), FoldError> {
+fn noted(
+    connection: &Connection,
+    id: BookingId,
+    ended: &[RetentionClass],
+) -> Result<(), FoldError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE booking SET version = version + 1, content_erased = max(content_erased, ?2) \
-         WHERE id = ?1",
+        "UPDATE booking SET version = version + 1, content_erased = content_erased OR ?2 OR ?3, \
+         details = details AND NOT ?2, health = health AND NOT ?3 WHERE id = ?1",
     )?;
-    one(id, statement.execute((Number(id.0), erased))?)
+    let [details, health] = [RetentionClass::Booking, RetentionClass::Health];
+    one(id, statement.execute((Number(id.0), ended.contains(&details), ended.contains(&health)))?)
 }
 
 /// The entry continues a booking that stands where the entry says.

@@ -31,6 +31,7 @@ mod proofs;
 mod race;
 mod receipt;
 mod restore;
+mod retention;
 mod rotation;
 mod simulation;
 mod tidy;

@@ -7,6 +7,7 @@ use crate::consent::Consent;
 use crate::event::Event;
 use crate::ids::{BookingId, ConsentId, GroupId, Position, RegistrationId, ResourceId, ServiceId};
 use crate::person::Registration;
+use crate::sealed::RetentionClass;
 
 impl Book {
     /// Takes in a booking's entry; says what the booking now holds, where that may have changed.
@@ -36,7 +37,7 @@ impl Book {
                 if let (Some(_), Some(booking)) =
                     (event.note, self.bookings.get_mut(&event.booking))
                 {
-                    booking.seals = booking.seals.saturating_add(1);
+                    booking.content.add(RetentionClass::Booking);
                 }
                 Some((event.booking, Vec::new()))
             }
@@ -44,8 +45,8 @@ impl Book {
             Event::BookingCheckedIn(event) => self.booking_became(event.booking, Status::CheckedIn),
             Event::BookingCompleted(event) => self.booking_became(event.booking, Status::Completed),
             Event::BookingMissed(event) => self.booking_became(event.booking, Status::NoShow),
-            Event::BookingChanged(event) => self.booking_noted(event.booking, false),
-            Event::BookingContentErased(event) => self.booking_noted(event.booking, true),
+            Event::BookingChanged(event) => self.booking_noted(event.booking, &[]),
+            Event::BookingContentErased(event) => self.booking_noted(event.booking, &event.classes),
             Event::PersonRegistered(_)
             | Event::PersonRectified(_)
             | Event::PersonErased(_)
@@ -73,13 +74,15 @@ impl Book {
         None
     }
 
-    fn booking_noted(&mut self, id: BookingId, emptied: bool) -> Option<(BookingId, Vec<Hold>)> {
+    fn booking_noted(
+        &mut self,
+        id: BookingId,
+        ended: &[RetentionClass],
+    ) -> Option<(BookingId, Vec<Hold>)> {
         if let Some(booking) = self.bookings.get_mut(&id) {
             let status = booking.status;
             booking.became(status);
-            if emptied {
-                booking.seals = 0;
-            }
+            ended.iter().for_each(|class| booking.content.end(*class));
         }
         None
     }

@@ -25,16 +25,17 @@ pub struct Booking {
     pub handles: Vec<Handle>,
     /// The part of whoever asked for it.
     pub booker: Option<Handle>,
-    /// How many seals would end if the booking's content were erased.
-    pub seals: u32,
+    /// What was said around it, as far as it stands.
+    pub content: Content,
     /// How many entries tell of the booking: its version.
     pub version: u32,
 }
 
 impl Booking {
     pub fn requested(event: &Requested) -> Self {
+        let mut content = Content::default();
         let seals = event.parts.iter().flat_map(super::Part::seals);
-        let seals = seals.filter(|seal| is_content(seal.class)).count();
+        seals.for_each(|seal| content.add(seal.class));
         Self {
             status: event.status,
             service: event.service,
@@ -45,7 +46,7 @@ impl Booking {
             facets: event.facets,
             handles: event.parts.iter().map(|part| part.handle).collect(),
             booker: event.booker(),
-            seals: u32::try_from(seals).unwrap_or(u32::MAX),
+            content,
             version: 1,
         }
     }
@@ -74,14 +75,56 @@ impl Booking {
     }
 }
 
-/// The classes that end with a booking's own content.
-pub fn is_content(class: RetentionClass) -> bool {
-    match class {
-        RetentionClass::Booking | RetentionClass::Health => true,
-        RetentionClass::Contact
-        | RetentionClass::Consent
-        | RetentionClass::Accounting
-        | RetentionClass::Access => false,
+/// How many seals of a booking would end with each of its classes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    booking: u32,
+    health: u32,
+}
+
+impl Content {
+    /// The classes that can end for one booking alone.
+    pub const CLASSES: [RetentionClass; 2] = [RetentionClass::Booking, RetentionClass::Health];
+
+    pub fn of(&self, class: RetentionClass) -> u32 {
+        match class {
+            RetentionClass::Booking => self.booking,
+            RetentionClass::Health => self.health,
+            RetentionClass::Contact
+            | RetentionClass::Consent
+            | RetentionClass::Accounting
+            | RetentionClass::Access => 0,
+        }
+    }
+
+    /// How many there are in some classes.
+    pub fn within(&self, classes: &[RetentionClass]) -> u32 {
+        classes.iter().map(|class| self.of(*class)).sum()
+    }
+
+    /// Another seal.
+    pub fn add(&mut self, class: RetentionClass) {
+        if let Some(count) = self.counted(class) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// A class has ended.
+    pub fn end(&mut self, class: RetentionClass) {
+        if let Some(count) = self.counted(class) {
+            *count = 0;
+        }
+    }
+
+    fn counted(&mut self, class: RetentionClass) -> Option<&mut u32> {
+        match class {
+            RetentionClass::Booking => Some(&mut self.booking),
+            RetentionClass::Health => Some(&mut self.health),
+            RetentionClass::Contact
+            | RetentionClass::Consent
+            | RetentionClass::Accounting
+            | RetentionClass::Access => None,
+        }
     }
 }
 

@@ -72,11 +72,24 @@ pub enum PastStep {
 #[derive(Debug, Clone)]
 pub enum Change {
     Confirm,
-    Decline { reason: Reason },
-    Reschedule { slot: Slot, wanted: Option<Vec<Wanted>> },
-    Cancel { by: Side, reason: Reason, note: Option<Sealed<Details>>, fence: Option<FenceId> },
+    Decline {
+        reason: Reason,
+    },
+    Reschedule {
+        slot: Slot,
+        wanted: Option<Vec<Wanted>>,
+    },
+    Cancel {
+        by: Side,
+        reason: Reason,
+        note: Option<Sealed<Details>>,
+        fence: Option<FenceId>,
+    },
     CheckIn,
     Complete,
     NoShow,
+    /// Ends what was said around a booking that is over.
     EraseContent,
+    /// Ends of it what the tenant's policy keeps no longer.
+    Expire,
 }

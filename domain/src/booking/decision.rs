@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::aggregate::Content;
 use super::{
     Booking, BookingCommand, BookingRefusal, Cancelled, Change, Changed, ContentErased, Declined,
     Hold, NewPart, Part, Past, PastStep, Price, Request, Requested, Rescheduled, Role, Side,
@@ -285,19 +286,26 @@ fn change_booking(
             if known.status.is_open() && known.slot_end > context.now {
                 return Err(BookingRefusal::WrongStatus(was));
             }
-            if known.seals == 0 {
-                return Ok(Vec::new());
-            }
-            ContentErased {
-                booking: id,
-                classes: vec![RetentionClass::Booking, RetentionClass::Health],
-                ended: known.seals,
-                handles: known.handles.clone(),
-            }
-            .into()
+            return Ok(erase(id, known, Content::CLASSES.to_vec()).into_iter().collect());
+        }
+        Change::Expire => {
+            let over = |class: &RetentionClass| {
+                book.policy.kept_until(*class, known.slot_end).is_some_and(|at| at <= context.now)
+            };
+            let classes = Content::CLASSES.into_iter().filter(over);
+            let classes = classes.filter(|class| known.content.of(*class) > 0).collect();
+            return Ok(erase(id, known, classes).into_iter().collect());
         }
     };
     Ok(vec![Draft::now(event)])
+}
+
+/// Ends classes of a booking's content, if there is any.
+fn erase(id: BookingId, known: &Booking, classes: Vec<RetentionClass>) -> Option<Draft> {
+    let ended = known.content.within(&classes);
+    let handles = known.handles.clone();
+    let event = ContentErased { booking: id, classes, ended, handles };
+    (ended > 0).then(|| Draft::now(event))
 }
 
 fn go(step: Step, next: Status) -> Result<Event, BookingRefusal> {

@@ -14,6 +14,7 @@ use domain::{Draft, Event, Handle, Kind, Position, Tag};
 use super::appender::{Append, AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
+use crate::engine::Ended;
 use crate::keyring::person::PersonId;
 use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal};
 use crate::tree::Hash;
@@ -100,7 +101,7 @@ impl Batch {
         seals.collect()
     }
 
-    /// Adds an entry. `told` are the earlier entries of the booking whose content it erases.
+    /// Adds an entry. `ended` are the seals of a booking's content that it erases.
     #[expect(clippy::too_many_arguments, reason = "an entry is made in one place, of all these")]
     pub(super) fn entry(
         &mut self,
@@ -110,9 +111,9 @@ impl Batch {
         seals: Vec<NewSeal>,
         tagged: Tagged,
         rows: Vec<PersonRow>,
-        told: Vec<Position>,
+        ended: Vec<Ended>,
     ) {
-        let effect = Effect::of(tagged.draft.event, told);
+        let effect = Effect::of(tagged.draft.event, ended);
         self.tags.extend(tagged.tags.into_iter().map(|tag| (tag, position)));
         self.rows.extend(rows);
         self.entries.push(NewEntry { position, bytes, leaf, seals, effect });

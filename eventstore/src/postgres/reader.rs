@@ -223,10 +223,10 @@ impl Reader for PgReader {
         Ok(links.into_iter().collect())
     }
 
-    fn opens(&self, handle: Handle) -> Read<bool> {
-        let sql = "SELECT 1 FROM data_key WHERE id BETWEEN $1 AND $1 + 7 AND year IS NULL
-                   AND wrapped IS NOT NULL LIMIT 1";
-        Ok(self.row(sql, &[&(int(handle.0) * 8)], |_| Ok(()))?.is_some())
+    fn opens(&self, handle: Handle, class: RetentionClass) -> Read<bool> {
+        let sql = "SELECT 1 FROM data_key WHERE id = $1 AND year IS NULL AND wrapped IS NOT NULL";
+        let id = int(handle.0) * 8 + i64::from(class.code());
+        Ok(self.row(sql, &[&id], |_| Ok(()))?.is_some())
     }
 
     fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>> {

@@ -336,16 +336,21 @@ impl Tx {
                            WHERE person = $1 AND until = 0 AND handle = $2";
                 self.run(sql, &[&person, &int(was.0)])?;
             }
-            Effect::ContentErased { booking, handles, seals } => {
+            Effect::ContentErased { handles, classes, ended } => {
                 for handle in handles {
-                    for class in [RetentionClass::Booking, RetentionClass::Health] {
-                        self.end_key(*handle, class)?;
+                    for class in classes {
+                        self.end_key(*handle, *class)?;
                     }
-                    let sql = "UPDATE person_tag SET seals = 0 WHERE booking = $2 AND person IN
-                               (SELECT person FROM data_key WHERE id BETWEEN $1 AND $1 + 7)";
-                    self.run(sql, &[&(int(handle.0) * 8), &int(booking.0)])?;
                 }
-                self.delete_seals(seals.iter().copied())?;
+                for ended in ended {
+                    let sql = "UPDATE person_tag SET seals = greatest(seals - $5, 0)
+                               WHERE until = $4 AND position = $3 AND handle = $2 AND person IN
+                               (SELECT person FROM data_key WHERE id BETWEEN $1 AND $1 + 7)";
+                    let (handle, position) = (int(ended.handle.0), int(ended.position.0));
+                    let count = i32::try_from(ended.seals.len()).unwrap_or(i32::MAX);
+                    self.run(sql, &[&(handle * 8), &handle, &position, &ended.until, &count])?;
+                    self.delete_seals(ended.seals.iter().map(|n| (ended.position, *n)))?;
+                }
             }
         }
         Ok(())

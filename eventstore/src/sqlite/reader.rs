@@ -79,7 +79,7 @@ impl Reader for SqliteReader {
         person_by_fence(fence: FenceId) -> Option<PersonInfo>;
         persons_being_erased() -> Vec<PersonId>;
         links(handles: &[Handle]) -> BTreeMap<Handle, PersonId>;
-        opens(handle: Handle) -> bool;
+        opens(handle: Handle, class: RetentionClass) -> bool;
         wrapped(key: KeyRow<'_>) -> Option<Vec<u8>>;
         person_keys(keys: &[(PersonId, RetentionClass)]) -> Vec<PersonKeyRow>;
         data_key_row(handle: Handle, class: RetentionClass) -> Option<DataKeyRow>;
@@ -213,12 +213,12 @@ impl Reader for Connection {
         Ok(links)
     }
 
-    fn opens(&self, handle: Handle) -> Read<bool> {
+    fn opens(&self, handle: Handle, class: RetentionClass) -> Read<bool> {
         let mut select = self.prepare_cached(
             "SELECT 1 FROM data_key
-             WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7 AND year IS NULL AND wrapped IS NOT NULL",
+             WHERE id = ?1 * 8 + ?2 AND year IS NULL AND wrapped IS NOT NULL",
         )?;
-        Ok(select.exists([int(handle.0)])?)
+        Ok(select.exists((int(handle.0), class.code()))?)
     }
 
     fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>> {

@@ -221,19 +221,27 @@ fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 (person, int(was.0)),
             )?;
         }
-        Effect::ContentErased { booking, handles, seals } => {
+        Effect::ContentErased { handles, classes, ended } => {
             for handle in handles {
-                for class in [RetentionClass::Booking, RetentionClass::Health] {
-                    end_key(conn, *handle, class)?;
+                for class in classes {
+                    end_key(conn, *handle, *class)?;
                 }
-                conn.execute(
-                    "UPDATE person_tag SET seals = 0 WHERE booking = ?2 AND person IN
-                     (SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7)",
-                    (int(handle.0), int(booking.0)),
-                )?;
             }
-            for (position, n) in seals {
-                delete_seal(conn, *position, *n)?;
+            for ended in ended {
+                conn.prepare_cached(
+                    "UPDATE person_tag SET seals = max(seals - ?4, 0)
+                     WHERE until = ?3 AND position = ?2 AND handle = ?1 AND person IN
+                     (SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7)",
+                )?
+                .execute((
+                    int(ended.handle.0),
+                    int(ended.position.0),
+                    ended.until,
+                    i64::try_from(ended.seals.len()).unwrap_or(i64::MAX),
+                ))?;
+                for n in &ended.seals {
+                    delete_seal(conn, ended.position, *n)?;
+                }
             }
         }
     }

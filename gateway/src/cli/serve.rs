@@ -11,7 +11,7 @@ use super::{CliError, Outcome, remote};
 use crate::app::App;
 use crate::config::{Place, Serve};
 use crate::rotation::{self, days};
-use crate::{clock, http, openapi};
+use crate::{clock, http, openapi, retention};
 
 pub(super) fn serve(
     place: &Place,
@@ -38,11 +38,12 @@ pub(super) fn serve(
     let (every, window) = (days(command.rotate_every), days(command.window));
     let rotating = (command.rotate_every > 0)
         .then(|| runtime.spawn(rotation::keep_rotating(Arc::clone(&app), every, window)));
+    let sweeping = runtime.spawn(retention::keep_sweeping(Arc::clone(&app)));
     until_told(app, listener, runtime);
-    if let Some(rotating) = rotating {
+    for task in rotating.into_iter().chain([sweeping]) {
         // It lets go of the data then; what it was at goes on with the next start.
-        rotating.abort();
-        drop(runtime.block_on(rotating));
+        task.abort();
+        drop(runtime.block_on(task));
     }
     drop(std::fs::remove_file(place.socket()));
     Ok(Outcome::Done)

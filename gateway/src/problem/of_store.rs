@@ -110,6 +110,7 @@ impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Store(error) => error.into(),
+            AppError::Append(error) => error.into(),
             AppError::Desk(error) => error.into(),
         }
     }

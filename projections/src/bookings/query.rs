@@ -5,7 +5,7 @@ use domain::entry::Actor;
 use domain::facet::Facets;
 use domain::ids::Hash;
 use domain::slot::Zone;
-use domain::{BookingId, GroupId, Handle, Position, ResourceId, ServiceId};
+use domain::{BookingId, GroupId, Handle, Position, ResourceId, RetentionClass, ServiceId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -149,6 +149,39 @@ impl<'r> Bookings<'r> {
             },
             booking,
         )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The bookings of which something is kept in a class, over at an instant or before, the
+    /// longest over first; behind one that is known.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn kept(
+        &self,
+        class: RetentionClass,
+        until: Timestamp,
+        after: Option<(Timestamp, BookingId)>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, BookingId)>, ProjectionError> {
+        let column = match class {
+            RetentionClass::Booking => "details",
+            RetentionClass::Health => "health",
+            RetentionClass::Contact
+            | RetentionClass::Consent
+            | RetentionClass::Accounting
+            | RetentionClass::Access => return Ok(Vec::new()),
+        };
+        let sql = format!(
+            "SELECT end_at, id FROM booking WHERE {column} AND end_at <= ?1 \
+             AND (end_at, id) > (?2, ?3) ORDER BY end_at, id LIMIT ?4"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let (end, id) = after.map_or((i64::MIN, 0), |(end, id)| (end.as_microsecond(), id.0));
+        let rows = statement.query_map((At(until), end, Number(id), limit), |row| {
+            let Number(id) = row.get(1)?;
+            Ok((row.get::<_, At>(0)?.0, BookingId(id)))
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -18,10 +18,17 @@ CREATE TABLE booking (
     created_at INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
     cancelled TEXT,
-    content_erased INTEGER NOT NULL
+    content_erased INTEGER NOT NULL,
+    -- Of which classes something was said that nobody has ended since.
+    details INTEGER NOT NULL,
+    health INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX booking_by_start ON booking (start_at);
+
+-- What retention looks for, from the longest over.
+CREATE INDEX booking_details ON booking (end_at, id) WHERE details;
+CREATE INDEX booking_health ON booking (end_at, id) WHERE health;
 
 -- Whose booking it is, as far as anybody here can say.
 CREATE TABLE part (

@@ -102,8 +102,9 @@ impl Auditor {
     pub(super) fn content_erased(&self, event: &ContentErased, found: &mut Vec<Violation>) {
         self.begun(event.booking, found);
         let Some(known) = self.book.bookings.get(&event.booking) else { return };
-        if event.ended != known.seals {
-            found.push(Violation::Ended { said: event.ended, stand: known.seals });
+        let stand = known.content.within(&event.classes);
+        if event.ended != stand {
+            found.push(Violation::Ended { said: event.ended, stand });
         }
         let foreign = event.handles.iter().filter(|handle| !known.handles.contains(handle));
         found.extend(foreign.map(|handle| Violation::ForeignHandle(*handle)));

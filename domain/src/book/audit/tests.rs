@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::facet::Facets;
 use crate::ids::{BookingId, Handle, Position, ResourceId};
 use crate::person::Erased;
-use crate::sealed::Sealed;
+use crate::sealed::{RetentionClass, Sealed};
 use crate::testing::{
     CHAIR, DYE, FIRST, PLACES, ROOM, SECOND, Wish, booking, fence, given, salon_and,
 };
@@ -161,7 +161,7 @@ fn a_note_under_a_strangers_handle_is_found() {
 #[test]
 fn ending_more_seals_than_there_are_is_found() {
     let cut = booking("10:00-11:00");
-    let (classes, handles) = (Vec::new(), vec![Handle(1)]);
+    let (classes, handles) = (vec![RetentionClass::Booking], vec![Handle(1)]);
     let wrong = ContentErased { booking: FIRST, classes, ended: 5, handles }.into();
     let found = audited(salon_and([cut.granted(), wrong]));
     assert_eq!(found, [Violation::Ended { said: 5, stand: 1 }]);

@@ -5,8 +5,9 @@ use crate::booking::{
 };
 use crate::event::Event;
 use crate::ids::Handle;
+use crate::policy::{Policy, PolicySet};
 use crate::sealed::{RetentionClass, Sealed};
-use crate::testing::{FIRST, Wish, booking, change, given, salon_and};
+use crate::testing::{FIRST, Wish, booking, change, given, policy, salon_and, slot};
 
 const AFTER: &str = "2026-11-20T10:00:00Z";
 
@@ -58,4 +59,51 @@ fn to_erase_again_is_to_do_nothing() {
         .at(AFTER)
         .when(change(FIRST, Change::EraseContent))
         .then(&[]);
+}
+
+/// A tenant that keeps what was said for so many days, and what was said of health for others.
+fn kept(details: u32, health: u32) -> Vec<Event> {
+    let days = [(RetentionClass::Booking, details), (RetentionClass::Health, health)];
+    let policy = Policy { retention_days: days.into(), ..policy() };
+    salon_and([told().granted(), PolicySet { policy }.into()])
+}
+
+fn expired(class: RetentionClass, ended: u32) -> Event {
+    let handles = vec![Handle(1), Handle(2)];
+    ContentErased { booking: FIRST, classes: vec![class], ended, handles }.into()
+}
+
+#[test]
+fn each_class_ends_so_many_days_after_the_booking() {
+    let expire = || change(FIRST, Change::Expire);
+    given(kept(2, 9)).at("2026-11-22T09:59:59Z").when(expire()).then(&[]);
+    let details = expired(RetentionClass::Booking, 2);
+    given(kept(2, 9))
+        .at("2026-11-22T10:00:00Z")
+        .when(expire())
+        .then(std::slice::from_ref(&details));
+    let after: Vec<Event> = kept(2, 9).into_iter().chain([details]).collect();
+    given(after.clone()).at("2026-11-29T09:59:59Z").when(expire()).then(&[]);
+    let health = expired(RetentionClass::Health, 1);
+    given(after).at("2026-11-29T10:00:00Z").when(expire()).then(&[health]);
+    given(kept(2, 2)).at("2026-11-22T10:00:00Z").when(expire()).then(&[erased(3)]);
+}
+
+#[test]
+fn what_no_rule_ends_stays() {
+    given(salon_and([told().granted()]))
+        .at("2099-01-01T00:00:00Z")
+        .when(change(FIRST, Change::Expire))
+        .then(&[]);
+}
+
+#[test]
+fn days_count_from_the_time_it_was_moved_to() {
+    let moved = Change::Reschedule { slot: slot("13:00-14:00"), wanted: None };
+    let moved = given(kept(2, 9)).when(change(FIRST, moved)).result().unwrap();
+    let after: Vec<Event> = kept(2, 9).into_iter().chain(moved).collect();
+    let expire = || change(FIRST, Change::Expire);
+    given(after.clone()).at("2026-11-22T12:59:59Z").when(expire()).then(&[]);
+    let details = expired(RetentionClass::Booking, 2);
+    given(after).at("2026-11-22T13:00:00Z").when(expire()).then(&[details]);
 }

@@ -151,12 +151,6 @@ impl Keys {
         self.handles.get(handle.0).person.map(|person| PersonId(person.into()))
     }
 
-    /// Whether something that ends with the person still opens under the handle.
-    pub(super) fn is_live(&self, handle: Handle) -> bool {
-        let row = self.handles.get(handle.0);
-        RetentionClass::ALL.into_iter().any(|class| row.state(class) == KeyState::Live)
-    }
-
     /// A matter begins under the handle; whether it is the first.
     pub(super) fn begin(&mut self, handle: Handle) -> bool {
         let Some(row) = self.handles.get_mut(handle.0) else { return false };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use domain::book::audit::Auditor;
 use domain::booking::ContentErased;
-use domain::booking::aggregate::is_content;
 use domain::booking::event::Part;
 use domain::{Book, BookingId, Event, Handle, Position, RetentionClass};
 use rusqlite::Connection;
@@ -203,8 +202,11 @@ impl<'a> Walk<'a> {
         let first = first.and_then(|entry| codec::decode_event(&entry.bytes).ok());
         let Some(Event::BookingRequested(requested)) = first else { return Ok(()) };
         let content = requested.parts.iter().flat_map(Part::seals);
-        let content: Vec<_> = content.filter(|seal| is_content(seal.class)).collect();
-        let noted = self.noted.get(&event.booking).copied().unwrap_or(0);
+        let content: Vec<_> = content.filter(|seal| event.classes.contains(&seal.class)).collect();
+        let noted = match event.classes.contains(&RetentionClass::Booking) {
+            true => self.noted.get(&event.booking).copied().unwrap_or(0),
+            false => 0,
+        };
         let were = u64::try_from(content.len()).unwrap_or(u64::MAX).saturating_add(noted);
         self.said(position, event.ended.into(), were);
         self.named = self.named.saturating_add(were);
@@ -311,8 +313,8 @@ impl Links for AuditLinks<'_> {
         self.keys.person(handle)
     }
 
-    fn live(&self, handle: Handle, seals: u32) -> u32 {
-        if self.keys.is_live(handle) { seals } else { 0 }
+    fn is_live(&self, handle: Handle, class: RetentionClass) -> bool {
+        self.keys.state(handle, class) == KeyState::Live
     }
 
     fn parts(&self, booking: BookingId) -> Vec<Handle> {

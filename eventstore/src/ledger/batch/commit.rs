@@ -99,12 +99,11 @@ impl Writer {
         moves: &Moves,
         fenced: Option<PersonId>,
     ) -> Result<(), EngineError> {
-        let effects = batch.effects(self.log.reader()).map_err(EngineError::of_reading)?;
         let commit = Commit {
             base: self.base,
             head: self.new_head(moves.indexed),
             batch,
-            effects,
+            effects: batch.effects(),
             tags: if self.shared { &batch.tags } else { &moves.tags.rows },
             persons: if self.shared { &batch.rows } else { &moves.persons.rows },
             fenced,

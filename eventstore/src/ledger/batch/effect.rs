@@ -1,9 +1,10 @@
 //! What an entry of a batch does to keys, links and seals that were there before.
 
-use domain::{BookingId, Event, Handle, Position};
+use domain::booking::ContentErased;
+use domain::{Event, Handle, Position, RetentionClass};
 
 use super::Batch;
-use crate::engine::{self, Read, Reader};
+use crate::engine::{self, Ended, Read, Reader};
 use crate::ledger::codec;
 use crate::ledger::index::{PersonRow, Waiting};
 
@@ -11,12 +12,12 @@ use crate::ledger::index::{PersonRow, Waiting};
 pub(super) enum Effect {
     Registered { handle: Handle },
     Rectified { was: Handle, handle: Handle },
-    ContentErased { booking: BookingId, handles: Vec<Handle>, positions: Vec<Position> },
+    ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
 }
 
 impl Effect {
-    /// What the event means for what was there; `positions` are the earlier entries it concerns.
-    pub(super) fn of(event: Event, positions: Vec<Position>) -> Option<Self> {
+    /// What the event means for what was there; `ended` are the seals that it ends.
+    pub(super) fn of(event: Event, ended: Vec<Ended>) -> Option<Self> {
         match event {
             Event::PersonRegistered(event) => {
                 Some(Self::Registered { handle: event.contact.handle })
@@ -25,8 +26,8 @@ impl Effect {
                 Some(Self::Rectified { was: event.was, handle: event.contact.handle })
             }
             Event::BookingContentErased(event) => {
-                let (booking, handles) = (event.booking, event.handles);
-                Some(Self::ContentErased { booking, handles, positions })
+                let (handles, classes) = (event.handles, event.classes);
+                Some(Self::ContentErased { handles, classes, ended })
             }
             Event::BookingRequested(_)
             | Event::BookingConfirmed(_)
@@ -58,75 +59,87 @@ impl Effect {
 
 impl Batch {
     /// What its entries do to rows that were there before or come with them.
-    pub(super) fn effects(&self, reader: &dyn Reader) -> Read<Vec<engine::Effect>> {
-        let mut effects = Vec::new();
-        for entry in &self.entries {
-            if let Some(effect) = &entry.effect {
-                effects.extend(self.resolve(reader, entry.position, effect)?);
-            }
-        }
-        Ok(effects)
+    pub(super) fn effects(&self) -> Vec<engine::Effect> {
+        let effects = self.entries.iter().filter_map(|entry| {
+            let effect = entry.effect.as_ref()?;
+            self.resolve(entry.position, effect)
+        });
+        effects.collect()
     }
 
-    fn resolve(
-        &self,
-        reader: &dyn Reader,
-        position: Position,
-        effect: &Effect,
-    ) -> Read<Option<engine::Effect>> {
-        Ok(match effect {
+    fn resolve(&self, position: Position, effect: &Effect) -> Option<engine::Effect> {
+        match effect {
             Effect::Registered { handle } => self
                 .person(*handle)
                 .map(|person| engine::Effect::Registered { person, position, handle: *handle }),
             Effect::Rectified { was, handle } => self.person(*handle).map(|person| {
                 engine::Effect::Rectified { person, position, was: *was, handle: *handle }
             }),
-            Effect::ContentErased { booking, handles, positions } => {
+            Effect::ContentErased { handles, classes, ended } => {
                 Some(engine::Effect::ContentErased {
-                    booking: *booking,
                     handles: handles.clone(),
-                    seals: self.content(reader, positions, handles)?,
+                    classes: classes.clone(),
+                    ended: ended.clone(),
                 })
             }
-        })
+        }
     }
 
-    /// The seals of a booking's own content, wherever its entries have them.
-    fn content(
+    /// The seals that an event about a booking's content ends, wherever the booking's entries have
+    /// them.
+    pub(in crate::ledger) fn content(
         &self,
         reader: &dyn Reader,
         positions: &[Position],
-        handles: &[Handle],
-    ) -> Read<Vec<(Position, u16)>> {
+        event: &ContentErased,
+    ) -> Read<Vec<Ended>> {
         let stored = reader.entries_at(positions)?;
         let stored = stored.iter().map(|entry| (entry.position, entry.bytes.as_slice()));
         let own = self.entries.iter().filter(|entry| positions.contains(&entry.position));
         let own = own.map(|entry| (entry.position, entry.bytes.as_slice()));
-        let mut seals = Vec::new();
+        let mut ended: Vec<Ended> = Vec::new();
         for (position, bytes) in stored.chain(own) {
-            let Ok(event) = codec::decode_event(bytes) else { continue };
-            for seal in event.seals() {
-                let content = domain::booking::aggregate::is_content(seal.class);
-                if content && handles.contains(&seal.handle) {
-                    seals.push((position, seal.seal));
+            let Ok(told) = codec::decode_event(bytes) else { continue };
+            // As the row of the person was made.
+            let until =
+                if let Event::BookingRequested(event) = &told { event.end.as_second() } else { 0 };
+            for seal in told.seals() {
+                let (handle, n) = (seal.handle, seal.seal);
+                if !event.classes.contains(&seal.class) || !event.handles.contains(&handle) {
+                    continue;
+                }
+                match ended.last_mut() {
+                    Some(last) if (last.position, last.handle) == (position, handle) => {
+                        last.seals.push(n);
+                    }
+                    Some(_) | None => {
+                        ended.push(Ended { position, handle, until, seals: vec![n] });
+                    }
                 }
             }
         }
-        Ok(seals)
+        Ok(ended)
     }
 }
 
 /// Pending rows of what an effect has ended count no seals any more.
 pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
-    let ended = |row: &PersonRow| match effect {
-        Effect::Registered { .. } => false,
+    match effect {
+        Effect::Registered { .. } => (),
         Effect::Rectified { was, handle } => {
-            row.handle == *was && Some(row.person) == batch.person(*handle)
+            let person = batch.person(*handle);
+            let ended = |row: &&mut PersonRow| row.handle == *was && Some(row.person) == person;
+            rows.iter_mut().filter(ended).for_each(|row| row.seals = 0);
         }
-        Effect::ContentErased { booking, .. } => row.booking == Some(*booking),
-    };
-    if matches!(effect, Effect::Registered { .. }) {
-        return;
+        Effect::ContentErased { ended, .. } => {
+            for row in rows.iter_mut() {
+                let of_it =
+                    |ended: &&Ended| (ended.position, ended.handle) == (row.position, row.handle);
+                if let Some(ended) = ended.iter().find(of_it) {
+                    let count = u32::try_from(ended.seals.len()).unwrap_or(u32::MAX);
+                    row.seals = row.seals.saturating_sub(count);
+                }
+            }
+        }
     }
-    rows.iter_mut().filter(|row| ended(row)).for_each(|row| row.seals = 0);
 }

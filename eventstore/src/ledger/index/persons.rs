@@ -1,5 +1,6 @@
 //! What each entry brings to the index from persons, and how handles are resolved for it.
 
+use domain::RetentionClass::{self, Consent, Contact};
 use domain::booking::{Cancelled, Requested, Rescheduled};
 use domain::{BookingId, Event, Handle, Position};
 
@@ -13,8 +14,8 @@ pub trait Links {
     /// Whose handle, and whether what the person sealed under it can still be opened.
     fn person(&self, handle: Handle) -> Option<PersonId>;
 
-    /// How many seals of a handle would end with its person.
-    fn live(&self, handle: Handle, seals: u32) -> u32;
+    /// Whether what was sealed under a handle in this class can still be opened.
+    fn is_live(&self, handle: Handle, class: RetentionClass) -> bool;
 
     /// The parts of a booking, the booker's first.
     fn parts(&self, booking: BookingId) -> Vec<Handle>;
@@ -30,10 +31,10 @@ pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<Per
         Event::BookingDeclined(event) => {
             at.given_up(event.booking, event.facets.day.year()).into_iter().collect()
         }
-        Event::PersonRegistered(event) => at.matter(event.contact.handle),
-        Event::PersonRectified(event) => at.matter(event.contact.handle),
-        Event::ConsentGiven(event) => at.matter(event.evidence.handle),
-        Event::PolicyAccepted(event) => at.matter(event.evidence.handle),
+        Event::PersonRegistered(event) => at.matter(event.contact.handle, Contact),
+        Event::PersonRectified(event) => at.matter(event.contact.handle, Contact),
+        Event::ConsentGiven(event) => at.matter(event.evidence.handle, Consent),
+        Event::PolicyAccepted(event) => at.matter(event.evidence.handle, Consent),
         Event::BookingConfirmed(_)
         | Event::BookingCheckedIn(_)
         | Event::BookingCompleted(_)
@@ -72,9 +73,9 @@ impl<L: Links> Place<'_, L> {
     }
 
     /// A matter of a person's own, with one seal.
-    fn matter(&self, handle: Handle) -> Vec<PersonRow> {
-        let row = self.row(handle);
-        row.map(|row| PersonRow { seals: self.links.live(handle, 1), ..row }).into_iter().collect()
+    fn matter(&self, handle: Handle, class: RetentionClass) -> Vec<PersonRow> {
+        let seals = u32::from(self.links.is_live(handle, class));
+        self.row(handle).map(|row| PersonRow { seals, ..row }).into_iter().collect()
     }
 
     fn requested(&self, event: &Requested) -> Vec<PersonRow> {
@@ -82,9 +83,10 @@ impl<L: Links> Place<'_, L> {
         let booking = Some(BookingId(self.position.0));
         let (until, year) = (event.end.as_second(), event.facets.day.year());
         let parts = event.parts.iter().filter_map(|part| {
-            let ending = part.seals().filter(|seal| seal.class.ends_with_person()).count();
-            let ending = u32::try_from(ending).unwrap_or(u32::MAX);
-            let seals = self.links.live(part.handle, ending);
+            let ending = part.seals().filter(|seal| {
+                seal.class.ends_with_person() && self.links.is_live(part.handle, seal.class)
+            });
+            let seals = u32::try_from(ending.count()).unwrap_or(u32::MAX);
             let visits = i8::from(Some(part.handle) == booker);
             let row = self.row(part.handle)?;
             Some(PersonRow { until, booking, seals, year, visits, ..row })
@@ -115,7 +117,7 @@ impl<L: Links> Place<'_, L> {
         let year = event.facets.day.year();
         let mut rows: Vec<PersonRow> = self.given_up(event.booking, year).into_iter().collect();
         let Some(note) = event.note else { return rows };
-        let seals = self.links.live(note.handle, 1);
+        let seals = u32::from(self.links.is_live(note.handle, note.reference().class));
         match rows.iter_mut().find(|row| row.handle == note.handle) {
             Some(booker) => booker.seals = seals,
             None => {
@@ -154,8 +156,8 @@ impl Links for StoredLinks<'_> {
         self.0.links(&[handle]).ok()?.remove(&handle)
     }
 
-    fn live(&self, handle: Handle, seals: u32) -> u32 {
-        if self.0.opens(handle).unwrap_or(false) { seals } else { 0 }
+    fn is_live(&self, handle: Handle, class: RetentionClass) -> bool {
+        self.0.opens(handle, class).unwrap_or(false)
     }
 
     fn parts(&self, booking: BookingId) -> Vec<Handle> {

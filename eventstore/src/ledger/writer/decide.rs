@@ -1,9 +1,12 @@
 //! Deciding one command and taking what follows into the batch.
 
 use domain::booking::{BookingCommand, Role};
-use domain::{Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, Tag};
+use domain::{
+    Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, RetentionClass, Tag,
+};
 
 use super::{Reply, Writer};
+use crate::engine::Ended;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::{Batch, Seen};
@@ -131,8 +134,14 @@ impl Writer {
             }
         }
         self.forget_counts(&tagged.draft.event, batch);
-        let told = self.told(batch, &tagged.draft.event)?;
-        batch.entry(header.position, bytes, leaf, seals, tagged, rows, told);
+        let ended = match self.ended(batch, &tagged.draft.event) {
+            Ok(ended) => ended,
+            Err(error) => {
+                batch.spoil();
+                return Err(error.into());
+            }
+        };
+        batch.entry(header.position, bytes, leaf, seals, tagged, rows, ended);
         Ok(())
     }
 
@@ -156,14 +165,14 @@ impl Writer {
         }
     }
 
-    /// The entries that tell of the booking whose content an event erases.
-    fn told(&self, batch: &Batch, event: &Event) -> Result<Vec<Position>, ReadError> {
+    /// The seals that an event about a booking's content ends.
+    fn ended(&self, batch: &Batch, event: &Event) -> Result<Vec<Ended>, ReadError> {
         let Event::BookingContentErased(event) = event else { return Ok(Vec::new()) };
         let tag = Tag::booking(event.booking);
         let mut positions = self.log.positions(tag)?;
         positions.push(Position(event.booking.0));
         positions.extend(batch.positions(tag));
-        Ok(positions)
+        batch.content(self.log.reader(), &positions, event)
     }
 
     /// Whose handle, where it is committed.
@@ -206,8 +215,8 @@ impl Links for WriterLinks<'_> {
         self.batch.person(handle).or_else(|| self.writer.stored_person(handle).ok().flatten())
     }
 
-    fn live(&self, _: Handle, seals: u32) -> u32 {
-        seals
+    fn is_live(&self, _: Handle, _: RetentionClass) -> bool {
+        true
     }
 
     fn parts(&self, booking: BookingId) -> Vec<Handle> {

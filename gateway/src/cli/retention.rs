@@ -1,0 +1,61 @@
+//! `retention`: ends what tenants keep no longer, or lists it.
+
+use std::sync::Arc;
+
+use eventstore::IdKind;
+use serde_json::{Value, json};
+
+use super::console::Console;
+use super::{CliError, Outcome};
+use crate::app::{App, AppError};
+use crate::config::Retention;
+use crate::desk::Desk;
+use crate::retention;
+
+pub(super) fn run(
+    app: &Arc<App>,
+    command: &Retention,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let Retention::Run { tenant, dry_run } = command;
+    let names = match tenant {
+        Some(name) => vec![name.clone()],
+        None => app.store.tenants()?,
+    };
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for name in names {
+        let desk = app.visit(&name)?;
+        if *dry_run {
+            let due = list(app, &desk, &mut lines)?;
+            lines.push(format!("{name}: {} to be ended", due.len()));
+            rows.push(json!({ "tenant": name, "due": due }));
+        } else {
+            let ended = retention::sweep(&desk, app.env.clock.now())?;
+            lines.push(format!("{name}: content of {ended} bookings ended"));
+            rows.push(json!({ "tenant": name, "bookings": ended }));
+        }
+    }
+    console.answer(&json!({ "dry_run": dry_run, "tenants": rows }), lines.join("\n"));
+    Ok(Outcome::Done)
+}
+
+fn list(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<Value>, AppError> {
+    let mut rows = Vec::new();
+    retention::due(desk, app.env.clock.now(), &mut |due| {
+        let id = desk.tenant.ids().show(IdKind::Booking, due.booking.0);
+        let class = due.class.name();
+        lines.push(format!(
+            "{id}  {class}: kept for {} days after {}, until {}",
+            due.days, due.over, due.until
+        ));
+        rows.push(json!({
+            "booking": id,
+            "class": class,
+            "over_at": due.over,
+            "days": due.days,
+            "kept_until": due.until,
+        }));
+        Ok(())
+    })?;
+    Ok(rows)
+}
