@@ -47,6 +47,8 @@ pub enum Command {
     Ledger(crate::ledger::Reopened),
     /// That keys were rotated: no rule judges that either.
     Keys(crate::ledger::Rotated),
+    /// That a year of a class is to end, once the law keeps it no longer.
+    Period(crate::ledger::PeriodEnded),
     /// An access record, in the second ledger.
     Access(crate::ledger::Opened),
 }
@@ -137,6 +139,7 @@ impl Book {
             | Command::Policy(_)
             | Command::Ledger(_)
             | Command::Keys(_)
+            | Command::Period(_)
             | Command::Access(_) => (),
         }
         keys
@@ -180,6 +183,9 @@ impl Book {
             Command::Policy(command) => policy::decision::decide(self, command)?,
             Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
             Command::Keys(rotated) => vec![Draft::now(rotated.clone())],
+            Command::Period(period) => {
+                period.decide(&self.policy.zone, context.now).into_iter().collect()
+            }
             Command::Access(opened) => vec![Draft::now(opened.clone())],
         })
     }
@@ -274,7 +280,9 @@ impl Book {
             Event::ServiceRevised(event) => vec![Tag::service(event.id)],
             Event::ServiceRetired(event) => vec![Tag::service(event.id)],
             Event::PolicySet(_) => vec![Tag::policy()],
-            Event::LedgerReopened(_) | Event::KeysRotated(_) => vec![Tag::ledger()],
+            Event::LedgerReopened(_) | Event::KeysRotated(_) | Event::PeriodEnded(_) => {
+                vec![Tag::ledger()]
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::catalogue::{
     ServiceRetired, ServiceRevised,
 };
 use crate::consent::{Accepted, Given, Withdrawn};
-use crate::ledger::{Opened, Reopened, Rotated};
+use crate::ledger::{Opened, PeriodEnded, Reopened, Rotated};
 use crate::person::{Erased, Rectified, Registered};
 use crate::policy::PolicySet;
 use crate::sealed::SealRef;
@@ -137,6 +137,7 @@ events! {
     PolicySet(PolicySet) = 50 v 1, "policy.set";
     LedgerReopened(Reopened) = 60 v 1, "ledger.reopened";
     KeysRotated(Rotated) = 61 v 1, "keys.rotated";
+    PeriodEnded(PeriodEnded) = 62 v 1, "period.ended";
     SealsOpened(Opened) = 70 v 1, "seals.opened";
 }
 
@@ -180,7 +181,8 @@ impl Event {
             | Self::ServiceRetired(_)
             | Self::PolicySet(_)
             | Self::LedgerReopened(_)
-            | Self::KeysRotated(_) => Vec::new(),
+            | Self::KeysRotated(_)
+            | Self::PeriodEnded(_) => Vec::new(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Events of the ledger about itself, and of the second ledger that records who read what.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Draft;
 use crate::ids::Hash;
 use crate::sealed::{RetentionClass, Sealed, Whom};
+use crate::slot::Zone;
 
 /// The ledger was taken up again from an older copy, on the operator's word, and what lay behind
 /// the copy is lost.
@@ -27,6 +30,23 @@ pub struct Rotated {
     pub epoch: u32,
     /// How many persons' keys hang on it now.
     pub persons: u64,
+}
+
+/// What the law keeps of a year is over, and the year's key destroyed: nothing that hung on it opens
+/// any more, whosever it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PeriodEnded {
+    pub class: RetentionClass,
+    /// The calendar year in which the fiscal year ended.
+    pub year: i16,
+}
+
+impl PeriodEnded {
+    /// Decides to end a year of a class; nothing where the law keeps it still.
+    pub(crate) fn decide(self, zone: &Zone, now: Timestamp) -> Option<Draft> {
+        let kept = self.class.kept_through(self.year)?;
+        (zone.local(now).date().year() > kept).then(|| Draft::now(self))
+    }
 }
 
 /// Somebody opened seals: who stands in the entry, whom only inside the seal.

@@ -84,6 +84,16 @@ impl RetentionClass {
         }
     }
 
+    /// The last calendar year in which the law keeps what belongs to a fiscal year that ended in
+    /// this one (Swedish Bookkeeping Act, chapter 7, section 2); none for classes that no law keeps
+    /// by the year.
+    pub fn kept_through(self, year: i16) -> Option<i16> {
+        match self {
+            Self::Accounting => Some(year.saturating_add(7)),
+            Self::Contact | Self::Booking | Self::Health | Self::Consent | Self::Access => None,
+        }
+    }
+
     /// When the class ends at the latest.
     pub fn ceiling(self) -> &'static str {
         match self {

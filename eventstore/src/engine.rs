@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
+use domain::ledger::PeriodEnded;
 use domain::{FenceId, Handle, Position, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
@@ -303,6 +304,7 @@ pub enum Effect {
     Registered { person: PersonId, position: Position, handle: Handle },
     Rectified { person: PersonId, position: Position, was: Handle, handle: Handle },
     ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
+    PeriodEnded(PeriodEnded),
 }
 
 /// Seals of one handle in one entry that end, and where the person's row for it is.

@@ -25,9 +25,6 @@ use crate::app::App;
 /// The first words of every receipt's text.
 const FORMAT: &str = "tidbok erasure receipt 1";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// For how many calendar years after the one in which a fiscal year ended its records are kept
-/// (Swedish Bookkeeping Act, chapter 7, section 2).
-const BOOKKEEPING_YEARS: i16 = 7;
 
 /// What a receipt says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,11 +108,12 @@ pub fn kept(tenant: &Tenant, person: PersonId) -> Result<Vec<Kept>, StoreError> 
             *years.entry(year).or_default() += 1;
         }
     }
+    let class = RetentionClass::Accounting;
     let kept = years.into_iter().map(|(year, fields)| Kept {
-        class: RetentionClass::Accounting.name().to_owned(),
+        class: class.name().to_owned(),
         fields,
         ground: "bookkeeping".to_owned(),
-        until: format!("{}-12-31", year + BOOKKEEPING_YEARS),
+        until: format!("{}-12-31", class.kept_through(year).unwrap_or(year)),
     });
     Ok(kept.collect())
 }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use domain::booking::aggregate::Content;
 use domain::booking::{BookingCommand, Change};
+use domain::ledger::PeriodEnded;
+use domain::slot::Zone;
 use domain::{Actor, BookingId, Command, RetentionClass};
+use eventstore::engine::HangingOf;
 use eventstore::ledger::appender::AppendError;
-use eventstore::{Append, Appended};
+use eventstore::{Append, Appended, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 
@@ -71,11 +74,47 @@ pub fn due(
     Ok(())
 }
 
-/// Ends what the tenant's policy keeps no longer; answers of how many bookings.
+/// The years of classes that no law keeps any longer, and whose keys are still there.
+///
+/// # Errors
+/// Where ledger or read models cannot be read.
+pub fn years_over(desk: &Desk, now: Timestamp) -> Result<Vec<PeriodEnded>, AppError> {
+    desk.follow()?;
+    let policy = desk.read(|reader| reader.catalogue().policy()).map_err(DeskError::from)?;
+    let zone = policy.map_or_else(Zone::utc, |(policy, _)| policy.zone);
+    let today = zone.local(now).date().year();
+    let keys = desk.tenant.log().reader().hanging(None, 1000).map_err(StoreError::from)?;
+    let years = keys.into_iter().filter_map(|row| {
+        let HangingOf::Period(class, year) = row.of else { return None };
+        let class = RetentionClass::from_code(u8::try_from(class).ok()?)?;
+        (class.kept_through(year)? < today).then_some(PeriodEnded { class, year })
+    });
+    Ok(years.collect())
+}
+
+/// What a sweep has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Of how many bookings what was said around them.
+    pub bookings: u64,
+    /// How many years of what the law had kept.
+    pub years: u64,
+}
+
+/// Ends what the tenant's policy keeps no longer, and years that no law does.
 ///
 /// # Errors
 /// Where the ledger cannot be read or written. It goes on when called again.
-pub fn sweep(desk: &Desk, now: Timestamp) -> Result<u64, AppError> {
+pub fn sweep(desk: &Desk, now: Timestamp) -> Result<Swept, AppError> {
+    let mut years = 0;
+    for year in years_over(desk, now)? {
+        let append = Append::new(Command::Period(year), Actor::System);
+        years += u64::from(desk.tenant.ledger.append_blocking(append)?.count);
+    }
+    Ok(Swept { bookings: sweep_bookings(desk, now)?, years })
+}
+
+fn sweep_bookings(desk: &Desk, now: Timestamp) -> Result<u64, AppError> {
     let mut waiting = VecDeque::new();
     let mut ended = 0;
     due(desk, now, &mut |due| {
@@ -128,8 +167,10 @@ fn sweep_all(app: &App) -> bool {
     let mut all = true;
     for (done, name) in (1..).zip(names) {
         match app.visit(&name).and_then(|desk| sweep(&desk, app.env.clock.now())) {
-            Ok(0) => (),
-            Ok(bookings) => tracing::info!(tenant = name, bookings, "retention ended content"),
+            Ok(swept) if swept == Swept::default() => (),
+            Ok(Swept { bookings, years }) => {
+                tracing::info!(tenant = name, bookings, years, "retention ended content");
+            }
             Err(error) => {
                 all = false;
                 tracing::error!(

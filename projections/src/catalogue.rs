@@ -69,6 +69,7 @@ impl Projection for Fold {
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }
     }

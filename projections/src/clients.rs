@@ -55,6 +55,7 @@ impl Projection for Fold {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }
     }

@@ -56,6 +56,7 @@ impl Projection for Fold {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }
     }

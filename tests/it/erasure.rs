@@ -10,9 +10,14 @@ use domain::booking::Change;
 use domain::ledger::ReadPurpose;
 use domain::sealed::SealRef;
 use domain::{Handle, Position, Recorded, RetentionClass};
+use eventstore::engine::HangingOf;
+use eventstore::ledger::audit::verify;
 use eventstore::{Lookup, LookupKind, PersonId, PersonState, Personal, SealAt};
 use gateway::import::{self, Options};
 use gateway::intake::{self, Who};
+use gateway::retention;
+use jiff::civil::date;
+use jiff::{SignedDuration, Timestamp};
 use projections::{Hashes, StatFacet};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -371,7 +376,7 @@ fn a_rectified_value_is_gone() {
     hotel.assert_sound();
 }
 
-/// F52, as far as it is not over yet: bookkeeping outlives the person, for bookkeeping alone.
+/// F52: bookkeeping outlives the person, for bookkeeping alone.
 #[test]
 fn what_the_law_keeps_is_kept_for_bookkeeping_alone() {
     let hotel = Hotel::open(25, &[3]);
@@ -390,6 +395,56 @@ fn what_the_law_keeps_is_kept_for_bookkeeping_alone() {
     for purpose in [ReadPurpose::Administration, ReadPurpose::OwnAccount, ReadPurpose::Booking] {
         assert_eq!(reads(purpose), "restricted");
     }
+}
+
+/// F52: and no longer than the law does, whoever asks and whosever it was.
+#[test]
+fn what_the_law_keeps_ends_with_its_year() {
+    let hotel = Hotel::open(26, &[3]);
+    let name = format!("{MARK}1");
+    let (booking, registered) = booked(&hotel, 1, Who::New, &name);
+    let person = hotel.person_at(registered);
+    let seals: Vec<SealAt> = hotel.seals().iter().map(at).collect();
+    let invoice = seals.into_iter().find(|at| at.seal.class == RetentionClass::Accounting);
+    let invoice = invoice.unwrap();
+    let reads = |hotel: &Hotel| hotel.read_for(ReadPurpose::Bookkeeping, &[invoice]).remove(0);
+    let sweep = |hotel: &Hotel, now: Timestamp| retention::sweep(hotel.desk(), now).unwrap().years;
+    let year = hotel.tenant().log().reader().hanging(None, 100).unwrap();
+    let year = year
+        .iter()
+        .find_map(|row| if let HangingOf::Period(5, year) = row.of { Some(year) } else { None });
+    let year = year.unwrap();
+    hotel.pass(24 * 3600);
+    hotel.erase(person);
+
+    let turn = |year: i16| date(year, 1, 1).in_tz("UTC").unwrap().timestamp();
+    let second = SignedDuration::from_secs(1);
+    assert_eq!(sweep(&hotel, turn(year + 8) - second), 0);
+    // The ledger's own clock decides.
+    assert_eq!(sweep(&hotel, turn(year + 8)), 0);
+    assert_eq!(reads(&hotel), name);
+    let seconds = turn(year + 8).as_second() - hotel.now();
+    hotel.pass(seconds);
+    assert_eq!(sweep(&hotel, turn(year + 8)), 1);
+    assert_eq!((reads(&hotel), sweep(&hotel, turn(year + 8))), ("erased".to_owned(), 0));
+    assert!(hotel.tenant().log().entry(Position(booking.0)).unwrap().is_some());
+    hotel.assert_sound();
+}
+
+/// A year's key that is gone is no erasure unless the ledger says so.
+#[test]
+fn a_year_that_is_gone_before_its_time_is_found() {
+    if system_tests::on_postgres() {
+        return;
+    }
+    let hotel = Hotel::open(27, &[3]);
+    booked(&hotel, 1, Who::New, &format!("{MARK}1"));
+    hotel.assert_sound();
+    let file = Connection::open(hotel.tenant().folder().join("ledger.sqlite")).unwrap();
+    file.execute("DELETE FROM period_key WHERE class = 5", []).unwrap();
+    let report = verify(hotel.tenant().log(), &mut |_, _| ()).unwrap();
+    let codes: Vec<&str> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["period_missing"]);
 }
 
 #[test]

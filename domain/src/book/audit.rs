@@ -151,6 +151,7 @@ impl Auditor {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
     }
@@ -221,6 +222,7 @@ impl Auditor {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
     }

@@ -63,6 +63,7 @@ impl Book {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => None,
         }
     }
@@ -133,6 +134,7 @@ impl Book {
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
     }
@@ -186,6 +188,7 @@ impl Book {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
     }

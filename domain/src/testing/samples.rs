@@ -14,7 +14,7 @@ use crate::facet::{Channel, Facets, Lead, Nth, Party};
 use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Handle, Hash, RegistrationId, ResourceId, ServiceId,
 };
-use crate::ledger::{Opened, ReadPurpose, Reopened, Rotated};
+use crate::ledger::{Opened, PeriodEnded, ReadPurpose, Reopened, Rotated};
 use crate::person::{Erased, Rectified, Registered};
 use crate::policy::{Policy, PolicySet};
 use crate::sealed::{Field, RetentionClass, Sealed};
@@ -158,6 +158,7 @@ fn rest() -> Vec<Event> {
         PolicySet { policy }.into(),
         Reopened { fences: 2, lost_root: Hash([0x5e; 32]), lost_size: 4096, origin: 2 }.into(),
         Rotated { epoch: 2, persons: 1024 }.into(),
+        PeriodEnded { class: RetentionClass::Accounting, year: 2026 }.into(),
         Opened { classes, count: 25, purpose, whom }.into(),
     ]
 }

@@ -32,8 +32,8 @@ pub enum KeyName {
 }
 
 impl KeyName {
-    /// The first of the numbers of persons' keys, which are the last.
-    const PERSONS: u64 = 3 << 62;
+    /// The first of the numbers of years' and persons' keys, which are the last.
+    const ENDING: u64 = 2 << 62;
 
     /// One number for each: what is looked up for every seal should be found fast.
     fn number(self) -> u64 {
@@ -180,13 +180,13 @@ impl Leases {
         }
     }
 
-    /// Takes back every key of everybody.
+    /// Takes back every key of everybody and of every year.
     pub fn end_everybody(&self) {
         let mut held = self.held();
         held.taken_back += 1;
-        let persons = held.keys.split_off(&KeyName::PERSONS);
+        let ending = held.keys.split_off(&KeyName::ENDING);
         let replaced = held.replaced.iter().map(|(_, lease)| lease);
-        let all = persons.values().chain(replaced);
+        let all = ending.values().chain(replaced);
         all.for_each(|lease| lease.ended.store(true, Ordering::Release));
     }
 

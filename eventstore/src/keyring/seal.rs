@@ -19,8 +19,9 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ledger::PeriodEnded;
 use domain::sealed::SealRef;
-use domain::{Handle, Kind, Position, RetentionClass};
+use domain::{Event, Handle, Kind, Position, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
 use super::access::Disclosure;
@@ -32,6 +33,7 @@ use super::provider::TenantId;
 use super::{DataKeyRow, KeyError, Keyring};
 use crate::engine::SealRow;
 use crate::environment::Environment;
+use crate::ledger::codec;
 
 const FORMAT: u8 = 1;
 const PAYLOAD: u8 = 1;
@@ -212,20 +214,25 @@ impl Keyring {
         if unlinked && !ticket.is_bookkeeping() {
             return Ok(Opening::Restricted);
         }
+        let class = found.at.seal.class;
         let lease = match lease.map_or_else(|| self.key(name), Ok) {
             Ok(lease) => lease,
-            Err(KeyError::Missing) => return self.without_key(&row),
+            Err(KeyError::Missing) => return self.without_key(class, &row),
             Err(error) => return Err(error),
         };
         *earliest = lease.until().min(*earliest);
-        let class = found.at.seal.class;
         let key = match (lease.key.unwrap(&wrapped), row.person, row.year) {
             (Ok(key), ..) => Some(key),
             // The person's key may have been replaced since this one was lent.
             (Err(_), Some(person), None) => self.unwrap_elsewhere(person, class, &wrapped)?,
             (Err(_), ..) => None,
         };
-        Ok(self.open_under(&lease, key.as_ref(), found))
+        let opening = self.open_under(&lease, key.as_ref(), found);
+        if lease.ended() {
+            // Somebody was erased meanwhile, perhaps somebody else: what is stored says who.
+            *earliest = Duration::ZERO;
+        }
+        Ok(opening)
     }
 
     fn key(&self, name: KeyName) -> Result<Arc<Lease>, KeyError> {
@@ -238,7 +245,11 @@ impl Keyring {
     }
 
     /// There is no key, or none that may be used: why?
-    fn without_key(&self, row: &DataKeyRow) -> Result<Opening, KeyError> {
+    fn without_key(&self, class: RetentionClass, row: &DataKeyRow) -> Result<Opening, KeyError> {
+        if let Some(year) = row.year {
+            let ended = self.has_ended(class, year)?;
+            return Ok(if ended { Opening::Erased } else { Opening::UnknownKey });
+        }
         let Some(person) = row.person else { return Ok(Opening::UnknownKey) };
         self.changed(person);
         Ok(match self.info(person)?.map(|info| info.state) {
@@ -246,6 +257,16 @@ impl Keyring {
             Some(PersonState::Restricted) => Opening::Restricted,
             Some(PersonState::Live) | None => Opening::UnknownKey,
         })
+    }
+
+    /// Whether the ledger says that a year of a class is over.
+    fn has_ended(&self, class: RetentionClass, year: i16) -> Result<bool, KeyError> {
+        let positions = self.log.positions(Tag::ledger())?;
+        let entries = self.log.reader().entries_at(&positions)?;
+        Ok(entries.iter().any(|entry| match codec::decode_event(&entry.bytes) {
+            Ok(Event::PeriodEnded(ended)) => ended == PeriodEnded { class, year },
+            Ok(_) | Err(_) => false,
+        }))
     }
 
     fn open_under(&self, lease: &Lease, key: Option<&Key>, found: Found) -> Opening {

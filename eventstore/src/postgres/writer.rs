@@ -336,6 +336,10 @@ impl Tx {
                            WHERE person = $1 AND until = 0 AND handle = $2";
                 self.run(sql, &[&person, &int(was.0)])?;
             }
+            Effect::PeriodEnded(period) => {
+                let sql = "DELETE FROM period_key WHERE class = $1 AND year = $2";
+                self.run(sql, &[&i16::from(period.class.code()), &period.year])?;
+            }
             Effect::ContentErased { handles, classes, ended } => {
                 for handle in handles {
                     for class in classes {

@@ -221,6 +221,10 @@ fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 (person, int(was.0)),
             )?;
         }
+        Effect::PeriodEnded(period) => {
+            let sql = "DELETE FROM period_key WHERE class = ?1 AND year = ?2";
+            conn.execute(sql, (period.class.code(), period.year))?;
+        }
         Effect::ContentErased { handles, classes, ended } => {
             for handle in handles {
                 for class in classes {

@@ -109,6 +109,7 @@ impl Filter {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => false,
         }
     }

@@ -168,6 +168,7 @@ impl Things {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Self::default(),
         }
     }

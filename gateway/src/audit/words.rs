@@ -62,6 +62,10 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
             "the keys of {} persons were wrapped anew under epoch {}",
             event.persons, event.epoch
         ),
+        Event::PeriodEnded(event) => format!(
+            "what is kept in {} of the year {} is over: its key is destroyed",
+            event.class, event.year
+        ),
         Event::SealsOpened(event) => {
             let classes: Vec<&str> = event.classes.iter().map(|class| class.name()).collect();
             let (purpose, classes) = (event.purpose, classes.join(", "));

@@ -30,9 +30,16 @@ pub(super) fn run(
             lines.push(format!("{name}: {} to be ended", due.len()));
             rows.push(json!({ "tenant": name, "due": due }));
         } else {
-            let ended = retention::sweep(&desk, app.env.clock.now())?;
-            lines.push(format!("{name}: content of {ended} bookings ended"));
-            rows.push(json!({ "tenant": name, "bookings": ended }));
+            let swept = retention::sweep(&desk, app.env.clock.now())?;
+            lines.push(format!(
+                "{name}: ended what was said around {} bookings, and {} years of bookkeeping",
+                swept.bookings, swept.years
+            ));
+            rows.push(json!({
+                "tenant": name,
+                "bookings": swept.bookings,
+                "years": swept.years,
+            }));
         }
     }
     console.answer(&json!({ "dry_run": dry_run, "tenants": rows }), lines.join("\n"));
@@ -57,5 +64,11 @@ fn list(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<Value>, A
         }));
         Ok(())
     })?;
+    for over in retention::years_over(desk, app.env.clock.now())? {
+        let (class, year) = (over.class.name(), over.year);
+        let through = over.class.kept_through(year).unwrap_or(year);
+        lines.push(format!("{class} of {year}: kept through {through}"));
+        rows.push(json!({ "class": class, "year": year, "kept_through": through }));
+    }
     Ok(rows)
 }

@@ -133,6 +133,7 @@ fn about(position: Position, event: &Event) -> (Option<u64>, Vec<u64>) {
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
+        | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => (None, Vec::new()),
     }
 }

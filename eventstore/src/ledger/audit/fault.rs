@@ -39,6 +39,10 @@ pub(super) enum Fault {
     SealNotDeleted(u64),
     #[error("handle {handle} has no key for class {class}, and nothing says that it ended")]
     KeyUnknown { handle: Handle, class: RetentionClass },
+    #[error(
+        "the key of the year {year} is gone for class {class}, and nothing says that it is over"
+    )]
+    PeriodMissing { class: RetentionClass, year: i16 },
     #[error("handle {handle} still has its key for class {class}, which this entry ended")]
     KeyNotEnded { handle: Handle, class: RetentionClass },
     #[error("handle {0} stands for another matter already")]
@@ -79,6 +83,7 @@ impl Fault {
             Self::SealExtra(_) => "seal_extra",
             Self::SealNotDeleted(_) => "seal_not_deleted",
             Self::KeyUnknown { .. } => "key_unknown",
+            Self::PeriodMissing { .. } => "period_missing",
             Self::KeyNotEnded { .. } => "key_not_ended",
             Self::HandleReused(_) => "handle_reused",
             Self::Ended { .. } => "ended_differs",

@@ -93,6 +93,8 @@ impl Pages {
 /// The keyring as an auditor sees it, who has no key.
 pub(super) struct Keys {
     handles: Pages,
+    /// Years of classes on whose keys something hangs, and whose keys are gone.
+    pub(super) over: BTreeSet<(u8, i16)>,
     /// Whether somebody's links and seals are being cleared right now.
     pub(super) erasing: bool,
 }
@@ -110,7 +112,7 @@ impl Keys {
     pub(super) fn read(conn: &Connection, findings: &mut Findings) -> Result<Self, ReadError> {
         let persons = Persons::read(conn)?;
         let periods = periods(conn)?;
-        let mut handles = Pages::default();
+        let (mut handles, mut over) = (Pages::default(), BTreeSet::new());
         let mut select =
             conn.prepare("SELECT handle, class, person, year, wrapped IS NULL FROM data_key")?;
         let mut rows = select.query([])?;
@@ -124,7 +126,10 @@ impl Keys {
             let state = match (row.get(4)?, year, person) {
                 (true, ..) => KeyState::Blank,
                 (false, Some(year), _) if periods.contains(&(class.code(), year)) => KeyState::Kept,
-                (false, Some(_), _) => KeyState::Over,
+                (false, Some(year), _) => {
+                    over.insert((class.code(), year));
+                    KeyState::Over
+                }
                 (false, None, Some(person)) => persons.key(person, class),
                 (false, None, None) => KeyState::Unknown,
             };
@@ -139,7 +144,7 @@ impl Keys {
             }
         }
         let erasing = persons.states.values().any(|state| *state == ERASING);
-        Ok(Self { handles, erasing })
+        Ok(Self { handles, over, erasing })
     }
 
     pub(super) fn state(&self, handle: Handle, class: RetentionClass) -> KeyState {

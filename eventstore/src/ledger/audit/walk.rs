@@ -186,6 +186,9 @@ impl<'a> Walk<'a> {
             self.ended(position, event.was, RetentionClass::Contact);
             self.said(position, event.ended.into(), 1);
         }
+        if let Event::PeriodEnded(event) = event {
+            self.keys.over.remove(&(event.class.code(), event.year));
+        }
         if let Event::BookingContentErased(event) = event {
             self.content(conn, position, event)?;
         }
@@ -247,6 +250,11 @@ impl<'a> Walk<'a> {
         if self.head.recorded_at < self.recorded_at || self.head.next_handle <= self.newest_handle {
             self.findings.add(None, &Fault::Head);
         }
+        for (class, year) in &self.keys.over {
+            let class = RetentionClass::from_code(*class);
+            let missing = class.map(|class| Fault::PeriodMissing { class, year: *year });
+            missing.iter().for_each(|fault| self.findings.add(None, fault));
+        }
         let by_fences = self.blanks.checked_sub(self.named);
         let agree = by_fences.is_some_and(|least| {
             (least..=least.saturating_add(self.either)).contains(&self.fenced)
@@ -298,7 +306,8 @@ fn begun_under(event: &Event) -> Vec<Handle> {
         | Event::ServiceRetired(_)
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
-        | Event::KeysRotated(_) => Vec::new(),
+        | Event::KeysRotated(_)
+        | Event::PeriodEnded(_) => Vec::new(),
     }
 }
 

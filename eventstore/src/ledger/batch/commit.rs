@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use domain::{Position, Tag};
 
-use super::{Batch, effect};
+use super::effect::{self, Effect};
+use super::{Batch, NewEntry};
 use crate::engine::{Commit, EngineError, NewHead, Outcome};
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -85,6 +86,10 @@ impl Writer {
             Ok(()) => {
                 self.committed(batch, &moves);
                 touched.into_iter().for_each(|person| self.keyring.changed(person));
+                let ended = |entry: &NewEntry| matches!(entry.effect, Some(Effect::PeriodEnded(_)));
+                if batch.entries.iter().any(ended) {
+                    self.keyring.evict_all();
+                }
             }
             // What it rests on is caught up with first.
             Err(EngineError::Behind) => (),

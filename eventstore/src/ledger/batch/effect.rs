@@ -1,6 +1,7 @@
 //! What an entry of a batch does to keys, links and seals that were there before.
 
 use domain::booking::ContentErased;
+use domain::ledger::PeriodEnded;
 use domain::{Event, Handle, Position, RetentionClass};
 
 use super::Batch;
@@ -13,6 +14,7 @@ pub(super) enum Effect {
     Registered { handle: Handle },
     Rectified { was: Handle, handle: Handle },
     ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
+    PeriodEnded(PeriodEnded),
 }
 
 impl Effect {
@@ -29,6 +31,7 @@ impl Effect {
                 let (handles, classes) = (event.handles, event.classes);
                 Some(Self::ContentErased { handles, classes, ended })
             }
+            Event::PeriodEnded(period) => Some(Self::PeriodEnded(period)),
             Event::BookingRequested(_)
             | Event::BookingConfirmed(_)
             | Event::BookingDeclined(_)
@@ -75,6 +78,7 @@ impl Batch {
             Effect::Rectified { was, handle } => self.person(*handle).map(|person| {
                 engine::Effect::Rectified { person, position, was: *was, handle: *handle }
             }),
+            Effect::PeriodEnded(period) => Some(engine::Effect::PeriodEnded(*period)),
             Effect::ContentErased { handles, classes, ended } => {
                 Some(engine::Effect::ContentErased {
                     handles: handles.clone(),
@@ -125,7 +129,7 @@ impl Batch {
 /// Pending rows of what an effect has ended count no seals any more.
 pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
     match effect {
-        Effect::Registered { .. } => (),
+        Effect::Registered { .. } | Effect::PeriodEnded(_) => (),
         Effect::Rectified { was, handle } => {
             let person = batch.person(*handle);
             let ended = |row: &&mut PersonRow| row.handle == *was && Some(row.person) == person;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::book::Shelf;
 use domain::tag::TagKind;
-use domain::{BookingId, Handle, Position};
+use domain::{BookingId, Event, Handle, Position};
 
 use super::{Job, Recent, Reply, SHELF, Writer};
 use crate::engine::EngineError;
@@ -171,6 +171,8 @@ impl Writer {
         let entry = codec::decode(&stored.bytes)
             .map_err(|error| ReadError::Entry(stored.position, error))?;
         let event = &entry.recorded.event;
+        // A year's key may be at hand, as a person's behind a fence.
+        old.fences |= matches!(event, Event::PeriodEnded(_));
         old.handles.extend(event.seals().iter().map(|seal| seal.handle));
         for tag in &entry.tags {
             if tag.kind() == Some(TagKind::Booking) {
