@@ -1,5 +1,6 @@
 //! SQLite as the engine of a ledger and its keyring: schema and settings.
 
+pub mod parts;
 mod reader;
 mod rotation;
 mod seals;

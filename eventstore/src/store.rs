@@ -1,5 +1,6 @@
 //! A data directory: its tenants, its lock, and the gate that every tenant passes on opening.
 
+pub mod backup;
 pub mod credentials;
 mod gate;
 mod lock;
@@ -160,6 +161,8 @@ impl Store {
         fs::create_dir_all(dir.join("tenants"))?;
         let lock = Lock::take(dir)?;
         let place = Place::at(ledger)?;
+        // What a backup had in hand when a crash came.
+        backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
         Ok(Self { dir: dir.to_owned(), env, place, provider, tenants, _lock: lock })

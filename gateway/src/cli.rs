@@ -5,6 +5,7 @@
 //! Exit codes: 0 done, 1 a check found something or something failed, 2 wrong use.
 
 mod audit;
+mod backup;
 mod clients;
 pub mod console;
 mod demo;
@@ -28,7 +29,7 @@ use eventstore::ledger::appender::AppendError;
 
 use crate::app::{App, AppError};
 use crate::clock;
-use crate::config::{Command, Config, Place};
+use crate::config::{Command, Config, Keys, Place};
 use crate::desk::DeskError;
 use console::Console;
 
@@ -51,6 +52,8 @@ pub enum CliError {
     Append(#[from] AppendError),
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
+    #[error(transparent)]
+    Backup(#[from] crate::backup::BackupError),
     #[error(transparent)]
     Replay(#[from] crate::audit::ReplayError),
     #[error(transparent)]
@@ -112,6 +115,7 @@ impl CliError {
             Self::Replay(error) => matches!(error, crate::audit::ReplayError::Unknown(_)),
             Self::App(_)
             | Self::Append(_)
+            | Self::Backup(_)
             | Self::Export(_)
             | Self::NoLogKey
             | Self::File(..)
@@ -147,6 +151,9 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Serve(serve) => serve::serve(&config.place, serve, console, runtime),
         Command::Demo(demo) => demo::demo(&config.place, demo, console, runtime),
         Command::Openapi => serve::openapi(console),
+        Command::Keys(Keys::Restore { from, identity }) => {
+            backup::restore_keys(&config.place, from, identity, console)
+        }
         Command::Bench(bench) => {
             crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)
         }
@@ -160,6 +167,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         | Command::Erase(_)
         | Command::Projections(_)
         | Command::Stats(_)
+        | Command::Backup(_)
         | Command::Restore(_) => here_or_there(config, console, runtime),
     };
     conclude(ended, console)
@@ -184,7 +192,15 @@ fn here_or_there(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
     let Place { data, .. } = &config.place;
-    if !data.exists() && !matches!(config.command, Command::Tenant(_)) {
+    let brings = matches!(&config.command, Command::Restore(restore) if restore.from.is_some());
+    if brings && !config.place.keys().exists() {
+        // A new one would open nothing of what is brought.
+        return Err(CliError::Usage(format!(
+            "there is no key store in {}; put it back first, or name where it is with --keys",
+            config.place.keys().display()
+        )));
+    }
+    if !data.exists() && !brings && !matches!(config.command, Command::Tenant(_)) {
         return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
     }
     match App::open_at(config.place.ledger.as_deref(), data, &config.place.keys(), clock::system())
@@ -213,7 +229,8 @@ pub(crate) fn execute(
         Command::Erase(command) => erase::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),
         Command::Stats(command) => stats::run(app, command, console),
-        Command::Restore(command) => tenant::restore(app, command, console),
+        Command::Backup(command) => backup::make(app, command, console),
+        Command::Restore(command) => backup::restore(app, command, console),
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Openapi

@@ -92,7 +92,9 @@ pub enum Command {
     Projections(Projections),
     /// Counts bookings by facets.
     Stats(Stats),
-    /// Takes up an older copy of a tenant's ledger.
+    /// Backs up all tenants while they are served, encrypted, in archives that end on their day.
+    Backup(Backup),
+    /// Brings tenants back from a backup, or takes up an older copy of a tenant's ledger.
     Restore(Restore),
     /// Prints the OpenAPI description of the HTTP interface.
     Openapi,
@@ -158,6 +160,15 @@ pub enum Keys {
         /// For how many days backups are kept.
         #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
         window: u32,
+    },
+    /// Makes a key store of its archive, where there is none.
+    Restore {
+        /// The archive, which `backup --keys-to` has made.
+        #[arg(long)]
+        from: PathBuf,
+        /// A file with the age identity that it was made for.
+        #[arg(long)]
+        identity: PathBuf,
     },
     /// Shows the epochs, the oldest backup that can still be opened, and by when each erasure is
     /// out of reach of every backup.
@@ -345,11 +356,35 @@ pub struct Stats {
 
 #[derive(Debug, Args)]
 pub struct Restore {
-    #[arg(long)]
-    pub tenant: String,
-    /// Accept that what the older copy lacks is lost. The erased stay erased.
-    #[arg(long, required = true)]
+    /// Which tenant; all of the backup where none is named.
+    #[arg(long, required_unless_present = "from")]
+    pub tenant: Option<String>,
+    /// Bring tenants back from this folder, which `backup` has made. What is in place is not
+    /// written over.
+    #[arg(long, requires = "identity")]
+    pub from: Option<PathBuf>,
+    /// A file with the age identity that the backup was made for.
+    #[arg(long, requires = "from")]
+    pub identity: Option<PathBuf>,
+    /// Accept that what an older copy lacks is lost. The erased stay erased.
+    #[arg(long, required_unless_present = "from")]
     pub accept_loss: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The folder in which the backup gets a folder of its own.
+    #[arg(long, required_unless_present = "keys_to")]
+    pub to: Option<PathBuf>,
+    /// Where to put an archive of the key store: elsewhere, for it opens every backup of its time.
+    #[arg(long)]
+    pub keys_to: Option<PathBuf>,
+    /// Whom to encrypt it to (age1...); several may be named.
+    #[arg(long, required = true)]
+    pub recipient: Vec<String>,
+    /// For how many days backups are kept.
+    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+    pub window: u32,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod app;
 pub mod audit;
+pub mod backup;
 mod bench;
 pub mod caller;
 pub mod cli;

@@ -11,6 +11,7 @@ mod accountability;
 mod architecture;
 mod audit;
 mod authorization;
+mod backup;
 mod cli;
 mod conformance;
 mod crash;

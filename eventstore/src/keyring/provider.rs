@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+mod archive;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -183,6 +185,12 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// Where the store cannot be written.
     fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError>;
+
+    /// Everything in it, to be kept somewhere else. Nothing is behind it: it is to be encrypted.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, or gives no key away.
+    fn archive(&self) -> Result<Zeroizing<Vec<u8>>, ProviderError>;
 }
 
 /// The provider of an installation without an HSM: a private folder outside the data.
@@ -368,6 +376,10 @@ impl Provider for FileProvider {
             File::open(self.folder.join("marks"))?.sync_all()?;
         }
         Ok(())
+    }
+
+    fn archive(&self) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        archive::pack(&self.folder)
     }
 }
 

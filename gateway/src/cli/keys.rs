@@ -21,6 +21,8 @@ pub(super) fn run(
     match command {
         Keys::Rotate { window } => rotate(app, days(*window), console),
         Keys::Status { window } => status(app, days(*window), console),
+        // Done before anything is opened.
+        Keys::Restore { .. } => Err(CliError::Usage("there is a key store".to_owned())),
     }
 }
 
@@ -83,6 +85,8 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     if let Some(at) = oldest {
         lines.push(format!("Backups made since {at} can be opened, none older."));
     }
+    let newest = app.store.newest_backup();
+    lines.push(backups(newest, app.env.clock.now(), window));
     let mut tenants = Vec::new();
     for name in app.store.tenants()? {
         let reach = app.store.reach(tenant(app, &name)?.as_ref(), window)?;
@@ -112,7 +116,23 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
         });
         tenants.push(json!({ "tenant": name, "erasures": erasures.collect::<Vec<_>>() }));
     }
-    let answer = json!({ "epochs": shown, "oldest_backup": oldest, "tenants": tenants });
+    let answer = json!({
+        "epochs": shown,
+        "oldest_backup": oldest,
+        "newest_backup": newest,
+        "tenants": tenants,
+    });
     console.answer(&answer, lines.join("\n"));
     Ok(Outcome::Done)
+}
+
+/// How old the newest backup is: by half the window there should be another, so that there is one
+/// when the oldest ends.
+fn backups(newest: Option<Timestamp>, now: Timestamp, window: Duration) -> String {
+    let Some(at) = newest else {
+        return "No backup was made with `tidbok backup` yet.".to_owned();
+    };
+    let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    let late = if age > window / 2 { ", which is long ago: make another" } else { "" };
+    format!("The newest backup was made {at}{late}.")
 }

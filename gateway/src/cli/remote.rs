@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
@@ -131,5 +131,14 @@ fn settle_paths(command: &mut Command, folder: &Path) {
     }
     if let Command::Erase(erase) = command {
         erase.receipt = erase.receipt.take().map(|to| folder.join(to));
+    }
+    let settle = |path: &mut Option<PathBuf>| *path = path.take().map(|path| folder.join(path));
+    if let Command::Backup(backup) = command {
+        settle(&mut backup.to);
+        settle(&mut backup.keys_to);
+    }
+    if let Command::Restore(restore) = command {
+        settle(&mut restore.from);
+        settle(&mut restore.identity);
     }
 }

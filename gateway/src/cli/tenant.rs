@@ -1,4 +1,4 @@
-//! `tenant`, `import` and `restore`: what happens to a tenant as a whole.
+//! `tenant` and `import`: what happens to a tenant as a whole.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
-use crate::config::{Import, Restore, Tenant};
+use crate::config::{Import, Tenant};
 use crate::import;
 
 pub(super) fn run(
@@ -52,27 +52,4 @@ pub(super) fn import(
     // A dry run is a check; an import has done what could be done, and its report says the rest.
     let found = command.dry_run && report.refused_rows() > 0;
     Ok(if found { Outcome::Found } else { Outcome::Done })
-}
-
-pub(super) fn restore(
-    app: &Arc<App>,
-    command: &Restore,
-    console: &mut Console,
-) -> Result<Outcome, CliError> {
-    let loss = app.store.accept_loss(&command.tenant)?;
-    let value = json!({
-        "tenant": command.tenant,
-        "entries": loss.size,
-        "lost_size": loss.lost_size,
-        "fences_set_again": loss.fences,
-        "origin": loss.origin,
-    });
-    let text = format!(
-        "The older copy of {} with {} entries is taken up as origin {}.\n\
-         The ledger had {} entries when the key store was last told; what came after the copy is \
-         lost, and entry {} says so.\n{} fences were set again: the erased stay erased.",
-        command.tenant, loss.size, loss.origin, loss.lost_size, loss.size, loss.fences,
-    );
-    console.answer(&value, text);
-    Ok(Outcome::Done)
 }

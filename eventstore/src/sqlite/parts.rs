@@ -1,0 +1,139 @@
+//! A ledger's file taken apart for backups, and put together again.
+//!
+//! What may be kept for good (the history), what is of no use without keys (the seals), and what
+//! must end with its epoch (keys and links) lie in one file while a tenant is served, and in three
+//! while it is kept: each can be deleted on a day of its own.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{OpenError, open_writer, settings};
+
+/// A part of a ledger's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The entries, with what finds them: nothing in it names anybody.
+    History,
+    /// What only the keys open.
+    Seals,
+    /// Wrapped keys, and who is behind a handle.
+    Keyring,
+}
+
+impl Part {
+    pub const ALL: [Self; 3] = [Self::History, Self::Seals, Self::Keyring];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Seals => "seals",
+            Self::Keyring => "keyring",
+        }
+    }
+
+    fn tables(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::History => &[
+                (
+                    "head",
+                    "id, tenant, origin, size, frontier, recorded_at, indexed, next_handle, \
+                     next_person",
+                ),
+                ("entry", "position, bytes, leaf"),
+                ("tag", "tag, position"),
+            ],
+            Self::Seals => &[("seal", "id, ciphertext")],
+            Self::Keyring => &[
+                ("tenant_key", "*"),
+                ("secret", "*"),
+                ("person", "*"),
+                ("person_key", "*"),
+                ("period_key", "*"),
+                ("data_key", "id, person, year, wrapped"),
+                ("person_tag", "*"),
+                ("lookup", "*"),
+                ("api_key", "*"),
+                ("privacy_request", "*"),
+                ("idempotency", "*"),
+            ],
+        }
+    }
+}
+
+/// Copies a ledger's file into its three parts, all of one moment, while it is written to.
+///
+/// # Errors
+/// Where a file cannot be read or written.
+pub fn take_apart(file: &Path, into: [&Path; 3]) -> Result<(), rusqlite::Error> {
+    // What is attached is opened as the file itself is: to be written, and made where it is new.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(file, flags)?;
+    settings(&conn)?;
+    for (part, path) in Part::ALL.into_iter().zip(into) {
+        attach(&conn, path, part)?;
+        // It is of use whole or not at all.
+        conn.pragma_update(Some(part.name()), "journal_mode", "OFF")?;
+    }
+    let tx = conn.transaction()?;
+    for part in Part::ALL {
+        for (table, columns) in part.tables() {
+            let name = part.name();
+            let sql = format!("CREATE TABLE {name}.{table} AS SELECT {columns} FROM main.{table}");
+            tx.execute_batch(&sql)?;
+        }
+    }
+    tx.commit()
+}
+
+/// Makes a ledger's file of its three parts.
+///
+/// # Errors
+/// Where a file cannot be read or written, or the parts are not those of one ledger.
+pub fn put_together(parts: [&Path; 3], file: &Path) -> Result<(), OpenError> {
+    let mut conn = open_writer(file)?;
+    for (part, path) in Part::ALL.into_iter().zip(parts) {
+        attach(&conn, path, part)?;
+    }
+    let tx = conn.transaction()?;
+    for part in Part::ALL {
+        for (table, columns) in part.tables() {
+            let name = part.name();
+            let into = if *columns == "*" { String::new() } else { format!("({columns})") };
+            let sql = format!("INSERT INTO main.{table} {into} SELECT * FROM {name}.{table}");
+            tx.execute_batch(&sql)?;
+        }
+    }
+    tx.commit()?;
+    conn.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+fn attach(conn: &Connection, path: &Path, part: Part) -> Result<(), rusqlite::Error> {
+    let sql = format!("ATTACH ?1 AS {}", part.name());
+    conn.execute(&sql, [path.to_string_lossy()]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A table that no part knows would be missing from every backup.
+    #[test]
+    fn every_table_belongs_to_one_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = open_writer(&folder.path().join("ledger.sqlite")).unwrap();
+        let mut select =
+            conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+        let stored: BTreeSet<String> =
+            select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let known = Part::ALL.into_iter().flat_map(|part| part.tables());
+        let known: Vec<String> = known.map(|(table, _)| (*table).to_owned()).collect();
+        assert_eq!(known.len(), stored.len());
+        assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), stored);
+    }
+}

@@ -1,0 +1,184 @@
+//! What backups are made of, and how a tenant comes back from one.
+//!
+//! The keyring's part is encrypted under a key that hangs on the epoch's: whoever keeps it longer
+//! than that keeps nothing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{ACCESS, LEDGER, Store, StoreError, Tenant};
+use crate::keyring::key::{Key, Wrapped};
+use crate::keyring::provider::Epoch;
+use crate::sqlite::parts::{Part, put_together, take_apart};
+
+const WORKSHOP: &str = "backup.tmp";
+/// Says when the newest backup was made.
+const NOTED: &str = "newest-backup";
+
+/// A ledger of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Book {
+    Bookings,
+    /// Who read what.
+    Access,
+}
+
+impl Book {
+    pub const ALL: [Self; 2] = [Self::Bookings, Self::Access];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bookings => "bookings",
+            Self::Access => "access",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Bookings => LEDGER,
+            Self::Access => ACCESS,
+        }
+    }
+}
+
+/// The parts of one ledger, as files.
+pub type Parts = [PathBuf; 3];
+
+impl Store {
+    /// A key for what must end with the present epoch, and as what it is kept.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached.
+    pub fn backup_key(&self) -> Result<(Epoch, Key, Wrapped), StoreError> {
+        let epoch = self.provider.current()?;
+        let key = Key::random(&self.env);
+        let wrapped = self.provider.wrap(epoch, &key)?;
+        Ok((epoch, key, wrapped))
+    }
+
+    /// The key that was kept so, as long as its epoch lasts.
+    ///
+    /// # Errors
+    /// Where the key store cannot be reached or has destroyed the epoch's key.
+    pub fn backed_up_key(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, StoreError> {
+        Ok(self.provider.unwrap(epoch, wrapped)?)
+    }
+
+    /// The key store in one piece.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or gives no key away.
+    pub fn key_archive(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        Ok(self.provider.archive()?)
+    }
+
+    /// Takes note of a backup that is whole.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn note_backup(&self, at: Timestamp) -> Result<(), StoreError> {
+        Ok(fs::write(self.dir.join(NOTED), at.to_string())?)
+    }
+
+    /// When the newest backup was made, if there is one.
+    pub fn newest_backup(&self) -> Option<Timestamp> {
+        fs::read_to_string(self.dir.join(NOTED)).ok()?.trim().parse().ok()
+    }
+
+    /// A folder beside the data for what is taken apart. What a crash left there before is removed.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn workshop(&self) -> Result<Workshop, StoreError> {
+        clean(&self.dir)?;
+        let folder = self.dir.join(WORKSHOP);
+        fs::create_dir(&folder)?;
+        Ok(Workshop(folder))
+    }
+
+    /// Puts a tenant in place that `make` brings into a folder: whole or not at all. The gate that it
+    /// passes when it is opened says whether it is older than what was promised.
+    ///
+    /// # Errors
+    /// Where the name is taken or no name, ledgers are in a database, or files cannot be written.
+    pub fn place<E: From<StoreError>>(
+        &self,
+        name: &str,
+        make: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let tenants = self.dir.join("tenants");
+        let (folder, beside) = (tenants.join(name), tenants.join(format!(".{name}.new")));
+        self.may_place(name, &folder)?;
+        let io = |error: std::io::Error| StoreError::from(error);
+        if beside.exists() {
+            fs::remove_dir_all(&beside).map_err(io)?;
+        }
+        fs::create_dir(&beside).map_err(io)?;
+        make(&beside)?;
+        File::open(&beside).and_then(|folder| folder.sync_all()).map_err(io)?;
+        fs::rename(&beside, &folder).map_err(io)?;
+        Ok(File::open(tenants).and_then(|folder| folder.sync_all()).map_err(io)?)
+    }
+
+    fn may_place(&self, name: &str, folder: &Path) -> Result<(), StoreError> {
+        if !super::is_tenant_name(name) {
+            return Err(StoreError::BadName);
+        }
+        if folder.exists() { Err(StoreError::TenantExists) } else { Ok(()) }
+    }
+}
+
+/// Removes what a crash has left of a backup.
+pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
+    let folder = dir.join(WORKSHOP);
+    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
+}
+
+/// Where files are taken apart; it is removed with what lies there.
+pub struct Workshop(PathBuf);
+
+impl Workshop {
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // The next backup removes what is left.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Takes a ledger of a tenant apart, as it is at one moment, into files in a folder; none where the
+/// ledger is no file, or is not there yet.
+///
+/// # Errors
+/// Where files cannot be read or written.
+pub fn part(tenant: &Tenant, book: Book, folder: &Path) -> Result<Option<Parts>, StoreError> {
+    let file = tenant.folder().join(book.file());
+    if tenant.log().path().is_none() || !file.exists() {
+        return Ok(None);
+    }
+    let parts = Part::ALL.map(|part| folder.join(part.name()));
+    for part in &parts {
+        if part.exists() {
+            fs::remove_file(part)?;
+        }
+    }
+    let [history, seals, keyring] = &parts;
+    take_apart(&file, [history, seals, keyring]).map_err(crate::sqlite::OpenError::from)?;
+    Ok(Some(parts))
+}
+
+/// Makes a ledger's file of its parts, in the folder that is to be a tenant's.
+///
+/// # Errors
+/// Where files cannot be read or written, or the parts are not those of one ledger.
+pub fn join(parts: &Parts, book: Book, folder: &Path) -> Result<(), StoreError> {
+    let [history, seals, keyring] = parts;
+    Ok(put_together([history, seals, keyring], &folder.join(book.file()))?)
+}
