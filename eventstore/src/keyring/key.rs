@@ -3,6 +3,9 @@
 //! AES-256-GCM seals (NIST SP 800-38D), AES key wrap holds keys under keys (RFC 3394), HMAC-SHA-256
 //! makes lookups (RFC 2104), one AES block hides a number. All come from aws-lc.
 
+#[cfg(test)]
+mod tests;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::hmac;
@@ -57,6 +60,8 @@ impl Key {
     /// # Errors
     /// Where it was another key, or the bytes were changed.
     pub fn unwrap(&self, wrapped: &[u8]) -> Result<Self, WrongKey> {
+        // Also a shorter key can be wrapped, and would come out with noughts behind it.
+        let wrapped: &Wrapped = wrapped.try_into().map_err(|_| WrongKey)?;
         let mut key = Zeroizing::new([0; 32]);
         let kek = AesKek::new(&key_wrap::AES_256, self.0.as_slice()).map_err(|_| WrongKey)?;
         kek.unwrap(wrapped, key.as_mut_slice()).map_err(|_| WrongKey)?;

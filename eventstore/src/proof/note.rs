@@ -86,10 +86,14 @@ impl Verifier {
             .filter(|signature| signature.name == self.name && signature.id == self.id)
             .peekable();
         by_us.peek().ok_or(NoteError::Unsigned)?;
-        let key = UnparsedPublicKey::new(&ED25519, self.key);
-        let good = |signature: &Signature| key.verify(text.as_bytes(), &signature.bytes).is_ok();
+        let good = |signature: &Signature| is_signed(&self.key, text.as_bytes(), &signature.bytes);
         if by_us.all(good) { Ok(text) } else { Err(NoteError::Signature) }
     }
+}
+
+/// Whether this is the key's signature of a text (RFC 8032).
+pub(crate) fn is_signed(key: &[u8; 32], text: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key).verify(text, signature).is_ok()
 }
 
 impl fmt::Display for Verifier {

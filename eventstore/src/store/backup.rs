@@ -4,6 +4,7 @@
 //! than that keeps nothing.
 
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -95,7 +96,7 @@ impl Store {
     pub fn workshop(&self) -> Result<Workshop, StoreError> {
         clean(&self.dir)?;
         let folder = self.dir.join(WORKSHOP);
-        fs::create_dir(&folder)?;
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(Workshop(folder))
     }
 
