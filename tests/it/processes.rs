@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -90,6 +90,12 @@ impl Node {
         }
     }
 
+    /// Sends the process a signal by name.
+    fn signal(&self, name: &str) {
+        let id = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
     fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
@@ -114,6 +120,11 @@ fn call(
     path: &str,
     body: &str,
 ) -> Option<(u16, Value)> {
+    told(ask(address, key, method, path, body)?)
+}
+
+/// Sends a request, whether anybody reads it or not.
+fn ask(address: SocketAddr, key: &str, method: &str, path: &str, body: &str) -> Option<TcpStream> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let wish = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut stream = TcpStream::connect(address).ok()?;
@@ -124,6 +135,11 @@ fn call(
         body.len()
     );
     stream.write_all(head.as_bytes()).ok()?;
+    Some(stream)
+}
+
+/// What is answered on a connection.
+fn told(mut stream: TcpStream) -> Option<(u16, Value)> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -272,4 +288,44 @@ fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
     for node in [&one, &other] {
         node.run(&["projections", "rebuild", "--tenant", "salon", "--verify"]).ended(0);
     }
+}
+
+/// A receipt says that no node opens anything any more. So it waits for the last lease, also that of
+/// a node which hears of nothing.
+#[test]
+fn a_server_that_was_stopped_meanwhile_opens_nobody_who_was_erased() {
+    let folder = TempDir::new().unwrap();
+    let ledger = postgres::database();
+    let keys = folder.path().join("keys");
+    let mut one = Node::new(folder.path(), "one", &ledger, &keys);
+    let mut other = Node::new(folder.path(), "other", &ledger, &keys);
+    one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
+    let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
+    let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
+    one.start();
+    other.start();
+    let made = |name: &str| {
+        let body = json!({"contact": {"name": name}}).to_string();
+        let answer = call(one.address, &key, "POST", "/v1/clients", &body).unwrap();
+        answer.1["id"].as_str().unwrap().to_owned()
+    };
+    let (stays, goes) = (made("Birger"), made("Astrid"));
+    let path = |id: &str| format!("/v1/clients/{id}");
+    assert_eq!(other.shown(&key, &path(&goes))["contact"]["name"], "Astrid");
+
+    other.signal("STOP");
+    let receipt = folder.path().join("receipt.json").display().to_string();
+    let erase = ["erase", "--tenant", "salon", "--person", &goes, "--receipt", &receipt];
+    one.run(&erase).ended(0);
+    // It lies there when the other wakes up, before anything else.
+    let asked = ask(other.address, &key, "GET", &path(&goes), "").unwrap();
+    let search = json!({"name": "Astrid"}).to_string();
+    let found = ask(other.address, &key, "POST", "/v1/clients/search", &search).unwrap();
+    other.signal("CONT");
+    let (status, shown) = told(asked).unwrap();
+    assert!([404, 410].contains(&status) && !shown.to_string().contains("Astrid"), "{shown}");
+    let (_, shown) = told(found).unwrap();
+    assert!(!shown.to_string().contains("Astrid"), "{shown}");
+    assert_eq!(other.shown(&key, &path(&stays))["contact"]["name"], "Birger");
+    one.run(&["audit", "receipt", &receipt]).ended(0);
 }
