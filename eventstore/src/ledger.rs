@@ -169,6 +169,15 @@ impl Ledger {
         self.ask(|reply| Job::OpenBookings(person, reply)).await?
     }
 
+    /// How many seals an erasure of the person would end now.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn seals_of(&self, person: PersonId) -> Result<u64, ReadError> {
+        let rows = loader::all_rows(&self.log, person)?;
+        Ok(rows.iter().map(|row| u64::from(row.seals)).sum())
+    }
+
     /// Writes the present size and root into the key store's mark.
     pub(crate) fn mark_blocking(&self) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();

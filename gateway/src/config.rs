@@ -241,6 +241,9 @@ pub struct Erase {
     /// Cancel their open bookings first; without it, a person with open bookings is refused.
     #[arg(long)]
     pub cancel_open: bool,
+    /// Only show what would end and what would stay, on what ground and until when.
+    #[arg(long, conflicts_with = "receipt")]
+    pub dry_run: bool,
     /// Where to write the signed receipt; of several persons, one file each with its id in the name.
     #[arg(long)]
     pub receipt: Option<PathBuf>,

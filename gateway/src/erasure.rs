@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use domain::booking::{Reason, Side};
-use domain::{Actor, BookingId};
+use domain::{Actor, BookingId, RetentionClass};
+use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::{AppendError, Erasure};
 use eventstore::{PersonId, PersonState};
 
+use crate::app::AppError;
 use crate::desk::Desk;
 use crate::intake::{self, CancelIn, IntakeError, Sender};
+use crate::receipt::{self, Kept};
 
 /// How often, and how many times, it is looked whether an erasure has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -20,6 +23,41 @@ pub struct Erased {
     /// Where the fence stands.
     pub fence: domain::Position,
     pub ended: u64,
+}
+
+/// What an erasure would do, to be looked at before what cannot be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Bookings that stand in its way unless they are cancelled.
+    pub open: Vec<BookingId>,
+    /// How many seals end.
+    pub seals: u64,
+    /// The classes that end with the person.
+    pub classes: Vec<RetentionClass>,
+    /// What stays, linked to nobody, on what ground and until when.
+    pub kept: Vec<Kept>,
+}
+
+/// What an erasure of a person would do now. Changes nothing.
+///
+/// # Errors
+/// Where the person is unknown or erased, or the ledger cannot be read.
+pub async fn preview(desk: &Desk, person: PersonId) -> Result<Preview, AppError> {
+    let known = desk.tenant.keyring().info(person).map_err(AppendError::from)?;
+    match known.map(|info| info.state) {
+        Some(PersonState::Live | PersonState::Restricted) => (),
+        Some(PersonState::Erasing | PersonState::Erased) => {
+            return Err(AppendError::from(KeyError::Erased).into());
+        }
+        None => return Err(AppendError::from(KeyError::Unknown).into()),
+    }
+    let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
+    Ok(Preview {
+        open: desk.tenant.ledger.open_bookings(person).await?,
+        seals: desk.tenant.ledger.seals_of(person).map_err(AppendError::from)?,
+        classes: classes.collect(),
+        kept: receipt::kept(&desk.tenant, person)?,
+    })
 }
 
 /// Erases a person and waits until links and seals are gone too.

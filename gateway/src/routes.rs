@@ -82,6 +82,7 @@ fn rights_and_history() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(consents::withdraw))
         .routes(routes!(consents::accept))
         .routes(routes!(privacy::list, privacy::ask))
+        .routes(routes!(privacy::preview))
         .routes(routes!(privacy::read))
         .routes(routes!(statistics::read))
         .routes(routes!(audit::events))

@@ -48,6 +48,7 @@ const MAY: &[(&str, &str)] = &[
     ("post /v1/policy-acceptances", "csa."),
     ("get /v1/privacy-requests", ".sa."),
     ("post /v1/privacy-requests", "csa."),
+    ("post /v1/privacy-requests/preview", "csa."),
     ("get /v1/privacy-requests/{id}", ".sa."),
     ("get /v1/statistics", "..ad"),
     ("get /v1/audit/events", "..ad"),

@@ -124,7 +124,11 @@ fn who_was_erased_since_stays_erased() {
     let place = Place::new();
     let folder = place.backup();
     let (goes, counts) = (place.clients().remove(3), place.counts());
-    place.said(&["erase", "--tenant", "hotel", "--person", &goes]);
+    let erase = ["erase", "--tenant", "hotel", "--person", &goes];
+    let shown = place.said(&[&erase[..], &["--dry-run"]].concat());
+    assert_eq!((&shown[0]["state"], &shown[0]["open_bookings"]), (&json!("live"), &json!([])));
+    let erased = place.said(&erase);
+    assert_eq!(erased[0]["seals_ended"], shown[0]["seals"]);
     place.lose();
     let refused = place.restore(&folder, &[]);
     assert!(refused.out.contains("older than what was promised"), "{}", refused.out);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::BookingId;
 use eventstore::keyring::lease::LEASE;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{IdKind, PersonId, PersonState};
@@ -27,6 +28,9 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     let desk = app.desk(&command.tenant)?;
     let persons = persons(&desk, &command.person)?;
+    if command.dry_run {
+        return preview(&desk, &persons, console, runtime);
+    }
     let receipts = receipts(&desk, command, &persons)?;
     let total = u64::try_from(persons.len()).unwrap_or(u64::MAX);
     let (mut rows, mut erased) = (Vec::new(), Vec::new());
@@ -64,6 +68,48 @@ pub(super) fn run(
     let text: Vec<String> = rows.iter().map(line).collect();
     console.answer(&json!(rows), text.join("\n"));
     Ok(if refused { Outcome::Found } else { Outcome::Done })
+}
+
+/// Shows what erasing would do; answers like a check, where it would be refused.
+fn preview(
+    desk: &Desk,
+    persons: &[(String, PersonId)],
+    console: &mut Console,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Outcome, CliError> {
+    let (mut rows, mut lines, mut outcome) = (Vec::new(), Vec::new(), Outcome::Done);
+    for (id, person) in persons {
+        if is_over(desk, *person)? {
+            lines.push(format!("{id}  erased before"));
+            rows.push(json!({ "id": id, "state": "erased" }));
+            continue;
+        }
+        let preview = runtime.block_on(erasure::preview(desk, *person))?;
+        let show = |id: &BookingId| desk.tenant.ids().show(IdKind::Booking, id.0);
+        let open: Vec<String> = preview.open.iter().map(show).collect();
+        if !open.is_empty() {
+            outcome = Outcome::Found;
+        }
+        let classes: Vec<&str> = preview.classes.iter().map(|class| class.name()).collect();
+        lines.push(format!("{id}  {} seals would end: {}", preview.seals, classes.join(", ")));
+        lines.extend(open.iter().map(|id| format!("  in the way: {id} is open")));
+        lines.extend(preview.kept.iter().map(|kept| {
+            format!(
+                "  stays: {} of {}, linked to nobody, for {} until {}",
+                kept.fields, kept.class, kept.ground, kept.until
+            )
+        }));
+        rows.push(json!({
+            "id": id,
+            "state": "live",
+            "open_bookings": open,
+            "seals": preview.seals,
+            "classes": classes,
+            "kept": preview.kept,
+        }));
+    }
+    console.answer(&json!(rows), lines.join("\n"));
+    Ok(outcome)
 }
 
 fn is_over(desk: &Desk, person: PersonId) -> Result<bool, CliError> {

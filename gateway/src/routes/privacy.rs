@@ -42,6 +42,16 @@ pub(crate) struct AskIn {
     cancel_open_bookings: bool,
 }
 
+/// Of what a preview is wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreviewIn {
+    kind: Right,
+    /// For whom. A client asks for themselves and may leave it out.
+    #[serde(default)]
+    client_id: Option<String>,
+}
+
 /// What was asked for, and what became of it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Request {
@@ -110,6 +120,57 @@ pub(super) async fn ask(
         Some(fence) => answer.reflecting(Position(fence).next()),
         None => answer,
     })
+}
+
+/// What an erasure would do.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Preview {
+    /// Bookings that stand in its way unless they are cancelled.
+    open_bookings: Vec<String>,
+    /// How many seals would end.
+    seals: u64,
+    /// The classes of which everything would be destroyed.
+    classes: Vec<String>,
+    /// What would stay, linked to nobody.
+    kept: Vec<Kept>,
+}
+
+/// Something that the law keeps for a while.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Kept {
+    class: String,
+    /// How many fields.
+    fields: u64,
+    ground: String,
+    /// The last day.
+    until: String,
+}
+
+/// Shows what an erasure would end and what would stay, on what ground and until when. Nothing is
+/// changed. For clients (themselves), staff and administrators.
+#[utoipa::path(post, path = "/v1/privacy-requests/preview", tag = "privacy",
+    request_body = PreviewIn, responses((status = OK, body = Preview)))]
+pub(super) async fn preview(
+    caller: Caller<MayAskPrivacy>,
+    Sent(asked): Sent<PreviewIn>,
+) -> Result<Answer<Preview>, Problem> {
+    let Right::Erasure = asked.kind;
+    let person = caller.subject(asked.client_id.as_deref(), "/client_id")?;
+    let preview = erasure::preview(caller.desk(), person).await?;
+    let open = preview.open.iter().map(|id| caller.show(IdKind::Booking, id.0));
+    let kept = preview.kept.into_iter().map(|kept| Kept {
+        class: kept.class,
+        fields: kept.fields,
+        ground: kept.ground,
+        until: kept.until,
+    });
+    let shown = Preview {
+        open_bookings: open.collect(),
+        seals: preview.seals,
+        classes: preview.classes.iter().map(|class| class.name().to_owned()).collect(),
+        kept: kept.collect(),
+    };
+    Ok(Answer::read(shown, caller.desk().position()))
 }
 
 async fn erase(

@@ -89,3 +89,40 @@ async fn what_was_said_around_a_booking_is_erased_alone() {
     assert_eq!(read.body["parts"][0]["details"], json!({"state": "erased"}));
     assert_eq!(read.body["parts"][0]["client"]["contact"]["name"], "Astrid");
 }
+
+/// F53: what cannot be undone is seen before.
+#[tokio::test]
+async fn an_erasure_is_seen_before_and_does_what_was_shown() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let (id, own) = salon.tenant.client_with_key("Astrid").await;
+    let booking = salon.booked(&id, NINE, TEN).await;
+    let (staff, path) = (&salon.tenant.staff, "/v1/privacy-requests/preview");
+    let ask = json!({"kind": "erasure", "client_id": id});
+    let shown = staff.post(path, &ask).await.ok();
+    assert_eq!(shown.body["open_bookings"], json!([booking]));
+    assert_eq!(shown.body["classes"], json!(["contact", "booking", "health", "consent"]));
+    assert_eq!(own.post(path, &json!({"kind": "erasure"})).await.ok().body, shown.body);
+    // Nothing has changed by it.
+    staff.get(&format!("/v1/clients/{id}")).await.ok();
+    assert!(
+        staff.get("/v1/privacy-requests").await.ok().body["data"].as_array().unwrap().is_empty()
+    );
+
+    let other = salon.tenant.client("Birger").await;
+    let others = json!({"kind": "erasure", "client_id": other});
+    own.post(path, &others).await.problem(404, "not_found");
+    staff
+        .post(path, &json!({"kind": "erasure", "client_id": "cli_nobody"}))
+        .await
+        .problem(404, "not_found");
+    staff.post(path, &json!({"kind": "erasure", "why": "so"})).await.problem(422, "validation");
+
+    app.clock.set("2026-03-02T12:00:00Z");
+    let shown = staff.post(path, &ask).await.ok();
+    assert_eq!(shown.body["open_bookings"], json!([]));
+    let person = salon.tenant.person(&id);
+    let erased = salon.tenant.desk.tenant.ledger.erase(person).await.unwrap();
+    assert_eq!(json!(erased.ended), shown.body["seals"]);
+    staff.post(path, &ask).await.problem(410, "erased");
+}
