@@ -10,6 +10,7 @@ pub mod rotation;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ledger::{Opened, ReadPurpose};
@@ -73,6 +74,8 @@ pub enum StoreError {
          are kept, and its erasures stay within reach of backups"
     )]
     NotRotated(String, #[source] Box<Self>),
+    #[error("another backup or restore is under way; try again when it is through")]
+    AtWork,
     #[error("the tenant {0} cannot be opened")]
     Tenant(String, #[source] Box<Self>),
     #[error(transparent)]
@@ -135,6 +138,8 @@ pub struct Store {
     provider: Arc<dyn Provider>,
     /// Each under a lock of its own: opening one does not hold up the others.
     tenants: Mutex<BTreeMap<String, Slot>>,
+    /// Whether something is being taken apart or put together.
+    at_work: Arc<AtomicBool>,
     _lock: Lock,
 }
 
@@ -165,7 +170,8 @@ impl Store {
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
-        Ok(Self { dir: dir.to_owned(), env, place, provider, tenants, _lock: lock })
+        let (dir, at_work) = (dir.to_owned(), Arc::default());
+        Ok(Self { dir, env, place, provider, tenants, at_work, _lock: lock })
     }
 
     /// The names of all tenants, in order.

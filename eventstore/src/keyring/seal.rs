@@ -19,9 +19,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ledger::PeriodEnded;
 use domain::sealed::SealRef;
-use domain::{Event, Handle, Kind, Position, RetentionClass, Tag};
+use domain::{Handle, Kind, Position, RetentionClass};
 use zeroize::Zeroizing;
 
 use super::access::Disclosure;
@@ -33,7 +32,6 @@ use super::provider::TenantId;
 use super::{DataKeyRow, KeyError, Keyring};
 use crate::engine::SealRow;
 use crate::environment::Environment;
-use crate::ledger::codec;
 
 const FORMAT: u8 = 1;
 const PAYLOAD: u8 = 1;
@@ -247,7 +245,7 @@ impl Keyring {
     /// There is no key, or none that may be used: why?
     fn without_key(&self, class: RetentionClass, row: &DataKeyRow) -> Result<Opening, KeyError> {
         if let Some(year) = row.year {
-            let ended = self.has_ended(class, year)?;
+            let ended = self.log.has_ended(class, year)?;
             return Ok(if ended { Opening::Erased } else { Opening::UnknownKey });
         }
         let Some(person) = row.person else { return Ok(Opening::UnknownKey) };
@@ -257,16 +255,6 @@ impl Keyring {
             Some(PersonState::Restricted) => Opening::Restricted,
             Some(PersonState::Live) | None => Opening::UnknownKey,
         })
-    }
-
-    /// Whether the ledger says that a year of a class is over.
-    fn has_ended(&self, class: RetentionClass, year: i16) -> Result<bool, KeyError> {
-        let positions = self.log.positions(Tag::ledger())?;
-        let entries = self.log.reader().entries_at(&positions)?;
-        Ok(entries.iter().any(|entry| match codec::decode_event(&entry.bytes) {
-            Ok(Event::PeriodEnded(ended)) => ended == PeriodEnded { class, year },
-            Ok(_) | Err(_) => false,
-        }))
     }
 
     fn open_under(&self, lease: &Lease, key: Option<&Key>, found: Found) -> Opening {

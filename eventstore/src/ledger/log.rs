@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use domain::{Position, Tag};
+use domain::ledger::PeriodEnded;
+use domain::{Event, Position, RetentionClass, Tag};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -191,6 +192,15 @@ impl Log {
         }
         found.extend(self.reader.positions_under(tags)?);
         Ok(found)
+    }
+
+    /// Whether an entry says that a year of a class is over.
+    pub(crate) fn has_ended(&self, class: RetentionClass, year: i16) -> Result<bool, ReadError> {
+        let entries = self.reader.entries_at(&self.positions(Tag::ledger())?)?;
+        Ok(entries.iter().any(|entry| match codec::decode_event(&entry.bytes) {
+            Ok(Event::PeriodEnded(ended)) => ended == PeriodEnded { class, year },
+            Ok(_) | Err(_) => false,
+        }))
     }
 
     /// Runs a query on the ledger's file, or on a copy made for it.

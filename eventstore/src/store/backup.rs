@@ -6,6 +6,8 @@
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
@@ -92,12 +94,16 @@ impl Store {
     /// A folder beside the data for what is taken apart. What a crash left there before is removed.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// Where it cannot be made, or somebody works in it.
     pub fn workshop(&self) -> Result<Workshop, StoreError> {
-        clean(&self.dir)?;
+        if self.at_work.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::AtWork);
+        }
         let folder = self.dir.join(WORKSHOP);
-        fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Workshop(folder))
+        let workshop = Workshop { folder, at_work: Arc::clone(&self.at_work) };
+        clean(&self.dir)?;
+        fs::DirBuilder::new().mode(0o700).create(&workshop.folder)?;
+        Ok(workshop)
     }
 
     /// Puts a tenant in place that `make` brings into a folder: whole or not at all. The gate that it
@@ -139,18 +145,22 @@ pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Where files are taken apart; it is removed with what lies there.
-pub struct Workshop(PathBuf);
+pub struct Workshop {
+    folder: PathBuf,
+    at_work: Arc<AtomicBool>,
+}
 
 impl Workshop {
     pub fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 }
 
 impl Drop for Workshop {
     fn drop(&mut self) {
         // The next backup removes what is left.
-        drop(fs::remove_dir_all(&self.0));
+        drop(fs::remove_dir_all(&self.folder));
+        self.at_work.store(false, Ordering::Release);
     }
 }
 

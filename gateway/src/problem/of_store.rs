@@ -98,6 +98,7 @@ impl From<StoreError> for Problem {
             | StoreError::MarkLost(_)
             | StoreError::KeysOfOthers(_)
             | StoreError::NotRotated(..)
+            | StoreError::AtWork
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

@@ -4,7 +4,7 @@ use domain::sealed::SealRef;
 use domain::{Kind, Position, RetentionClass};
 use serde::Serialize;
 
-use crate::engine::{KeyRow, Read, Reader, SealRow};
+use crate::engine::{KeyRow, Read, SealRow};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::PersonState;
 use crate::keyring::seal::SealAt;
@@ -49,12 +49,12 @@ pub fn standings(log: &Log, seals: &[(Position, SealRef)]) -> Result<Vec<Standin
     };
     let asked: Vec<SealAt> = seals.iter().map(at).collect();
     let rows = reader.seals(&asked)?;
-    asked.iter().zip(rows).map(|(at, row)| standing(reader, at.seal.class, &row)).collect()
+    asked.iter().zip(rows).map(|(at, row)| standing(log, at.seal.class, &row)).collect()
 }
 
-fn standing(reader: &dyn Reader, class: RetentionClass, row: &SealRow) -> Read<Standing> {
+fn standing(log: &Log, class: RetentionClass, row: &SealRow) -> Read<Standing> {
     let Some(key) = &row.data_key else { return Ok(Standing::Missing) };
-    let by_key = of_key(reader, key, class)?;
+    let by_key = of_key(log, key, class)?;
     match by_key {
         Standing::Sealed | Standing::Restricted if row.ciphertext.is_none() => {
             Ok(Standing::Missing)
@@ -65,13 +65,17 @@ fn standing(reader: &dyn Reader, class: RetentionClass, row: &SealRow) -> Read<S
     }
 }
 
-fn of_key(reader: &dyn Reader, row: &DataKeyRow, class: RetentionClass) -> Read<Standing> {
+fn of_key(log: &Log, row: &DataKeyRow, class: RetentionClass) -> Read<Standing> {
+    let reader = log.reader();
     if row.wrapped.is_none() {
         return Ok(Standing::Erased);
     }
     let has_period = |year| reader.wrapped(KeyRow::Period(class, year)).map(|key| key.is_some());
     Ok(match (row.person, row.year) {
-        (_, Some(year)) if !has_period(year)? => Standing::Erased,
+        (_, Some(year)) if !has_period(year)? => match log.has_ended(class, year)? {
+            true => Standing::Erased,
+            false => Standing::Missing,
+        },
         (None, Some(_)) if class == RetentionClass::Accounting => Standing::Restricted,
         (_, Some(_)) => Standing::Sealed,
         (None, None) => Standing::Erased,
