@@ -74,6 +74,8 @@ pub enum StoreError {
          are kept, and its erasures stay within reach of backups"
     )]
     NotRotated(String, #[source] Box<Self>),
+    #[error("the ledgers lie in a database, and are brought back by its own means")]
+    NotInFiles,
     #[error("another backup or restore is under way; try again when it is through")]
     AtWork,
     #[error("the tenant {0} cannot be opened")]

@@ -12,10 +12,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eventstore::StoreError;
 use eventstore::keyring::provider::Epoch;
 use eventstore::sqlite::parts::Part;
-use eventstore::store::backup::{Book, Parts, join, part};
-use eventstore::{StoreError, Tenant};
+use eventstore::store::backup::{Parts, Which, join, part};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::{App, AppError};
@@ -101,6 +101,7 @@ pub fn make(
             return Err(error);
         }
     };
+    File::open(&beside).and_then(|beside| beside.sync_all()).map_err(at(&beside))?;
     fs::rename(&beside, &folder).map_err(at(&folder))?;
     File::open(to).and_then(|to| to.sync_all()).map_err(at(to))?;
     app.store.note_backup(now)?;
@@ -132,15 +133,15 @@ fn fill(
     let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
     for (done, name) in (1..).zip(names) {
         let desk = app.visit(&name)?;
-        for book in Book::ALL {
-            let Some(parts) = part(&desk.tenant, book, workshop.folder())? else {
+        for which in Which::ALL {
+            let Some(parts) = part(&desk.tenant, which, workshop.folder())? else {
                 if desk.tenant.log().path().is_none() {
                     return Err(BackupError::Database);
                 }
                 continue;
             };
             for (part, from) in Part::ALL.into_iter().zip(&parts) {
-                let file = format!("{name}.{}.{}.age", book.name(), part.name());
+                let file = format!("{name}.{}.{}.age", which.name(), part.name());
                 let inner = (part == Part::Keyring).then_some(&inner);
                 let (bytes, sha256) = archive::write(from, &folder.join(&file), recipients, inner)?;
                 fs::remove_file(from).map_err(at(from))?;
@@ -148,7 +149,7 @@ fn fill(
                 archives.push(Archive {
                     file,
                     tenant: name.clone(),
-                    book: book.name().to_owned(),
+                    ledger: which.name().to_owned(),
                     part: part.name().to_owned(),
                     bytes,
                     sha256,
@@ -219,13 +220,13 @@ pub fn restore(
     let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
     for (done, name) in (1..).zip(&names) {
         app.store.place::<BackupError>(name, |folder| {
-            for book in Book::ALL {
-                let archives = manifest.of(name, book);
+            for which in Which::ALL {
+                let archives = manifest.of(name, which);
                 if archives.is_empty() {
                     continue;
                 }
                 let parts = unpack(&archives, from, workshop.folder(), identities, &inner)?;
-                join(&parts, book, folder)?;
+                join(&parts, which, folder)?;
             }
             Ok(())
         })?;
@@ -250,12 +251,4 @@ fn unpack(
         archive::read(&file, to, &archive.sha256, identities, inner)?;
     }
     Ok(parts)
-}
-
-/// Whether a tenant that came back is in step with what the key store was told.
-///
-/// # Errors
-/// As opening it: most of all where it is older than what was promised.
-pub fn opens(app: &App, name: &str) -> Result<std::sync::Arc<Tenant>, AppError> {
-    Ok(std::sync::Arc::clone(&app.visit(name)?.tenant))
 }

@@ -106,9 +106,9 @@ async fn cancel(desk: &Desk, booking: BookingId) -> Result<(), AppendError> {
     let append = append.map_err(|error| match error {
         IntakeError::Key(error) => AppendError::Key(error),
         // A cancellation without a note brings no field.
-        IntakeError::FieldOutOfPlace(_) | IntakeError::FieldMalformed(_) => {
-            AppendError::SealsDiffer
-        }
+        IntakeError::FieldOutOfPlace(_)
+        | IntakeError::FieldMalformed(_)
+        | IntakeError::ContentEnded => AppendError::SealsDiffer,
     })?;
     desk.tenant.ledger.append(append).await.map(drop)
 }

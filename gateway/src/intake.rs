@@ -81,6 +81,9 @@ pub enum IntakeError {
     FieldOutOfPlace(Field),
     #[error("the field {0} is not well-formed")]
     FieldMalformed(Field),
+    /// Of a booking; its people are there.
+    #[error("what was said around the booking has ended, and nothing can be added to it")]
+    ContentEnded,
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -291,7 +294,11 @@ pub fn cancel(
     if let Some((person, handle, note)) = note {
         let part = sealing.continued(person, handle)?;
         let content = Personal::default().with(Field::CancelNote, note);
-        sealed = Some(sealing.seal(&part, Event::KIND_BOOKING_CANCELLED, 0, &content)?);
+        sealed = Some(match sealing.seal(&part, Event::KIND_BOOKING_CANCELLED, 0, &content) {
+            // Whoever was erased was refused above: it is the booking's own key that is gone.
+            Err(KeyError::Erased) => return Err(IntakeError::ContentEnded),
+            sealed => sealed?,
+        });
         fence = Some(part.fence);
     }
     let CancelIn { booking, expected, by, reason } = cancel;

@@ -157,11 +157,10 @@ fn end(
     ended: Ended,
 ) -> Result<(), FoldError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE booking SET status = ?3, version = version + 1, cancelled = ?4, \
-         details = details OR ?5 WHERE id = ?1 AND status = ?2",
+        "UPDATE booking SET status = ?3, version = version + 1, cancelled = ?4 \
+         WHERE id = ?1 AND status = ?2",
     )?;
-    let noted = ended.note.is_some();
-    one(id, statement.execute((Number(id.0), was.name(), now.name(), Json(ended), noted))?)
+    one(id, statement.execute((Number(id.0), was.name(), now.name(), Json(ended)))?)
 }
 
 fn rescheduled(connection: &Connection, event: &Rescheduled) -> Result<(), FoldError> {

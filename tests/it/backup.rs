@@ -202,7 +202,7 @@ fn what_cannot_be_restored_says_why_and_leaves_nothing() {
         said.ended(1);
         assert!(!place.data().join("tenants/hotel").exists());
     };
-    let seals = folder.join("hotel.bookings.seals.age");
+    let seals = folder.join("hotel.ledger.seals.age");
     let whole = fs::read(&seals).unwrap();
     fs::write(&seals, &whole[..whole.len() - 100]).unwrap();
     refused("damaged or cut off");
@@ -218,7 +218,7 @@ fn what_cannot_be_restored_says_why_and_leaves_nothing() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("tidbok backup 1", "tidbok backup 9")).unwrap();
     refused("no backup that this program can read");
-    fs::write(&manifest, text.replace("hotel.bookings.seals.age", "../identity")).unwrap();
+    fs::write(&manifest, text.replace("hotel.ledger.seals.age", "../identity")).unwrap();
     refused("no backup that this program can read");
     fs::write(&manifest, text).unwrap();
 
@@ -265,6 +265,35 @@ fn a_backup_that_is_killed_leaves_nothing_under_its_name() {
     place.assert_sound();
 }
 
+/// Killed at any moment, a tenant is back whole or not there, and so is a key store.
+#[test]
+fn a_restore_that_is_killed_leaves_nothing_half() {
+    let place = Place::new();
+    let (counts, folder, to) = (place.counts(), place.backup(), place.name("elsewhere"));
+    let made = place.said(&["backup", "--keys-to", &to, "--recipient", &place.recipient]);
+    let (archive, identity) = (made["keys"].as_str().unwrap(), place.name("identity"));
+    let from = folder.display().to_string();
+    let keys = ["keys", "restore", "--from", archive, "--identity", &identity];
+    let tenants = ["restore", "--from", &from, "--identity", &identity];
+    for pause in [0, 5, 10, 20, 40, 80] {
+        fs::remove_dir_all(place.data()).unwrap();
+        fs::remove_dir_all(place.path("data.keys")).unwrap();
+        for (args, whole) in
+            [(&keys[..], place.path("data.keys")), (&tenants[..], place.path("data/tenants/hotel"))]
+        {
+            let mut restore = tidbok(&place.data(), args).spawn().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+            drop(restore.kill());
+            restore.wait().unwrap();
+            if !whole.exists() {
+                run(&place.data(), args).ended(0);
+            }
+        }
+        assert_eq!(place.counts(), counts);
+        place.assert_sound();
+    }
+}
+
 #[test]
 fn ledgers_in_a_database_are_not_backed_up_as_files() {
     if !on_postgres() {
@@ -277,4 +306,16 @@ fn ledgers_in_a_database_are_not_backed_up_as_files() {
     assert!(refused.error.contains("database"));
     refused.ended(1);
     assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+    // Nor is a backup of files put beside a database; its key store would not even fit.
+    let files = Place::new();
+    let backup = files.backup().display().to_string();
+    let keys = files.name("data.keys");
+    fs::write(files.path(LEDGER), system_tests::postgres::database()).unwrap();
+    let identity = files.name("identity");
+    let data = files.path("node");
+    let args = ["--keys", &keys, "restore", "--from", &backup, "--identity", &identity];
+    let refused = run(&data, &args);
+    assert!(refused.error.contains("database"), "{}", refused.error);
+    refused.ended(1);
+    assert!(!data.join("tenants/hotel").exists());
 }

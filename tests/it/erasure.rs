@@ -376,6 +376,12 @@ fn a_rectified_value_is_gone() {
     hotel.assert_sound();
 }
 
+/// The seal that the law keeps of the one booking there is.
+fn invoice(hotel: &Hotel) -> SealAt {
+    let kept = |at: &SealAt| at.seal.class == RetentionClass::Accounting;
+    hotel.seals().iter().map(at).find(kept).unwrap()
+}
+
 /// F52: bookkeeping outlives the person, for bookkeeping alone.
 #[test]
 fn what_the_law_keeps_is_kept_for_bookkeeping_alone() {
@@ -383,9 +389,7 @@ fn what_the_law_keeps_is_kept_for_bookkeeping_alone() {
     let name = format!("{MARK}1");
     let (booking, registered) = booked(&hotel, 1, Who::New, &name);
     let person = hotel.person_at(registered);
-    let seals: Vec<SealAt> = hotel.seals().iter().map(at).collect();
-    let invoice = seals.into_iter().find(|at| at.seal.class == RetentionClass::Accounting);
-    let invoice = invoice.unwrap();
+    let invoice = invoice(&hotel);
     assert_eq!(invoice.position, Position(booking.0));
     let reads = |purpose| hotel.read_for(purpose, &[invoice]).remove(0);
     assert_eq!(reads(ReadPurpose::Administration), name);
@@ -404,9 +408,7 @@ fn what_the_law_keeps_ends_with_its_year() {
     let name = format!("{MARK}1");
     let (booking, registered) = booked(&hotel, 1, Who::New, &name);
     let person = hotel.person_at(registered);
-    let seals: Vec<SealAt> = hotel.seals().iter().map(at).collect();
-    let invoice = seals.into_iter().find(|at| at.seal.class == RetentionClass::Accounting);
-    let invoice = invoice.unwrap();
+    let invoice = invoice(&hotel);
     let reads = |hotel: &Hotel| hotel.read_for(ReadPurpose::Bookkeeping, &[invoice]).remove(0);
     let sweep = |hotel: &Hotel, now: Timestamp| retention::sweep(hotel.desk(), now).unwrap().years;
     let year = hotel.tenant().log().reader().hanging(None, 100).unwrap();

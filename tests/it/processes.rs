@@ -112,6 +112,30 @@ impl Drop for Node {
     }
 }
 
+/// A salon with two servers, and the key of its administrator.
+struct Salon {
+    folder: TempDir,
+    one: Node,
+    other: Node,
+    key: String,
+}
+
+impl Salon {
+    fn open() -> Self {
+        let folder = TempDir::new().unwrap();
+        let ledger = postgres::database();
+        let keys = folder.path().join("keys");
+        let mut one = Node::new(folder.path(), "one", &ledger, &keys);
+        let mut other = Node::new(folder.path(), "other", &ledger, &keys);
+        one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
+        let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
+        let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
+        one.start();
+        other.start();
+        Self { folder, one, other, key }
+    }
+}
+
 /// One request on a connection of its own; none where it is not answered.
 fn call(
     address: SocketAddr,
@@ -229,16 +253,7 @@ impl Load {
 
 #[test]
 fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
-    let folder = TempDir::new().unwrap();
-    let ledger = postgres::database();
-    let keys = folder.path().join("keys");
-    let mut one = Node::new(folder.path(), "one", &ledger, &keys);
-    let mut other = Node::new(folder.path(), "other", &ledger, &keys);
-    one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
-    let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
-    let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
-    one.start();
-    other.start();
+    let Salon { folder: _folder, mut one, mut other, key } = Salon::open();
     let load = Arc::new(Load::of(key, one.address));
     let callers: Vec<_> = (0..CALLERS)
         .map(|number| {
@@ -294,16 +309,7 @@ fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
 /// a node which hears of nothing.
 #[test]
 fn a_server_that_was_stopped_meanwhile_opens_nobody_who_was_erased() {
-    let folder = TempDir::new().unwrap();
-    let ledger = postgres::database();
-    let keys = folder.path().join("keys");
-    let mut one = Node::new(folder.path(), "one", &ledger, &keys);
-    let mut other = Node::new(folder.path(), "other", &ledger, &keys);
-    one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
-    let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
-    let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
-    one.start();
-    other.start();
+    let Salon { folder, one, other, key } = Salon::open();
     let made = |name: &str| {
         let body = json!({"contact": {"name": name}}).to_string();
         let answer = call(one.address, &key, "POST", "/v1/clients", &body).unwrap();

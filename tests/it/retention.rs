@@ -141,6 +141,23 @@ async fn a_booking_that_was_moved_ends_later() {
     assert_eq!(sweep(&app, &salon), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_after_the_end_is_refused_and_the_reason_is_not() {
+    let app = TestApp::default();
+    let salon = salon(&app, json!({"booking": 1})).await;
+    let id = salon.tenant.client("Astrid").await;
+    let booking = booked(&salon, &id, json!({"note": "by the window"})).await.id();
+    app.clock.set("2026-03-04T09:00:00Z");
+    assert_eq!(sweep(&app, &salon), 1);
+    let path = format!("/v1/bookings/{booking}/cancel");
+    let noted = json!({"reason": "illness", "note": "called too late"});
+    let refused = salon.tenant.staff.post(&path, &noted).await.problem(422, "validation");
+    assert_eq!(refused.body["errors"][0], json!({"pointer": "/note", "code": "content_ended"}));
+    salon.tenant.staff.post(&path, &json!({"reason": "illness"})).await.ok();
+    assert_eq!(sweep(&app, &salon), 0);
+    assert_sound(&salon);
+}
+
 #[test]
 fn the_program_lists_what_is_due_before_it_ends_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -276,6 +276,10 @@ fn change_booking(
             if fence.is_some_and(|fence| book.fences.contains(&fence)) {
                 return Err(BookingRefusal::Erased);
             }
+            // Every booking has had some. A note would hang on a key that is destroyed.
+            if note.is_some() && known.content.of(RetentionClass::Booking) == 0 {
+                return Err(BookingRefusal::ContentEnded);
+            }
             let (by, note, reason) = (*by, *note, *reason);
             Cancelled { booking: id, by, facets: known.facets, note, reason, was }.into()
         }

@@ -44,6 +44,8 @@ pub enum BookingRefusal {
     CancellationClosed,
     #[error("the person has been erased")]
     Erased,
+    #[error("what was said around the booking has ended, and nothing can be added to it")]
+    ContentEnded,
     #[error("{0}")]
     Slot(#[from] SlotError),
 }

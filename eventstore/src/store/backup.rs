@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{ACCESS, LEDGER, Store, StoreError, Tenant};
+use super::place::Place;
+pub use super::place::Which;
+use super::{Store, StoreError, Tenant};
 use crate::keyring::key::{Key, Wrapped};
 use crate::keyring::provider::Epoch;
 use crate::sqlite::parts::{Part, put_together, take_apart};
@@ -20,32 +22,6 @@ use crate::sqlite::parts::{Part, put_together, take_apart};
 const WORKSHOP: &str = "backup.tmp";
 /// Says when the newest backup was made.
 const NOTED: &str = "newest-backup";
-
-/// A ledger of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Book {
-    Bookings,
-    /// Who read what.
-    Access,
-}
-
-impl Book {
-    pub const ALL: [Self; 2] = [Self::Bookings, Self::Access];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bookings => "bookings",
-            Self::Access => "access",
-        }
-    }
-
-    fn file(self) -> &'static str {
-        match self {
-            Self::Bookings => LEDGER,
-            Self::Access => ACCESS,
-        }
-    }
-}
 
 /// The parts of one ledger, as files.
 pub type Parts = [PathBuf; 3];
@@ -131,6 +107,9 @@ impl Store {
     }
 
     fn may_place(&self, name: &str, folder: &Path) -> Result<(), StoreError> {
+        if matches!(self.place, Place::Server(_)) {
+            return Err(StoreError::NotInFiles);
+        }
         if !super::is_tenant_name(name) {
             return Err(StoreError::BadName);
         }
@@ -169,8 +148,8 @@ impl Drop for Workshop {
 ///
 /// # Errors
 /// Where files cannot be read or written.
-pub fn part(tenant: &Tenant, book: Book, folder: &Path) -> Result<Option<Parts>, StoreError> {
-    let file = tenant.folder().join(book.file());
+pub fn part(tenant: &Tenant, which: Which, folder: &Path) -> Result<Option<Parts>, StoreError> {
+    let file = tenant.folder().join(which.file());
     if tenant.log().path().is_none() || !file.exists() {
         return Ok(None);
     }
@@ -189,7 +168,7 @@ pub fn part(tenant: &Tenant, book: Book, folder: &Path) -> Result<Option<Parts>,
 ///
 /// # Errors
 /// Where files cannot be read or written, or the parts are not those of one ledger.
-pub fn join(parts: &Parts, book: Book, folder: &Path) -> Result<(), StoreError> {
+pub fn join(parts: &Parts, which: Which, folder: &Path) -> Result<(), StoreError> {
     let [history, seals, keyring] = parts;
-    Ok(put_together([history, seals, keyring], &folder.join(book.file()))?)
+    Ok(put_together([history, seals, keyring], &folder.join(which.file()))?)
 }

@@ -15,7 +15,7 @@ use crate::sqlite::{self, SqliteReader, SqliteWriter};
 
 /// Which of a tenant's two ledgers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Which {
+pub enum Which {
     /// What happened.
     Ledger,
     /// Who read what.
@@ -23,7 +23,16 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    fn file(self) -> &'static str {
+    pub const ALL: [Self; 2] = [Self::Ledger, Self::Access];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Access => "access",
+        }
+    }
+
+    pub(super) fn file(self) -> &'static str {
         match self {
             Self::Ledger => LEDGER,
             Self::Access => ACCESS,
@@ -126,7 +135,7 @@ impl Site {
         provider: &dyn Provider,
         env: &Environment,
     ) -> Result<(), StoreError> {
-        for which in [Which::Ledger, Which::Access] {
+        for which in Which::ALL {
             let keys = Founding::new(provider, env)?;
             match self {
                 Self::Folder(folder) => {

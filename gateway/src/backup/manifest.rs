@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use eventstore::Environment;
 use eventstore::keyring::key::Key;
 use eventstore::keyring::provider::Epoch;
-use eventstore::store::backup::Book;
+use eventstore::store::backup::Which;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -48,7 +48,7 @@ pub(super) struct Wrapping {
 pub(super) struct Archive {
     pub file: String,
     pub tenant: String,
-    pub book: String,
+    pub ledger: String,
     pub part: String,
     pub bytes: u64,
     pub sha256: String,
@@ -91,8 +91,8 @@ impl Manifest {
         names
     }
 
-    pub(super) fn of(&self, tenant: &str, book: Book) -> Vec<&Archive> {
-        let of_it = |archive: &&Archive| archive.tenant == tenant && archive.book == book.name();
+    pub(super) fn of(&self, tenant: &str, which: Which) -> Vec<&Archive> {
+        let of_it = |archive: &&Archive| archive.tenant == tenant && archive.ledger == which.name();
         self.archives.iter().filter(of_it).collect()
     }
 }

@@ -75,9 +75,9 @@ pub(super) fn restore(
     let names = backup::restore(app, from, &identities, tenant, &progress)?;
     let (mut rows, mut lines, mut outcome) = (Vec::new(), Vec::new(), Outcome::Done);
     for name in names {
-        match backup::opens(app, &name) {
-            Ok(tenant) => {
-                let entries = tenant.log().size();
+        match app.visit(&name) {
+            Ok(desk) => {
+                let entries = desk.tenant.log().size();
                 lines.push(format!("{name}: {entries} entries, in step with the key store"));
                 rows.push(json!({ "tenant": name, "entries": entries, "opens": true }));
             }

@@ -308,6 +308,9 @@ impl<'a> Landing<'a> {
             IntakeError::FieldOutOfPlace(field) | IntakeError::FieldMalformed(field) => {
                 Ok(malformed(self.mapping, field))
             }
+            IntakeError::ContentEnded => {
+                Ok(Fault::new(why(AppendError::Refused(BookingRefusal::ContentEnded.into()))?))
+            }
             IntakeError::Key(error) => Ok(Fault::new(why(AppendError::Key(error))?)),
         }
     }

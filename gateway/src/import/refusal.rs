@@ -129,6 +129,7 @@ fn booking(refusal: &BookingRefusal) -> &'static str {
         BookingRefusal::WrongStatus(_) => "wrong_status",
         BookingRefusal::VersionConflict { .. } => "version_conflict",
         BookingRefusal::CancellationClosed => "cancellation_closed",
+        BookingRefusal::ContentEnded => "content_ended",
         BookingRefusal::Erased => "erased",
         BookingRefusal::Slot(SlotError::EndNotAfterStart) => "end_not_after_start",
         BookingRefusal::Slot(SlotError::TooLong) => "slot_too_long",

@@ -53,6 +53,7 @@ impl From<BookingRefusal> for Problem {
             BookingRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
             BookingRefusal::CancellationClosed => Code::CancellationClosed.into(),
             BookingRefusal::Erased => Code::Erased.into(),
+            BookingRefusal::ContentEnded => Self::invalid("/note", "content_ended"),
             BookingRefusal::Slot(error) => error.into(),
         }
     }

@@ -58,6 +58,7 @@ impl From<IntakeError> for Problem {
             IntakeError::FieldMalformed(field) => {
                 Self::invalid(format!("/{}/{field}", group_of(field)), "malformed")
             }
+            IntakeError::ContentEnded => Self::invalid("/note", "content_ended"),
             IntakeError::Key(error) => error.into(),
         }
     }
@@ -99,6 +100,7 @@ impl From<StoreError> for Problem {
             | StoreError::KeysOfOthers(_)
             | StoreError::NotRotated(..)
             | StoreError::AtWork
+            | StoreError::NotInFiles
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

@@ -89,6 +89,19 @@ fn each_class_ends_so_many_days_after_the_booking() {
     given(kept(2, 2)).at("2026-11-22T10:00:00Z").when(expire()).then(&[erased(3)]);
 }
 
+/// Staff may find out late why nobody came: the reason is a code, and words would open for nobody.
+#[test]
+fn nothing_is_said_after_the_end() {
+    let (by, reason) = (Side::Staff, Reason::Illness);
+    let cancel = |note| change(FIRST, Change::Cancel { by, reason, note, fence: None });
+    let ended = || given(salon_and([told().granted(), erased(3)])).at(AFTER);
+    let note = Some(Sealed::new(Handle(1), 0));
+    ended().when(cancel(note)).then_refused(BookingRefusal::ContentEnded);
+    let (facets, was) = (told().facets, Status::Confirmed);
+    let cancelled = Cancelled { booking: FIRST, by, facets, note: None, reason, was };
+    ended().when(cancel(None)).then(&[cancelled.into()]);
+}
+
 #[test]
 fn what_no_rule_ends_stays() {
     given(salon_and([told().granted()]))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -50,16 +50,25 @@ impl FileProvider {
         if folder.exists() {
             return Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists).into());
         }
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(MARKS))?;
-        fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        // Whole under its name or not there: half a store would be in the way of the whole one.
+        let mut beside = folder.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        if beside.exists() {
+            fs::remove_dir_all(&beside)?;
+        }
+        for within in [beside.clone(), beside.join(MARKS)] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(within)?;
+        }
         for (name, bytes) in files {
-            let path = folder.join(name);
+            let path = beside.join(name);
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
         }
-        fs::File::open(folder)?.sync_all()?;
+        fs::File::open(&beside)?.sync_all()?;
+        fs::rename(&beside, folder)?;
         Self::open(folder)
     }
 }
