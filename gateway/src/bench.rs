@@ -41,6 +41,9 @@ pub(crate) struct Figure {
     /// What the ratio should be.
     pub target: &'static str,
     pub runs: u32,
+    /// Each run's figure, in the order of the runs.
+    pub measured: Vec<f64>,
+    pub beside: Vec<f64>,
 }
 
 impl Figure {
@@ -52,10 +55,11 @@ impl Figure {
         baseline: &[f64],
         target: &'static str,
     ) -> Self {
-        let (median, baseline) = (median(measured), median(baseline));
+        let (measured, beside) = (measured.to_vec(), baseline.to_vec());
+        let (median, baseline) = (median(&measured), median(&beside));
         let runs = u32::try_from(measured.len()).unwrap_or(u32::MAX);
         let ratio = median / baseline;
-        Self { name, median, unit, baseline, baseline_name, ratio, target, runs }
+        Self { name, median, unit, baseline, baseline_name, ratio, target, runs, measured, beside }
     }
 }
 

@@ -39,6 +39,13 @@ pub struct PersonRow {
     pub visits: i8,
 }
 
+/// How many rows of an index wait in memory before a round begins, by the size of the ledger: a
+/// small one moves none while it runs. They grow with the index, whose pages would else each meet
+/// fewer of them; more make the start after a crash longer.
+pub fn enough(size: u64) -> usize {
+    usize::try_from(size / 4).unwrap_or(usize::MAX).clamp(400_000, 1_000_000)
+}
+
 /// The rows that are in memory and not yet in the tables.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {

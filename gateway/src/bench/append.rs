@@ -3,9 +3,9 @@
 //! Beside it: the same path with one caller, and the rows of such bookings inserted in batches of
 //! 32 with nothing else around: no decision, no sealing, no tree, no queue. The rows are those that
 //! the path has just written: entry, seal, data key, and for each booking one row of either index,
-//! in slices of the key order of the newest 400,000, which is what the path moves. They go, by the
-//! same statements, into a copy of the file that does not hold them yet. A stricter baseline
-//! without the index rows is shown too.
+//! in slices of the key order of as many as wait in memory, which is what the path moves. They go,
+//! by the same statements, into a copy of the file as it was just before: indexes as large, pages
+//! as full. A stricter baseline without the index rows is shown too.
 
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,6 @@ use crate::dice::Dice;
 const BATCH: usize = 32;
 /// How many bookings are inserted bare in one run.
 const BARE: u64 = 40_000;
-/// As many index rows of either kind as the ledger keeps pending.
-const PENDING: u64 = 400_000;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -36,12 +34,13 @@ pub(super) fn measure(
     if rig.bench.tenant.log().path().is_none() {
         return on_server(rig, extent);
     }
-    let copy = copy_of(rig)?;
+    let copy = rig.folder.path().join("bare.sqlite");
     // Warm: what is measured is a running system.
     rig.rate(64, extent.run, Wish::Anywhere)?;
     let (mut one, mut many, mut more) = (vec![], vec![], vec![]);
     let (mut bare, mut bare_entries) = (vec![], vec![]);
     for _ in 0..extent.runs {
+        copy_to(rig, &copy)?;
         rig.settle(&[&copy])?;
         one.push(rig.rate(1, extent.run, Wish::Anywhere)?);
         rig.settle(&[&copy])?;
@@ -88,11 +87,18 @@ fn reader(rig: &Rig) -> Result<Connection, CliError> {
     Connection::open_with_flags(path, flags).map_err(failed)
 }
 
-/// The file as it is now: without the rows that the next runs bring.
-fn copy_of(rig: &Rig) -> Result<PathBuf, CliError> {
-    let copy = rig.folder.path().join("bare.sqlite");
-    reader(rig)?.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(failed)?;
-    Ok(copy)
+/// Copies the file as it is now, page by page: without the rows that the next runs bring. Nobody
+/// writes it meanwhile.
+fn copy_to(rig: &Rig, copy: &Path) -> Result<(), CliError> {
+    let ledger = rig.bench.tenant.folder().join("ledger.sqlite");
+    for part in ["", "-wal"] {
+        let named = |file: &Path| PathBuf::from(format!("{}{part}", file.display()));
+        std::fs::copy(named(&ledger), named(copy)).map_err(failed)?;
+    }
+    match std::fs::remove_file(PathBuf::from(format!("{}-shm", copy.display()))) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The newest bookings' rows once more, into the copy.
@@ -149,7 +155,8 @@ type IndexRows = (Vec<(Tag, Position)>, Vec<PersonRow>);
 /// A stretch of the newest rows of either index, in key order: what a round moves.
 fn index_rows(conn: &Connection, size: u64, count: usize) -> rusqlite::Result<IndexRows> {
     let mut select = conn.prepare("SELECT position, bytes FROM entry WHERE position >= ?1")?;
-    let from = i64::try_from(size.saturating_sub(PENDING)).unwrap_or(0);
+    let waiting = u64::try_from(index::enough(size)).unwrap_or(u64::MAX);
+    let from = i64::try_from(size.saturating_sub(waiting)).unwrap_or(0);
     let mut entries = select.query([from])?;
     let links = StoredLinks(conn);
     let (mut tags, mut persons) = (Vec::new(), Vec::new());

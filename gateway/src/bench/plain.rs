@@ -21,7 +21,7 @@ use domain::{
     Tag,
 };
 use eventstore::ledger::codec::{self, Header};
-use eventstore::ledger::index::{Pending, PersonRow};
+use eventstore::ledger::index::{self, Pending, PersonRow};
 use eventstore::{PersonId, sqlite};
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, params};
@@ -34,7 +34,6 @@ use crate::cli::console::Console;
 use crate::dice::Dice;
 
 /// As in the ledger.
-const PENDING: usize = 400_000;
 const BATCH: usize = 512;
 const SHELF: usize = 65_536;
 
@@ -289,8 +288,9 @@ impl PlainWriter {
 
     fn commit(&mut self, rows: &mut Rows) -> rusqlite::Result<()> {
         let pending = &mut self.pending;
-        let tags = pending.tags.next(rows.tags.len().max(64), PENDING, self.book.next.0);
-        let persons = pending.persons.next(rows.persons.len().max(64), PENDING, self.book.next.0);
+        let (size, enough) = (self.book.next.0, index::enough(self.book.next.0));
+        let tags = pending.tags.next(rows.tags.len().max(64), enough, size);
+        let persons = pending.persons.next(rows.persons.len().max(64), enough, size);
         let size = i64::try_from(self.book.next.0).unwrap_or(i64::MAX);
         let tx = self.conn.transaction()?;
         {

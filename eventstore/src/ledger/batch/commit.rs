@@ -9,12 +9,9 @@ use super::{Batch, NewEntry};
 use crate::engine::{Commit, EngineError, NewHead, Outcome};
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
-use crate::ledger::index::{PersonRow, Slice};
+use crate::ledger::index::{self, PersonRow, Slice};
 use crate::ledger::writer::Writer;
 
-/// Rows that wait in memory before a round begins: a small ledger moves none while it runs. More
-/// make pages fuller when they are written, and the start after a crash longer.
-const PENDING: usize = 400_000;
 /// Index rows that one commit moves at least, once too many are pending.
 const SLICE: usize = 64;
 
@@ -139,8 +136,9 @@ impl Writer {
         }
         let size = self.log.size();
         let mut pending = self.log.pending();
-        let tags = pending.tags.next(batch.tags.len().max(SLICE), PENDING, size);
-        let persons = pending.persons.next(batch.rows.len().max(SLICE), PENDING, size);
+        let enough = index::enough(size);
+        let tags = pending.tags.next(batch.tags.len().max(SLICE), enough, size);
+        let persons = pending.persons.next(batch.rows.len().max(SLICE), enough, size);
         let indexed =
             pending.tags.complete_after(&tags).min(pending.persons.complete_after(&persons));
         Moves { tags, persons, indexed }
