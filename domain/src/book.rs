@@ -1,6 +1,6 @@
 //! The book: everything a decision may depend on, folded from entries.
 //!
-//! The catalogue, the policy and the fences are few and always complete. Bookings, days, consents
+//! The catalogue, the policy, fences, restrictions and legal holds are few and always complete. Bookings, days, consents
 //! and registrations are many, so each lies on a [`Shelf`] that knows which of them it holds. Who
 //! decides looks first what a command [needs](Book::missing), puts it on the shelf, and decides
 //! then: [`Book::decide`] is pure and depends on nothing else. A test or an audit that folds a
@@ -27,7 +27,7 @@ use crate::event::Event;
 use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Position, RegistrationId, ResourceId, ServiceId,
 };
-use crate::person::{self, PersonCommand, Registration};
+use crate::person::{self, HoldGround, PersonCommand, Registration};
 use crate::policy::{self, Policy, PolicyCommand};
 use crate::refusal::Refusal;
 use crate::slot::Slot;
@@ -86,6 +86,8 @@ pub struct Book {
     pub retired_resources: BTreeSet<ResourceId>,
     pub retired_services: BTreeSet<ServiceId>,
     pub fences: BTreeSet<FenceId>,
+    pub restricted: BTreeSet<RegistrationId>,
+    pub legal_holds: BTreeMap<RegistrationId, BTreeSet<HoldGround>>,
     pub bookings: Shelf<BookingId, Booking>,
     pub days: Shelf<(ResourceId, Date), Day>,
     pub consents: Shelf<ConsentId, Consent>,
@@ -128,12 +130,21 @@ impl Book {
                     keys.push(Key::Consent(*consent));
                 }
             }
-            Command::Person(PersonCommand::Rectify { registration, .. }) => {
+            Command::Person(
+                PersonCommand::Rectify { registration, .. }
+                | PersonCommand::Restrict { registration, .. }
+                | PersonCommand::PlaceHold { registration, .. },
+            ) => {
                 if !self.registrations.touch(registration) {
                     keys.push(Key::Registration(*registration));
                 }
             }
-            Command::Person(PersonCommand::Register { .. } | PersonCommand::Erase { .. })
+            Command::Person(
+                PersonCommand::Register { .. }
+                | PersonCommand::Unrestrict { .. }
+                | PersonCommand::LiftHold { .. }
+                | PersonCommand::Erase { .. },
+            )
             | Command::Consent(ConsentCommand::Give { .. } | ConsentCommand::Accept { .. })
             | Command::Catalogue(_)
             | Command::Policy(_)
@@ -177,14 +188,14 @@ impl Book {
     pub fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Draft>, Refusal> {
         Ok(match command {
             Command::Booking(command) => booking::decision::decide(self, command, context)?,
-            Command::Person(command) => person::decision::decide(self, command)?,
+            Command::Person(command) => person::decision::decide(self, command, context)?,
             Command::Consent(command) => consent::decision::decide(self, command)?,
             Command::Catalogue(command) => catalogue::decision::decide(self, command)?,
             Command::Policy(command) => policy::decision::decide(self, command)?,
             Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
             Command::Keys(rotated) => vec![Draft::now(rotated.clone())],
             Command::Period(period) => {
-                period.decide(&self.policy.zone, context.now).into_iter().collect()
+                period.decide(&self.policy.zone, context).into_iter().collect()
             }
             Command::Access(opened) => vec![Draft::now(opened.clone())],
         })
@@ -212,7 +223,8 @@ impl Book {
             | TagKind::Policy
             | TagKind::Fence
             | TagKind::Group
-            | TagKind::Ledger => return false,
+            | TagKind::Ledger
+            | TagKind::Standing => return false,
         }
         true
     }
@@ -266,7 +278,11 @@ impl Book {
             Event::BookingChanged(event) => vec![Tag::booking(event.booking)],
             Event::BookingContentErased(event) => vec![Tag::booking(event.booking)],
             Event::PersonRectified(event) => vec![Tag::registration(event.registration)],
+            Event::PersonRestricted(event) => vec![Tag::standing(event.registration)],
+            Event::PersonUnrestricted(event) => vec![Tag::standing(event.registration)],
             Event::PersonErased(event) => vec![Tag::fence(event.fence)],
+            Event::HoldPlaced(event) => vec![Tag::standing(event.registration)],
+            Event::HoldLifted(event) => vec![Tag::standing(event.registration)],
             Event::ConsentWithdrawn(event) => vec![Tag::consent(event.consent)],
             Event::PersonRegistered(_)
             | Event::ConsentGiven(_)
@@ -300,7 +316,7 @@ impl Book {
     pub fn apply_next(&mut self, event: &Event, tags: &[Tag]) {
         let position = self.next;
         self.next = position.next();
-        self.fold_catalogue(position, event);
+        self.fold_standing(position, event);
         self.fold_matters(position, event);
         let Some((booking, held)) = self.fold_booking(position, event) else { return };
         for tag in tags {
@@ -359,7 +375,8 @@ impl Book {
             | TagKind::Policy
             | TagKind::Fence
             | TagKind::Group
-            | TagKind::Ledger => None,
+            | TagKind::Ledger
+            | TagKind::Standing => None,
         }
     }
 }

@@ -65,4 +65,7 @@ pub struct Context {
     /// How many bookings, not cancelled, the booker already has with this tenant, by the calendar
     /// year of their local start.
     pub visits: BTreeMap<i16, u32>,
+    /// Whether a legal hold keeps what the command would end: of somebody who has a part in the
+    /// booking, or of whom the year has something.
+    pub held: bool,
 }

@@ -20,7 +20,9 @@ use crate::catalogue::{
 };
 use crate::consent::{Accepted, Given, Withdrawn};
 use crate::ledger::{Opened, PeriodEnded, Reopened, Rotated};
-use crate::person::{Erased, Rectified, Registered};
+use crate::person::{
+    Erased, HoldLifted, HoldPlaced, Rectified, Registered, Restricted, Unrestricted,
+};
 use crate::policy::PolicySet;
 use crate::sealed::SealRef;
 
@@ -124,6 +126,10 @@ events! {
     PersonRegistered(Registered) = 20 v 1, "person.registered";
     PersonRectified(Rectified) = 21 v 1, "person.rectified";
     PersonErased(Erased) = 22 v 1, "person.erased";
+    PersonRestricted(Restricted) = 23 v 1, "person.restricted";
+    PersonUnrestricted(Unrestricted) = 24 v 1, "person.unrestricted";
+    HoldPlaced(HoldPlaced) = 25 v 1, "hold.placed";
+    HoldLifted(HoldLifted) = 26 v 1, "hold.lifted";
     ConsentGiven(Given) = 30 v 1, "consent.given";
     ConsentWithdrawn(Withdrawn) = 31 v 1, "consent.withdrawn";
     PolicyAccepted(Accepted) = 32 v 1, "policy.accepted";
@@ -171,6 +177,10 @@ impl Event {
             | Self::BookingChanged(_)
             | Self::BookingContentErased(_)
             | Self::PersonErased(_)
+            | Self::PersonRestricted(_)
+            | Self::PersonUnrestricted(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldLifted(_)
             | Self::ConsentWithdrawn(_)
             | Self::GroupDefined(_)
             | Self::ResourceDefined(_)

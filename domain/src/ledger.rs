@@ -1,9 +1,8 @@
 //! Events of the ledger about itself, and of the second ledger that records who read what.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Draft;
+use crate::entry::{Context, Draft};
 use crate::ids::Hash;
 use crate::sealed::{RetentionClass, Sealed, Whom};
 use crate::slot::Zone;
@@ -42,10 +41,11 @@ pub struct PeriodEnded {
 }
 
 impl PeriodEnded {
-    /// Decides to end a year of a class; nothing where the law keeps it still.
-    pub(crate) fn decide(self, zone: &Zone, now: Timestamp) -> Option<Draft> {
+    /// Decides to end a year of a class; nothing where the law, or a legal hold, keeps it still.
+    pub(crate) fn decide(self, zone: &Zone, context: &Context) -> Option<Draft> {
         let kept = self.class.kept_through(self.year)?;
-        (zone.local(now).date().year() > kept).then(|| Draft::now(self))
+        let over = zone.local(context.now).date().year() > kept;
+        (over && !context.held).then(|| Draft::now(self))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Persons as far as the ledger knows them: registered, rectified, erased. None of these entries
+//! Persons as far as the ledger knows them: registered, rectified, restricted, held,
+//! erased. None of these entries
 //! says who, and none says which others belong to the same person.
 
 pub mod command;
@@ -10,7 +11,10 @@ mod tests;
 
 pub use command::PersonCommand;
 pub use error::PersonRefusal;
-pub use event::{Erased, Rectified, Registered};
+pub use event::{
+    Erased, HoldGround, HoldLifted, HoldPlaced, Rectified, Registered, Restricted,
+    RestrictionGround, Unrestricted,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -28,10 +28,11 @@ pub enum TagKind {
     Registration,
     Group,
     Ledger,
+    Standing,
 }
 
 impl TagKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Booking,
         Self::Day,
         Self::Service,
@@ -42,6 +43,7 @@ impl TagKind {
         Self::Registration,
         Self::Group,
         Self::Ledger,
+        Self::Standing,
     ];
 
     fn code(self) -> u64 {
@@ -56,6 +58,7 @@ impl TagKind {
             Self::Registration => 8,
             Self::Group => 9,
             Self::Ledger => 10,
+            Self::Standing => 11,
         }
     }
 
@@ -114,6 +117,12 @@ impl Tag {
 
     pub fn registration(id: RegistrationId) -> Self {
         Self::of(TagKind::Registration, id.0)
+    }
+
+    /// How it stands with a registration: restricted, held. Apart from its own tag, for all of these
+    /// are always at hand.
+    pub fn standing(id: RegistrationId) -> Self {
+        Self::of(TagKind::Standing, id.0)
     }
 
     pub fn ledger() -> Self {

@@ -42,6 +42,7 @@ pub(crate) fn given(events: impl IntoIterator<Item = Event>) -> Given {
         occurred_at: at(NOW),
         actor: Actor::Staff(ActorId(1)),
         visits: [].into(),
+        held: false,
     };
     Given { events: events.into_iter().collect(), context }
 }
@@ -65,6 +66,11 @@ impl Given {
 
     pub(crate) fn visits(mut self, year: i16, count: u32) -> Self {
         self.context.visits.insert(year, count);
+        self
+    }
+
+    pub(crate) fn held(mut self) -> Self {
+        self.context.held = true;
         self
     }
 

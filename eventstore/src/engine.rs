@@ -3,6 +3,8 @@
 //! A [`Reader`] answers what is committed, from any thread. A [`Writer`] belongs to the one thread
 //! that decides. Everything that makes a ledger a ledger stands above this line; below it is SQL.
 
+mod change;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -23,6 +25,7 @@ use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
 use crate::store::credentials::{ApiKey, PrivacyRequest};
 use crate::tree::Hash;
+pub use change::Change;
 
 /// What a database had to say against a statement.
 #[derive(Debug, thiserror::Error)]
@@ -301,10 +304,28 @@ pub struct Commit<'a> {
 /// What an entry does to keys, links and seals that were there before.
 #[derive(Debug)]
 pub enum Effect {
-    Registered { person: PersonId, position: Position, handle: Handle },
-    Rectified { person: PersonId, position: Position, was: Handle, handle: Handle },
-    ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
+    Registered {
+        person: PersonId,
+        position: Position,
+        handle: Handle,
+    },
+    Rectified {
+        person: PersonId,
+        position: Position,
+        was: Handle,
+        handle: Handle,
+    },
+    ContentErased {
+        handles: Vec<Handle>,
+        classes: Vec<RetentionClass>,
+        ended: Vec<Ended>,
+    },
     PeriodEnded(PeriodEnded),
+    /// Somebody who is live is restricted, or the other way round.
+    Restricted {
+        person: PersonId,
+        restricted: bool,
+    },
 }
 
 /// Seals of one handle in one entry that end, and where the person's row for it is.
@@ -323,64 +344,6 @@ pub enum Outcome {
     Done,
     /// Another node was first: nothing was written, and everything is to be decided again.
     Behind,
-}
-
-/// A change of rows that are no events.
-#[derive(Debug)]
-pub enum Change {
-    AddApiKey {
-        hash: Hash,
-        role: String,
-        label: String,
-        person: Option<PersonId>,
-        at: i64,
-    },
-    RevokeApiKey {
-        id: u64,
-        at: i64,
-    },
-    AddPrivacyRequest {
-        kind: String,
-        person: PersonId,
-        at: i64,
-    },
-    DecidePrivacyRequest {
-        id: u64,
-        status: String,
-        fence: Option<Position>,
-        at: i64,
-    },
-    /// A period's key; whoever was first has made it for all.
-    Period {
-        class: RetentionClass,
-        year: i16,
-        wrapped: Vec<u8>,
-    },
-    /// A secret of the tenant's own; whoever was first has made it for all.
-    Secret {
-        name: &'static str,
-        wrapped: Vec<u8>,
-    },
-    /// A tenant key of a new epoch; whoever was first has made it for all.
-    TenantKey {
-        epoch: u32,
-        wrapped: Vec<u8>,
-    },
-    /// Keys wrapped anew, each with the form it had: one that is gone stays gone.
-    Rewrapped(Vec<(Hanging, Vec<u8>)>),
-    /// Lookup values covered anew, each with the row it had.
-    Recovered(Vec<(Covered, Covered)>),
-    /// Persons' keys replaced, each only where it still has the form it had.
-    Replaced(Vec<Replaced>),
-    /// Ends the tenant keys of all epochs before this one, and the persons' keys retired in them.
-    EndEpochs {
-        before: u32,
-    },
-    /// The key of a day's repeats; lets go of days that are over.
-    Day {
-        day: i64,
-        wrapped: Vec<u8>,
-    },
 }
 
 /// A row whose link, keys and seals go.

@@ -61,6 +61,10 @@ permissions! {
     MayEraseContent = Admin;
     /// To register clients, find them and put their record right.
     MayKeepClients = Staff Admin;
+    /// To restrict the use of a client's data, and to free it.
+    MayRestrict = Staff Admin;
+    /// To place and lift legal holds.
+    MayHold = Admin;
     /// To see one's own record.
     IsClient = Client;
     /// To give and withdraw consents and accept policies, for oneself or at the desk.

@@ -12,6 +12,7 @@ mod demo;
 mod erase;
 mod key;
 mod keys;
+mod person;
 mod projections;
 pub mod remote;
 mod retention;
@@ -164,6 +165,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         | Command::Keys(_)
         | Command::Retention(_)
         | Command::Import(_)
+        | Command::Person(_)
         | Command::Erase(_)
         | Command::Projections(_)
         | Command::Stats(_)
@@ -226,6 +228,7 @@ pub(crate) fn execute(
         Command::Keys(command) => keys::run(app, command, console),
         Command::Retention(command) => retention::run(app, command, console),
         Command::Import(command) => tenant::import(app, command, console),
+        Command::Person(command) => person::run(app, command, console),
         Command::Erase(command) => erase::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),
         Command::Stats(command) => stats::run(app, command, console),

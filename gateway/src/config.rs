@@ -1,10 +1,13 @@
 //! Configuration: the command line, and the only reader of the environment (through clap's `env`).
 
+mod people;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::receipt::words::Language;
+pub use people::{Clients, Erase, Person, Whom};
 
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
@@ -82,6 +85,9 @@ pub enum Command {
     /// Lists clients by opaque id, without personal data.
     #[command(subcommand)]
     Clients(Clients),
+    /// Restricts the use of a client's data, and places and lifts legal holds.
+    #[command(subcommand)]
+    Person(Person),
     /// Erases persons: for good, everywhere, at once.
     Erase(Erase),
     /// Replays and verifies the history.
@@ -220,36 +226,6 @@ pub struct Import {
     /// Only report what would happen.
     #[arg(long)]
     pub dry_run: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Clients {
-    /// Lists them.
-    List {
-        #[arg(long)]
-        tenant: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct Erase {
-    #[arg(long)]
-    pub tenant: String,
-    /// Whom, by the ids that `clients list` shows.
-    #[arg(long, num_args = 1.., required = true)]
-    pub person: Vec<String>,
-    /// Cancel their open bookings first; without it, a person with open bookings is refused.
-    #[arg(long)]
-    pub cancel_open: bool,
-    /// Only show what would end and what would stay, on what ground and until when.
-    #[arg(long, conflicts_with = "receipt")]
-    pub dry_run: bool,
-    /// Where to write the signed receipt; of several persons, one file each with its id in the name.
-    #[arg(long)]
-    pub receipt: Option<PathBuf>,
-    /// For how many days backups are kept, as the receipt says.
-    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
-    pub window: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use domain::booking::{Reason, Side};
+use domain::person::HoldGround;
 use domain::{Actor, BookingId, RetentionClass};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::{AppendError, Erasure};
 use eventstore::{PersonId, PersonState};
 
 use crate::app::AppError;
-use crate::desk::Desk;
+use crate::desk::{Desk, DeskError};
 use crate::intake::{self, CancelIn, IntakeError, Sender};
 use crate::receipt::{self, Kept};
 
@@ -30,6 +31,8 @@ pub struct Erased {
 pub struct Preview {
     /// Bookings that stand in its way unless they are cancelled.
     pub open: Vec<BookingId>,
+    /// Legal holds, which stand in its way until they are lifted.
+    pub holds: Vec<HoldGround>,
     /// How many seals end.
     pub seals: u64,
     /// The classes that end with the person.
@@ -44,16 +47,20 @@ pub struct Preview {
 /// Where the person is unknown or erased, or the ledger cannot be read.
 pub async fn preview(desk: &Desk, person: PersonId) -> Result<Preview, AppError> {
     let known = desk.tenant.keyring().info(person).map_err(AppendError::from)?;
-    match known.map(|info| info.state) {
-        Some(PersonState::Live | PersonState::Restricted) => (),
-        Some(PersonState::Erasing | PersonState::Erased) => {
-            return Err(AppendError::from(KeyError::Erased).into());
-        }
-        None => return Err(AppendError::from(KeyError::Unknown).into()),
+    let info = known.ok_or(AppendError::Key(KeyError::Unknown))?;
+    if matches!(info.state, PersonState::Erasing | PersonState::Erased) {
+        return Err(AppendError::from(KeyError::Erased).into());
     }
+    let holds = match info.registration {
+        Some(id) => {
+            desk.read(|reader| reader.clients().legal_holds(id)).map_err(DeskError::from)?
+        }
+        None => Vec::new(),
+    };
     let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
     Ok(Preview {
         open: desk.tenant.ledger.open_bookings(person).await?,
+        holds: holds.into_iter().map(|hold| hold.ground).collect(),
         seals: desk.tenant.ledger.seals_of(person).map_err(AppendError::from)?,
         classes: classes.collect(),
         kept: receipt::kept(&desk.tenant, person)?,
@@ -69,10 +76,16 @@ pub async fn erase(
     person: PersonId,
     cancel_open: bool,
 ) -> Result<Erased, AppendError> {
-    if cancel_open {
-        cancel_open_bookings(desk, person).await?;
-    }
-    let Erasure { fence, ended, cleared } = desk.tenant.ledger.erase(person).await?;
+    let ledger = &desk.tenant.ledger;
+    let erasure = match ledger.erase(person).await {
+        // Only where nothing else stands in the way.
+        Err(AppendError::OpenBookings(_)) if cancel_open => {
+            cancel_open_bookings(desk, person).await?;
+            ledger.erase(person).await?
+        }
+        erasure => erasure?,
+    };
+    let Erasure { fence, ended, cleared } = erasure;
     cleared.await.map_err(|_| AppendError::Stopped)??;
     Ok(Erased { fence, ended })
 }

@@ -10,7 +10,7 @@ use domain::booking::aggregate::Content;
 use domain::booking::{BookingCommand, Change};
 use domain::ledger::PeriodEnded;
 use domain::slot::Zone;
-use domain::{Actor, BookingId, Command, RetentionClass};
+use domain::{Actor, BookingId, Command, Handle, RegistrationId, RetentionClass};
 use eventstore::engine::HangingOf;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{Append, Appended, StoreError};
@@ -40,6 +40,8 @@ pub struct Due {
     pub days: u32,
     /// Until when it was to be kept.
     pub until: Timestamp,
+    /// Whether a legal hold keeps it all the same.
+    pub held: bool,
 }
 
 /// What the tenant's policy keeps no longer at an instant, the longest over first.
@@ -54,6 +56,7 @@ pub fn due(
     desk.follow()?;
     let policy = desk.read(|reader| reader.catalogue().policy()).map_err(DeskError::from)?;
     let Some((policy, _)) = policy else { return Ok(()) };
+    let held = desk.read(|reader| reader.clients().held()).map_err(DeskError::from)?;
     for class in Content::CLASSES {
         let Some(days) = policy.retention_days.get(&class).copied() else { continue };
         let back = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
@@ -67,11 +70,23 @@ pub fn due(
             after = Some(*last);
             for (over, booking) in page {
                 let until = policy.kept_until(class, over).unwrap_or(over);
-                found(Due { booking, class, over, days, until })?;
+                let held = !held.is_empty() && is_held(desk, booking, &held)?;
+                found(Due { booking, class, over, days, until, held })?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether somebody who has a part in a booking is among those who are held.
+fn is_held(desk: &Desk, booking: BookingId, held: &[RegistrationId]) -> Result<bool, AppError> {
+    let row = desk.read(|reader| reader.bookings().get(booking)).map_err(DeskError::from)?;
+    let handles: Vec<Handle> =
+        row.iter().flat_map(|row| &row.parts).map(|part| part.handle).collect();
+    let keyring = desk.tenant.keyring();
+    let persons = keyring.persons_of(&handles).map_err(AppendError::from)?;
+    let infos = keyring.infos(persons.into_values()).map_err(AppendError::from)?;
+    Ok(infos.values().any(|info| info.registration.is_some_and(|id| held.contains(&id))))
 }
 
 /// The years of classes that no law keeps any longer, and whose keys are still there.
@@ -118,6 +133,9 @@ fn sweep_bookings(desk: &Desk, now: Timestamp) -> Result<u64, AppError> {
     let mut waiting = VecDeque::new();
     let mut ended = 0;
     due(desk, now, &mut |due| {
+        if due.held {
+            return Ok(());
+        }
         let change = Change::Expire;
         let command = BookingCommand::Change { booking: due.booking, expected: None, change };
         let append = Append::new(Command::Booking(command), Actor::System);

@@ -1,12 +1,13 @@
-//! Clients as far as anybody here knows them: registrations, and where the newest contact fields
-//! are sealed.
+//! Clients as far as anybody here knows them: registrations, where the newest contact fields are
+//! sealed, and what restricts or holds them.
 
-use domain::person::{Rectified, Registered};
+use domain::person::{HoldGround, Rectified, Registered, Restricted, RestrictionGround};
 use domain::{Event, Handle, Position, Recorded, RegistrationId};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 
-use crate::column::{At, Json, Number};
+use crate::column::{At, Json, Number, Word};
 use crate::{FoldError, Projection, ProjectionError, SealAt};
 
 /// One person's registration.
@@ -18,19 +19,51 @@ pub struct ClientRow {
     /// How many entries tell of it.
     pub version: u32,
     pub registered_at: Timestamp,
+    pub restriction: Option<Restriction>,
+}
+
+/// That somebody's data is kept and not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restriction {
+    pub ground: RestrictionGround,
+    pub since: Timestamp,
+    /// When it is to be looked at again.
+    pub until: Option<Date>,
+}
+
+/// That what is kept of somebody is not to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegalHold {
+    pub ground: HoldGround,
+    pub since: Timestamp,
 }
 
 pub(crate) enum Fold {}
 
 impl Projection for Fold {
-    const NAME: &'static str = "clients.v1";
+    const NAME: &'static str = "clients.v2";
     const SCHEMA: &'static str = include_str!("clients/schema.sql");
-    const TABLES: &'static [&'static str] = &["client"];
+    const TABLES: &'static [&'static str] = &["client", "legal_hold"];
 
     fn apply(connection: &Connection, entry: &Recorded) -> Result<(), FoldError> {
         match &entry.event {
             Event::PersonRegistered(event) => registered(connection, entry, *event),
             Event::PersonRectified(event) => rectified(connection, entry, *event),
+            Event::PersonRestricted(event) => restricted(connection, entry, *event),
+            Event::PersonUnrestricted(event) => {
+                let sql = "UPDATE client SET restricted_since = NULL, restricted_ground = NULL, \
+                           restricted_until = NULL WHERE registration = ?1";
+                change(connection, sql, event.registration, &[])
+            }
+            Event::HoldPlaced(event) => {
+                let sql = "INSERT INTO legal_hold VALUES (?1, ?2, ?3)";
+                let (ground, since) = (event.ground.name(), At(entry.recorded_at));
+                change(connection, sql, event.registration, &[&ground, &since])
+            }
+            Event::HoldLifted(event) => {
+                let sql = "DELETE FROM legal_hold WHERE registration = ?1 AND ground = ?2";
+                change(connection, sql, event.registration, &[&event.ground.name()])
+            }
             Event::PersonErased(_)
             | Event::BookingRequested(_)
             | Event::BookingConfirmed(_)
@@ -88,13 +121,45 @@ fn rectified(connection: &Connection, entry: &Recorded, event: Rectified) -> Res
     }
 }
 
+fn restricted(
+    connection: &Connection,
+    entry: &Recorded,
+    event: Restricted,
+) -> Result<(), FoldError> {
+    let sql = "UPDATE client SET restricted_since = ?2, restricted_ground = ?3, \
+               restricted_until = ?4 WHERE registration = ?1";
+    let until = event.until.map(|until| until.to_string());
+    change(
+        connection,
+        sql,
+        event.registration,
+        &[&At(entry.recorded_at), &event.ground.name(), &until],
+    )
+}
+
+/// Changes the one row that there is of a registration's standing.
+fn change(
+    connection: &Connection,
+    sql: &str,
+    registration: RegistrationId,
+    values: &[&dyn ToSql],
+) -> Result<(), FoldError> {
+    let id = Number(registration.0);
+    let values = std::iter::once(&id as &dyn ToSql).chain(values.iter().copied());
+    match connection.prepare_cached(sql)?.execute(params_from_iter(values))? {
+        0 => Err(FoldError::Unknown { what: "registration", id: registration.0 }),
+        _ => Ok(()),
+    }
+}
+
 /// The clients, to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Clients<'r> {
     connection: &'r Connection,
 }
 
-const COLUMNS: &str = "registration, position, seal, handle, version, registered_at";
+const COLUMNS: &str = "registration, position, seal, handle, version, registered_at, \
+    restricted_since, restricted_ground, restricted_until";
 
 impl<'r> Clients<'r> {
     pub(crate) fn of(connection: &'r Connection) -> Self {
@@ -122,6 +187,33 @@ impl<'r> Clients<'r> {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([Json(handles)], client)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What holds a registration, by ground.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn legal_holds(&self, id: RegistrationId) -> Result<Vec<LegalHold>, ProjectionError> {
+        let sql = "SELECT ground, since FROM legal_hold WHERE registration = ?1 ORDER BY ground";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([Number(id.0)], |row| {
+            Ok(LegalHold { ground: row.get::<_, Word<_>>(0)?.0, since: row.get::<_, At>(1)?.0 })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All registrations that are held, in order.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn held(&self) -> Result<Vec<RegistrationId>, ProjectionError> {
+        let sql = "SELECT DISTINCT registration FROM legal_hold ORDER BY registration";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            let Number(id) = row.get(0)?;
+            Ok(RegistrationId(id))
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -153,5 +245,12 @@ fn client(row: &Row<'_>) -> rusqlite::Result<ClientRow> {
         contact: SealAt { position, seal: row.get(2)?, handle },
         version: row.get(4)?,
         registered_at: row.get::<_, At>(5)?.0,
+        restriction: restriction(row)?,
     })
+}
+
+fn restriction(row: &Row<'_>) -> rusqlite::Result<Option<Restriction>> {
+    let Some(At(since)) = row.get(6)? else { return Ok(None) };
+    let (Word(ground), until) = (row.get(7)?, row.get::<_, Option<Word<Date>>>(8)?);
+    Ok(Some(Restriction { ground, since, until: until.map(|Word(until)| until) }))
 }

@@ -33,7 +33,7 @@ mod tests;
 
 pub use bookings::{BookingFilter, BookingRow, Ended, PartRow};
 pub use catalogue::Item;
-pub use clients::ClientRow;
+pub use clients::{ClientRow, LegalHold, Restriction};
 pub use consents::ConsentRow;
 pub use error::{FoldError, ProjectionError};
 pub use hash::Hashes;

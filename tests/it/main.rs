@@ -35,5 +35,6 @@ mod restore;
 mod retention;
 mod rotation;
 mod simulation;
+mod standing;
 mod tidy;
 mod tree;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::Position;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use system_tests::{Caller, Salon, TestApp, new_wish, postgres};
 
 const TEN: &str = "2026-03-02T10:00:00";
@@ -164,6 +164,29 @@ async fn who_is_erased_at_one_node_opens_at_none() {
     // And nothing can be booked for them, whatever the node remembers.
     let wish = two.salon.wish(&client, TEN, ELEVEN);
     two.there().post("/v1/bookings", &wish).await.problem(410, "erased");
+    agree(&two).await;
+}
+
+/// Restricted and held at one node is so at the other, with its leases still running.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_restricted_or_held_at_one_node_is_so_at_all() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let path = format!("/v1/clients/{client}");
+    let known = two.there().get(&path).await.ok();
+    assert!(known.text().contains("Astrid"));
+    let here = &two.salon.tenant.admin;
+    let why = json!({"ground": "objection"});
+    let restricted = here.post(&format!("{path}/restrict"), &why).await.ok();
+    let seen = [("tidbok-position", restricted.header("tidbok-position"))];
+    let gone = two.there().send_with("GET".parse().unwrap(), &path, &Value::Null, &seen).await.ok();
+    assert!(!gone.text().contains("Astrid"), "{}", gone.text());
+    let wish = two.salon.wish(&client, TEN, ELEVEN);
+    two.there().post("/v1/bookings", &wish).await.problem(409, "restricted");
+    let claim = json!({"ground": "legal_claim"});
+    here.post(&format!("{path}/hold"), &claim).await.ok();
+    let ask = json!({"kind": "erasure", "client_id": client});
+    two.there().post("/v1/privacy-requests", &ask).await.problem(409, "legal_hold");
     agree(&two).await;
 }
 

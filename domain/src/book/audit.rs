@@ -19,7 +19,7 @@ use crate::consent::Withdrawn;
 use crate::entry::Recorded;
 use crate::event::Event;
 use crate::ids::{BookingId, ConsentId, Handle, Position, RegistrationId, ResourceId, ServiceId};
-use crate::person::Rectified;
+use crate::person::{HoldGround, Rectified};
 use crate::tag::Tag;
 
 /// What no decision could have brought about.
@@ -55,6 +55,8 @@ pub enum Violation {
     GroupUnknown,
     #[error("no registration stands at entry {0} under this handle")]
     RegistrationUnknown(RegistrationId),
+    #[error("the registration at entry {0} was restricted, or held, otherwise than the entry says")]
+    Standing(RegistrationId),
     #[error("no consent to this stands at entry {0}")]
     ConsentUnknown(ConsentId),
     #[error("the same fence was set before")]
@@ -80,6 +82,7 @@ impl Violation {
             Self::ServiceUnknown(_) => "service_unknown",
             Self::GroupUnknown => "group_unknown",
             Self::RegistrationUnknown(_) => "registration_unknown",
+            Self::Standing(_) => "standing_differs",
             Self::ConsentUnknown(_) => "consent_unknown",
             Self::FenceRepeated => "fence_repeated",
         }
@@ -131,6 +134,10 @@ impl Auditor {
                     found.push(Violation::FenceRepeated);
                 }
             }
+            Event::PersonRestricted(event) => self.restricted(event.registration, false, found),
+            Event::PersonUnrestricted(event) => self.restricted(event.registration, true, found),
+            Event::HoldPlaced(event) => self.held(event.registration, event.ground, false, found),
+            Event::HoldLifted(event) => self.held(event.registration, event.ground, true, found),
             Event::ConsentWithdrawn(event) => self.withdrawn(event, found),
             Event::ResourceDefined(event) => self.resource(&event.resource, found),
             Event::ResourceRevised(event) => {
@@ -160,6 +167,28 @@ impl Auditor {
         let known = self.book.registrations.get(&event.registration);
         if known.is_none_or(|known| known.handle != event.was) {
             found.push(Violation::RegistrationUnknown(event.registration));
+        }
+    }
+
+    /// Somebody is restricted who was not before, or the other way round.
+    fn restricted(&self, id: RegistrationId, was: bool, found: &mut Vec<Violation>) {
+        self.known_registration(id, found);
+        if self.book.restricted.contains(&id) != was {
+            found.push(Violation::Standing(id));
+        }
+    }
+
+    fn known_registration(&self, id: RegistrationId, found: &mut Vec<Violation>) {
+        if self.book.registrations.get(&id).is_none() {
+            found.push(Violation::RegistrationUnknown(id));
+        }
+    }
+
+    fn held(&self, id: RegistrationId, ground: HoldGround, was: bool, found: &mut Vec<Violation>) {
+        self.known_registration(id, found);
+        let grounds = self.book.legal_holds.get(&id);
+        if grounds.is_some_and(|grounds| grounds.contains(&ground)) != was {
+            found.push(Violation::Standing(id));
         }
     }
 
@@ -210,6 +239,10 @@ impl Auditor {
             | Event::PersonRegistered(_)
             | Event::PersonRectified(_)
             | Event::PersonErased(_)
+            | Event::PersonRestricted(_)
+            | Event::PersonUnrestricted(_)
+            | Event::HoldPlaced(_)
+            | Event::HoldLifted(_)
             | Event::ConsentGiven(_)
             | Event::PolicyAccepted(_)
             | Event::GroupDefined(_)

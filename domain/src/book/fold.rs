@@ -50,6 +50,10 @@ impl Book {
             Event::PersonRegistered(_)
             | Event::PersonRectified(_)
             | Event::PersonErased(_)
+            | Event::PersonRestricted(_)
+            | Event::PersonUnrestricted(_)
+            | Event::HoldPlaced(_)
+            | Event::HoldLifted(_)
             | Event::ConsentGiven(_)
             | Event::ConsentWithdrawn(_)
             | Event::PolicyAccepted(_)
@@ -88,7 +92,7 @@ impl Book {
         None
     }
 
-    pub(super) fn fold_catalogue(&mut self, position: Position, event: &Event) {
+    pub(super) fn fold_standing(&mut self, position: Position, event: &Event) {
         match event {
             Event::GroupDefined(event) => {
                 self.groups.insert(GroupId(position.0), event.name.clone());
@@ -116,6 +120,23 @@ impl Book {
             Event::PolicySet(event) => self.policy = event.policy.clone(),
             Event::PersonErased(event) => {
                 self.fences.insert(event.fence);
+            }
+            Event::PersonRestricted(event) => {
+                self.restricted.insert(event.registration);
+            }
+            Event::PersonUnrestricted(event) => {
+                self.restricted.remove(&event.registration);
+            }
+            Event::HoldPlaced(event) => {
+                self.legal_holds.entry(event.registration).or_default().insert(event.ground);
+            }
+            Event::HoldLifted(event) => {
+                if let Some(grounds) = self.legal_holds.get_mut(&event.registration) {
+                    grounds.remove(&event.ground);
+                    if grounds.is_empty() {
+                        self.legal_holds.remove(&event.registration);
+                    }
+                }
             }
             Event::BookingRequested(_)
             | Event::BookingConfirmed(_)
@@ -178,6 +199,10 @@ impl Book {
             | Event::BookingChanged(_)
             | Event::BookingContentErased(_)
             | Event::PersonErased(_)
+            | Event::PersonRestricted(_)
+            | Event::PersonUnrestricted(_)
+            | Event::HoldPlaced(_)
+            | Event::HoldLifted(_)
             | Event::GroupDefined(_)
             | Event::ResourceDefined(_)
             | Event::ResourceRevised(_)

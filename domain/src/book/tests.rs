@@ -218,7 +218,8 @@ impl Chance {
 }
 
 fn at_time(now: Timestamp) -> Context {
-    Context { now, occurred_at: now, actor: Actor::Staff(ActorId(1)), visits: [].into() }
+    let actor = Actor::Staff(ActorId(1));
+    Context { now, occurred_at: now, actor, visits: [].into(), held: false }
 }
 
 #[test]

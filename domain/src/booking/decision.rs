@@ -290,8 +290,13 @@ fn change_booking(
             if known.status.is_open() && known.slot_end > context.now {
                 return Err(BookingRefusal::WrongStatus(was));
             }
+            if context.held {
+                return Err(BookingRefusal::Held);
+            }
             return Ok(erase(id, known, Content::CLASSES.to_vec()).into_iter().collect());
         }
+        // Due again when the hold is lifted.
+        Change::Expire if context.held => return Ok(Vec::new()),
         Change::Expire => {
             let over = |class: &RetentionClass| {
                 book.policy.kept_until(*class, known.slot_end).is_some_and(|at| at <= context.now)

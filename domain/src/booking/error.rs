@@ -44,6 +44,8 @@ pub enum BookingRefusal {
     CancellationClosed,
     #[error("the person has been erased")]
     Erased,
+    #[error("a legal hold keeps what was said around the booking until it is lifted")]
+    Held,
     #[error("what was said around the booking has ended, and nothing can be added to it")]
     ContentEnded,
     #[error("{0}")]

@@ -1,5 +1,8 @@
 //! What may be wished of a person's record.
 
+use jiff::civil::Date;
+
+use super::{HoldGround, RestrictionGround};
 use crate::ids::{FenceId, RegistrationId};
 use crate::sealed::{Contact, FieldSet, RetentionClass, Sealed};
 
@@ -16,6 +19,22 @@ pub enum PersonCommand {
         fence: FenceId,
         given: FieldSet,
         expected: Option<u32>,
+    },
+    Restrict {
+        registration: RegistrationId,
+        ground: RestrictionGround,
+        until: Option<Date>,
+    },
+    Unrestrict {
+        registration: RegistrationId,
+    },
+    PlaceHold {
+        registration: RegistrationId,
+        ground: HoldGround,
+    },
+    LiftHold {
+        registration: RegistrationId,
+        ground: HoldGround,
     },
     /// `ended` counts the seals that the person's keys still opened.
     Erase {

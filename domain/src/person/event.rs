@@ -1,5 +1,6 @@
 //! What happens to a person, in words that name nobody.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{FenceId, Handle, RegistrationId};
@@ -30,4 +31,53 @@ pub struct Erased {
     /// How many seals this ends.
     pub ended: u64,
     pub fence: FenceId,
+}
+
+/// Somebody's data is kept and not used: nothing sealed for them opens, and nothing more is sealed
+/// (GDPR Art. 18).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Restricted {
+    pub ground: RestrictionGround,
+    pub registration: RegistrationId,
+    /// When it is to be looked at again. Nothing lifts itself: the person is told first (Art. 18(3)).
+    pub until: Option<Date>,
+}
+
+/// Somebody's data may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Unrestricted {
+    pub registration: RegistrationId,
+}
+
+/// What is kept of somebody stays, whatever is asked or due, until the hold is lifted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HoldPlaced {
+    pub ground: HoldGround,
+    pub registration: RegistrationId,
+}
+
+/// A hold is over. Where others are in place, they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HoldLifted {
+    pub ground: HoldGround,
+    pub registration: RegistrationId,
+}
+
+crate::facet::closed! {
+    /// On what ground data is restricted: the four of GDPR Art. 18(1).
+    RestrictionGround {
+        AccuracyContested = "accuracy_contested",
+        Unlawful = "unlawful",
+        LegalClaim = "legal_claim",
+        Objection = "objection",
+    }
+}
+
+crate::facet::closed! {
+    /// On what ground data must not be erased (GDPR Art. 17(3)).
+    HoldGround {
+        LegalClaim = "legal_claim",
+        LegalObligation = "legal_obligation",
+        AuthorityOrder = "authority_order",
+    }
 }

@@ -1,6 +1,9 @@
 //! Given, when, then: what the ledger knows of persons, and that erasure is final.
 
-use super::{Erased, PersonCommand, PersonRefusal, Rectified, Registered};
+use super::{
+    Erased, HoldGround, HoldLifted, HoldPlaced, PersonCommand, PersonRefusal, Rectified,
+    Registered, Restricted, RestrictionGround, Unrestricted,
+};
 use crate::event::Event;
 use crate::ids::{Handle, RegistrationId};
 use crate::sealed::{Contact, Field, FieldSet, RetentionClass, Sealed};
@@ -91,4 +94,64 @@ fn nothing_is_sealed_behind_a_fence() {
         let fenced = salon_and([registered(), erased()]);
         given(fenced).when(wish).then_refused(PersonRefusal::Erased);
     }
+}
+
+fn restrict(until: Option<jiff::civil::Date>) -> PersonCommand {
+    PersonCommand::Restrict { registration: ANNA, ground: RestrictionGround::Objection, until }
+}
+
+fn restricted(until: Option<jiff::civil::Date>) -> Event {
+    Restricted { ground: RestrictionGround::Objection, registration: ANNA, until }.into()
+}
+
+fn place(ground: HoldGround) -> PersonCommand {
+    PersonCommand::PlaceHold { registration: ANNA, ground }
+}
+
+fn lift(ground: HoldGround) -> PersonCommand {
+    PersonCommand::LiftHold { registration: ANNA, ground }
+}
+
+fn placed(ground: HoldGround) -> Event {
+    HoldPlaced { ground, registration: ANNA }.into()
+}
+
+/// Data is restricted on one of the four grounds of the law, once, and freed again.
+#[test]
+fn a_person_is_restricted_and_freed() {
+    let (unrestrict, freed) =
+        (PersonCommand::Unrestrict { registration: ANNA }, Unrestricted { registration: ANNA });
+    let once = || salon_and([registered(), restricted(None)]);
+    given(salon_and([registered()])).when(restrict(None)).then(&[restricted(None)]);
+    given(once()).when(restrict(None)).then_refused(PersonRefusal::AlreadyRestricted);
+    given(once()).when(unrestrict.clone()).then(&[freed.into()]);
+    let over = salon_and([registered(), restricted(None), freed.into()]);
+    given(over).when(unrestrict).then_refused(PersonRefusal::NotRestricted);
+    given(salon()).when(restrict(None)).then_refused(PersonRefusal::Unknown);
+}
+
+#[test]
+fn a_restriction_is_looked_at_again_today_or_later() {
+    let (today, yesterday) = (jiff::civil::date(2026, 11, 19), jiff::civil::date(2026, 11, 18));
+    let client = || given(salon_and([registered()]));
+    client().when(restrict(Some(today))).then(&[restricted(Some(today))]);
+    client().when(restrict(Some(yesterday))).then_refused(PersonRefusal::UntilOver);
+}
+
+/// F67: two holds are lifted one by one; the data is put right after the last.
+#[test]
+fn a_hold_keeps_what_there_is_until_the_last_is_lifted() {
+    let (claim, order) = (HoldGround::LegalClaim, HoldGround::AuthorityOrder);
+    let lifted = |ground| Event::from(HoldLifted { ground, registration: ANNA });
+    let both = || vec![registered(), placed(claim), placed(order)];
+    given(salon_and([registered()])).when(place(claim)).then(&[placed(claim)]);
+    given(salon_and(both())).when(place(claim)).then_refused(PersonRefusal::AlreadyHeld);
+    given(salon_and(both())).when(rectify(None)).then_refused(PersonRefusal::Held);
+    given(salon_and(both())).when(lift(claim)).then(&[lifted(claim)]);
+    let one = || [both(), vec![lifted(claim)]].concat();
+    given(salon_and(one())).when(lift(claim)).then_refused(PersonRefusal::NotHeld);
+    given(salon_and(one())).when(rectify(None)).then_refused(PersonRefusal::Held);
+    let none = [one(), vec![lifted(order)]].concat();
+    given(salon_and(none)).when(rectify(None)).then(&[rectified(1)]);
+    given(salon()).when(place(claim)).then_refused(PersonRefusal::Unknown);
 }

@@ -15,7 +15,10 @@ use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Handle, Hash, RegistrationId, ResourceId, ServiceId,
 };
 use crate::ledger::{Opened, PeriodEnded, ReadPurpose, Reopened, Rotated};
-use crate::person::{Erased, Rectified, Registered};
+use crate::person::{
+    Erased, HoldGround, HoldLifted, HoldPlaced, Rectified, Registered, Restricted,
+    RestrictionGround, Unrestricted,
+};
 use crate::policy::{Policy, PolicySet};
 use crate::sealed::{Field, RetentionClass, Sealed};
 use crate::slot::{Day, Hours};
@@ -106,10 +109,15 @@ fn persons() -> Vec<Event> {
     let classes = vec![RetentionClass::Contact, RetentionClass::Consent];
     let (contact, registration) = (Sealed::new(Handle(6), 0), RegistrationId(20));
     let (given, withdrawn) = (Occasion::Desk, Occasion::Link);
+    let until = Some(jiff::civil::date(2027, 1, 31));
     vec![
         Registered { contact }.into(),
         Rectified { contact, ended: 1, registration, was: Handle(3) }.into(),
         Erased { classes, ended: 12, fence: FenceId([0xc4; 16]) }.into(),
+        Restricted { ground: RestrictionGround::AccuracyContested, registration, until }.into(),
+        Unrestricted { registration }.into(),
+        HoldPlaced { ground: HoldGround::LegalClaim, registration }.into(),
+        HoldLifted { ground: HoldGround::AuthorityOrder, registration }.into(),
         Given { evidence, medium, occasion: given, purpose, text: text.clone() }.into(),
         Withdrawn { consent: ConsentId(30), medium, occasion: withdrawn, purpose }.into(),
         Accepted { evidence, occasion: Occasion::Booking, text }.into(),

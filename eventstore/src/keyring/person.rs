@@ -28,6 +28,11 @@ impl PersonState {
         }
     }
 
+    /// The states before and after somebody is restricted, or freed.
+    pub(crate) fn restriction(restricted: bool) -> (Self, Self) {
+        if restricted { (Self::Live, Self::Restricted) } else { (Self::Restricted, Self::Live) }
+    }
+
     pub(crate) fn code(self) -> i64 {
         match self {
             Self::Live => 1,

@@ -212,6 +212,13 @@ impl Keyring {
         if unlinked && !ticket.is_bookkeeping() {
             return Ok(Opening::Restricted);
         }
+        // A year's key is not the person's, and no lease on it ends with a restriction.
+        if let (Some(_), Some(person)) = (row.year, row.person)
+            && !ticket.is_bookkeeping()
+            && self.info(person)?.is_some_and(|info| info.state == PersonState::Restricted)
+        {
+            return Ok(Opening::Restricted);
+        }
         let class = found.at.seal.class;
         let lease = match lease.map_or_else(|| self.key(name), Ok) {
             Ok(lease) => lease,

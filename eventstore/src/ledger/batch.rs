@@ -14,11 +14,11 @@ use domain::{Draft, Event, Handle, Kind, Position, Tag};
 use super::appender::{Append, AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
-use crate::engine::Ended;
 use crate::keyring::person::PersonId;
 use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal};
 use crate::tree::Hash;
 use effect::Effect;
+pub(super) use effect::Known;
 pub(crate) use repeat::Repeat;
 pub(super) use repeat::{Looked, Seen};
 
@@ -101,7 +101,7 @@ impl Batch {
         seals.collect()
     }
 
-    /// Adds an entry. `ended` are the seals of a booking's content that it erases.
+    /// Adds an entry.
     #[expect(clippy::too_many_arguments, reason = "an entry is made in one place, of all these")]
     pub(super) fn entry(
         &mut self,
@@ -111,9 +111,9 @@ impl Batch {
         seals: Vec<NewSeal>,
         tagged: Tagged,
         rows: Vec<PersonRow>,
-        ended: Vec<Ended>,
+        known: Known,
     ) {
-        let effect = Effect::of(tagged.draft.event, ended);
+        let effect = Effect::of(tagged.draft.event, known);
         self.tags.extend(tagged.tags.into_iter().map(|tag| (tag, position)));
         self.rows.extend(rows);
         self.entries.push(NewEntry { position, bytes, leaf, seals, effect });

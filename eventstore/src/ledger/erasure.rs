@@ -57,6 +57,10 @@ impl Writer {
                 return Err(Refusal::from(PersonRefusal::Erased).into());
             }
         }
+        let held = info.registration.is_some_and(|id| self.book.legal_holds.contains_key(&id));
+        if held {
+            return Err(Refusal::from(PersonRefusal::Held).into());
+        }
         let open = self.open_bookings(person)?;
         if !open.is_empty() {
             let open = u32::try_from(open.len()).unwrap_or(u32::MAX);
@@ -84,6 +88,7 @@ impl Writer {
         let info = self.log.reader().person_by_fence(fence)?;
         let person = info.map(|info| info.id);
         let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
+        // What was ended once stays so, whatever was lost since.
         self.fence(fence, ended, person)?;
         self.resting.store(false, Ordering::Release);
         self.clearings.extend(person.map(Clearing::new));
@@ -101,8 +106,8 @@ impl Writer {
         let command =
             Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
         let now = self.tick();
-        let context =
-            Context { now, occurred_at: now, actor: Actor::System, visits: Default::default() };
+        let (actor, visits) = (Actor::System, Default::default());
+        let context = Context { now, occurred_at: now, actor, visits, held: false };
         let drafts = self.book.decide(&command, &context)?;
         let position = self.book.next;
         let mut batch = Batch::default();

@@ -133,10 +133,17 @@ fn events(log: &Log, positions: &[Position]) -> Result<Vec<(Position, Event)>, R
     Ok(events)
 }
 
-/// The book with what every decision may need: catalogue, policy and fences.
+/// The book with what every decision may need: catalogue, policy, fences,
+/// restrictions and legal holds.
 pub(crate) fn standing_book(log: &Log, size: u64, shelf: usize) -> Result<Book, ReadError> {
-    let standing =
-        [TagKind::Group, TagKind::Resource, TagKind::Service, TagKind::Policy, TagKind::Fence];
+    let standing = [
+        TagKind::Group,
+        TagKind::Resource,
+        TagKind::Service,
+        TagKind::Policy,
+        TagKind::Fence,
+        TagKind::Standing,
+    ];
     let mut positions = Vec::new();
     for kind in standing {
         let range = kind.range();

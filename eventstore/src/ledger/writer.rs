@@ -8,6 +8,7 @@
 mod decide;
 mod nodes;
 mod recent;
+mod standing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -199,13 +199,14 @@ fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<
     }
 }
 
-/// Takes note of what others have committed: first of the erasures in it.
+/// Takes note of what others have committed: first of what ends keys, or their use.
 fn follow(log: &Log, keyring: &Keyring) -> Result<(), ReadError> {
     let (known, size) = (log.size(), log.head()?.frontier.size());
     if size > known {
-        let fences = log.reader().positions(TagKind::Fence.range(), Position(known))?;
-        if !fences.is_empty() {
-            keyring.evict_all();
+        for kind in [TagKind::Fence, TagKind::Standing, TagKind::Ledger] {
+            if !log.reader().positions(kind.range(), Position(known))?.is_empty() {
+                keyring.evict_all();
+            }
         }
         log.grown(size);
     }

@@ -336,6 +336,11 @@ impl Tx {
                            WHERE person = $1 AND until = 0 AND handle = $2";
                 self.run(sql, &[&person, &int(was.0)])?;
             }
+            Effect::Restricted { person, restricted } => {
+                let (from, to) = PersonState::restriction(*restricted);
+                let sql = "UPDATE person SET state = $3 WHERE id = $1 AND state = $2";
+                self.run(sql, &[&int(person.0), &state(from), &state(to)])?;
+            }
             Effect::PeriodEnded(period) => {
                 let sql = "DELETE FROM period_key WHERE class = $1 AND year = $2";
                 self.run(sql, &[&i16::from(period.class.code()), &period.year])?;

@@ -221,6 +221,13 @@ fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 (person, int(was.0)),
             )?;
         }
+        Effect::Restricted { person, restricted } => {
+            let (from, to) = PersonState::restriction(*restricted);
+            conn.execute(
+                "UPDATE person SET state = ?3 WHERE id = ?1 AND state = ?2",
+                (int(person.0), from.code(), to.code()),
+            )?;
+        }
         Effect::PeriodEnded(period) => {
             let sql = "DELETE FROM period_key WHERE class = ?1 AND year = ?2";
             conn.execute(sql, (period.class.code(), period.year))?;

@@ -3,6 +3,7 @@
 use domain::booking::{Cancelled, Hold, Requested, Rescheduled, Status};
 use domain::catalogue::Resource;
 use domain::consent::{Medium, Text};
+use domain::person::Restricted;
 use domain::slot::Zone;
 use domain::{Event, Recorded};
 use eventstore::ledger::log::ReadError;
@@ -34,6 +35,10 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
         Event::PersonErased(event) => {
             format!("a person was erased, {}, behind fence {}", ended(event.ended), event.fence)
         }
+        Event::PersonRestricted(event) => restricted(*event),
+        Event::PersonUnrestricted(_) => "a client's data is used again".to_owned(),
+        Event::HoldPlaced(event) => format!("a client was put under legal hold ({})", event.ground),
+        Event::HoldLifted(event) => format!("a legal hold was lifted ({})", event.ground),
         Event::ConsentGiven(event) => {
             let (purpose, by) = (event.purpose, by(event.medium));
             format!("a consent to {purpose}{by} was given, {}", text(&event.text))
@@ -97,6 +102,11 @@ fn requested(event: &Requested, names: &mut Names<'_>) -> Result<String, ReadErr
 fn rescheduled(event: &Rescheduled, names: &mut Names<'_>) -> Result<String, ReadError> {
     let on = held(&event.held, names)?;
     Ok(format!("the booking was moved: {on}, {}", time(event.start, event.end, &event.zone)))
+}
+
+fn restricted(Restricted { ground, until, .. }: Restricted) -> String {
+    let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
+    format!("a client's data was restricted ({ground}){until}")
 }
 
 fn cancelled(event: &Cancelled) -> String {

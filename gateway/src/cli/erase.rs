@@ -5,7 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::BookingId;
+use domain::person::PersonRefusal;
+use domain::{BookingId, Refusal};
 use eventstore::keyring::lease::LEASE;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{IdKind, PersonId, PersonState};
@@ -77,6 +78,8 @@ fn preview(
     console: &mut Console,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
+    // What holds somebody is read from the read models.
+    desk.follow()?;
     let (mut rows, mut lines, mut outcome) = (Vec::new(), Vec::new(), Outcome::Done);
     for (id, person) in persons {
         if is_over(desk, *person)? {
@@ -87,11 +90,13 @@ fn preview(
         let preview = runtime.block_on(erasure::preview(desk, *person))?;
         let show = |id: &BookingId| desk.tenant.ids().show(IdKind::Booking, id.0);
         let open: Vec<String> = preview.open.iter().map(show).collect();
-        if !open.is_empty() {
+        let holds: Vec<&str> = preview.holds.iter().map(|ground| ground.name()).collect();
+        if !open.is_empty() || !holds.is_empty() {
             outcome = Outcome::Found;
         }
         let classes: Vec<&str> = preview.classes.iter().map(|class| class.name()).collect();
         lines.push(format!("{id}  {} seals would end: {}", preview.seals, classes.join(", ")));
+        lines.extend(holds.iter().map(|ground| format!("  in the way: a legal hold ({ground})")));
         lines.extend(open.iter().map(|id| format!("  in the way: {id} is open")));
         lines.extend(preview.kept.iter().map(|kept| {
             format!(
@@ -103,6 +108,7 @@ fn preview(
             "id": id,
             "state": "live",
             "open_bookings": open,
+            "legal_holds": holds,
             "seals": preview.seals,
             "classes": classes,
             "kept": preview.kept,
@@ -194,12 +200,18 @@ fn row(
             "refused": "erasure_blocked",
             "open_bookings": open,
         })),
+        Err(AppendError::Refused(Refusal::Person(PersonRefusal::Held))) => {
+            Ok(json!({ "id": id, "state": "live", "refused": "legal_hold" }))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 fn line(row: &Value) -> String {
     let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
+    if row.get("refused").is_some_and(|refused| refused == "legal_hold") {
+        return format!("{id}  not erased: a legal hold is in place; see `person release`");
+    }
     let number = |key| row.get(key).and_then(Value::as_u64);
     match (number("fence"), number("open_bookings")) {
         (Some(fence), _) => {

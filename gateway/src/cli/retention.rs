@@ -51,8 +51,9 @@ fn list(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<Value>, A
     retention::due(desk, app.env.clock.now(), &mut |due| {
         let id = desk.tenant.ids().show(IdKind::Booking, due.booking.0);
         let class = due.class.name();
+        let held = if due.held { "; kept on by a legal hold" } else { "" };
         lines.push(format!(
-            "{id}  {class}: kept for {} days after {}, until {}",
+            "{id}  {class}: kept for {} days after {}, until {}{held}",
             due.days, due.over, due.until
         ));
         rows.push(json!({
@@ -61,6 +62,7 @@ fn list(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<Value>, A
             "over_at": due.over,
             "days": due.days,
             "kept_until": due.until,
+            "held": due.held,
         }));
         Ok(())
     })?;

@@ -129,6 +129,7 @@ fn booking(refusal: &BookingRefusal) -> &'static str {
         BookingRefusal::WrongStatus(_) => "wrong_status",
         BookingRefusal::VersionConflict { .. } => "version_conflict",
         BookingRefusal::CancellationClosed => "cancellation_closed",
+        BookingRefusal::Held => "legal_hold",
         BookingRefusal::ContentEnded => "content_ended",
         BookingRefusal::Erased => "erased",
         BookingRefusal::Slot(SlotError::EndNotAfterStart) => "end_not_after_start",
@@ -141,6 +142,12 @@ fn person(refusal: &PersonRefusal) -> &'static str {
     match refusal {
         PersonRefusal::Unknown => "unknown_person",
         PersonRefusal::Erased => "erased",
+        PersonRefusal::Held => "legal_hold",
+        PersonRefusal::AlreadyHeld
+        | PersonRefusal::NotHeld
+        | PersonRefusal::AlreadyRestricted
+        | PersonRefusal::NotRestricted => "unchanged",
+        PersonRefusal::UntilOver => "until_over",
         PersonRefusal::NothingGiven => "nothing_given",
         PersonRefusal::FieldNotCollected(_) => "field_not_collected",
         PersonRefusal::VersionConflict { .. } => "version_conflict",

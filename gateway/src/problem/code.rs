@@ -67,6 +67,10 @@ codes! {
         "See the reasons; open bookings can be cancelled with cancel_open_bookings.";
     Restricted = 409 "restricted", "The person's data is restricted",
         "Wait until the restriction is lifted.";
+    LegalHold = 409 "legal_hold", "A legal hold keeps what there is",
+        "An administrator can lift the hold once its ground is gone; nothing was changed.";
+    Unchanged = 409 "unchanged", "It stands so already",
+        "Nothing is left to be done.";
     Erased = 410 "erased", "The person has been erased",
         "Nothing is left to be had. Somebody who comes back is registered anew.";
     VersionConflict = 412 "version_conflict", "It has changed since it was read",

@@ -53,6 +53,7 @@ impl From<BookingRefusal> for Problem {
             BookingRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
             BookingRefusal::CancellationClosed => Code::CancellationClosed.into(),
             BookingRefusal::Erased => Code::Erased.into(),
+            BookingRefusal::Held => Code::LegalHold.into(),
             BookingRefusal::ContentEnded => Self::invalid("/note", "content_ended"),
             BookingRefusal::Slot(error) => error.into(),
         }
@@ -88,6 +89,12 @@ impl From<PersonRefusal> for Problem {
                 let pointer = format!("/contact/{field}");
                 Self::new(Code::FieldNotCollected).at(pointer, "not_collected")
             }
+            PersonRefusal::Held => Code::LegalHold.into(),
+            PersonRefusal::AlreadyHeld => Self::new(Code::Unchanged).because("held"),
+            PersonRefusal::NotHeld => Self::new(Code::Unchanged).because("not_held"),
+            PersonRefusal::AlreadyRestricted => Self::new(Code::Unchanged).because("restricted"),
+            PersonRefusal::NotRestricted => Self::new(Code::Unchanged).because("not_restricted"),
+            PersonRefusal::UntilOver => Self::invalid("/until", "over"),
             PersonRefusal::NothingGiven => Self::invalid("/contact", "missing"),
             PersonRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
         }

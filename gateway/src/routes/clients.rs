@@ -2,6 +2,7 @@
 //! [`search`] is a POST.
 
 pub(super) mod search;
+pub(super) mod standing;
 
 use axum::extract::Path;
 use domain::Position;
@@ -22,6 +23,7 @@ use crate::intake::{self, Sender};
 use crate::keys::{self, Role};
 use crate::problem::{Code, Problem};
 use crate::sent::{Asked, IfMatch, Once, Sent};
+use standing::{LegalHold, Restriction};
 
 /// A client with their record.
 #[derive(Serialize, ToSchema)]
@@ -32,6 +34,12 @@ pub(crate) struct Client {
     registered_at: Timestamp,
     /// How many entries tell of the record; also its `ETag`.
     version: u32,
+    /// Why the data is kept and not used, if it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restriction: Option<Restriction>,
+    /// What keeps the data from being erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    legal_holds: Vec<LegalHold>,
 }
 
 /// Contact fields put right.
@@ -145,10 +153,16 @@ pub(super) async fn whole<P>(
     let info = known(caller, person)?;
     let id = info.registration.ok_or(Code::Erased)?;
     let (row, position) = caller.find(|reader| reader.clients().get(id)).await?;
+    let (holds, _) = caller.read(|reader| reader.clients().legal_holds(id))?;
     let mut shown = show(caller, &[info], ReadPurpose::Administration).await?;
-    let client = shown.pop().ok_or(Code::NotFound)?;
-    let (registered_at, version) = (row.registered_at, row.version);
-    Ok(Answer::read(Client { client, registered_at, version }, position).version(version))
+    let whole = Client {
+        client: shown.pop().ok_or(Code::NotFound)?,
+        registered_at: row.registered_at,
+        version: row.version,
+        restriction: row.restriction.map(Restriction::from),
+        legal_holds: holds.into_iter().map(LegalHold::from).collect(),
+    };
+    Ok(Answer::read(whole, position).version(row.version))
 }
 
 /// Reads one client. For staff and administrators.
@@ -190,6 +204,9 @@ pub(super) async fn rectify(
 /// The contact fields as they are, to lay new ones over.
 async fn present<P>(caller: &Caller<P>, info: &PersonInfo) -> Result<Personal, Problem> {
     let mut openings = Openings::default();
+    if info.state == PersonState::Restricted {
+        return Err(Code::Restricted.into());
+    }
     let ask = openings.ask_contact(info).ok_or(Code::Erased)?;
     let mut opened = openings.open(caller, ReadPurpose::Administration).await?;
     opened.content(ask).ok_or_else(|| Code::Erased.into())

@@ -127,6 +127,8 @@ pub(super) async fn ask(
 pub(crate) struct Preview {
     /// Bookings that stand in its way unless they are cancelled.
     open_bookings: Vec<String>,
+    /// The grounds of legal holds, which stand in its way until they are lifted.
+    legal_holds: Vec<String>,
     /// How many seals would end.
     seals: u64,
     /// The classes of which everything would be destroyed.
@@ -156,6 +158,7 @@ pub(super) async fn preview(
 ) -> Result<Answer<Preview>, Problem> {
     let Right::Erasure = asked.kind;
     let person = caller.subject(asked.client_id.as_deref(), "/client_id")?;
+    caller.caught_up_now().await?;
     let preview = erasure::preview(caller.desk(), person).await?;
     let open = preview.open.iter().map(|id| caller.show(IdKind::Booking, id.0));
     let kept = preview.kept.into_iter().map(|kept| Kept {
@@ -166,6 +169,7 @@ pub(super) async fn preview(
     });
     let shown = Preview {
         open_bookings: open.collect(),
+        legal_holds: preview.holds.iter().map(|ground| ground.name().to_owned()).collect(),
         seals: preview.seals,
         classes: preview.classes.iter().map(|class| class.name().to_owned()).collect(),
         kept: kept.collect(),

@@ -53,7 +53,7 @@ impl Model {
             .iter()
             .filter(|((person, _), count)| Some(*person) == booker && **count > 0);
         let visits = visits.map(|((_, year), count)| (*year, *count)).collect();
-        self.book.decide(command, &Context { now, occurred_at: now, actor, visits })
+        self.book.decide(command, &Context { now, occurred_at: now, actor, visits, held: false })
     }
 
     pub(super) fn is_erased(&self, person: PersonId) -> bool {

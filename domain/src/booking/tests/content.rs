@@ -120,3 +120,11 @@ fn days_count_from_the_time_it_was_moved_to() {
     let details = expired(RetentionClass::Booking, 2);
     given(after).at("2026-11-22T13:00:00Z").when(expire()).then(&[details]);
 }
+
+/// F67: what was said is not needed for the visit any more, but somebody may need it in court.
+#[test]
+fn a_hold_keeps_what_was_said_and_it_is_due_again_afterwards() {
+    let held = || given(kept(2, 2)).at("2026-11-22T10:00:00Z").held();
+    held().when(change(FIRST, Change::Expire)).then(&[]);
+    held().when(change(FIRST, Change::EraseContent)).then_refused(BookingRefusal::Held);
+}

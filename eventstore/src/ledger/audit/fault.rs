@@ -1,7 +1,7 @@
 //! Everything that an audit can find, in words.
 
 use domain::book::audit::Violation;
-use domain::{Handle, Position, RetentionClass, Tag};
+use domain::{Handle, Position, RegistrationId, RetentionClass, Tag};
 
 /// The code of blanks that nobody accounts for.
 pub(super) const BLANKS: &str = "blanks_disagree";
@@ -61,6 +61,10 @@ pub(super) enum Fault {
     PersonRowExtra(Handle),
     #[error("a row of {0} still refers to somebody who was erased, or never was")]
     LinkLeft(&'static str),
+    #[error(
+        "the keyring restricts who was registered at entry {0}, or frees them, and no entry does"
+    )]
+    Restriction(RegistrationId),
     #[error(transparent)]
     Rule(Violation),
 }
@@ -91,6 +95,7 @@ impl Fault {
             Self::TagMissing(_) | Self::TagExtra(_) => "tag_index",
             Self::PersonRowMissing(_) | Self::PersonRowExtra(_) => "person_index",
             Self::LinkLeft(_) => "link_left",
+            Self::Restriction(_) => "restriction_differs",
             Self::Rule(violation) => violation.code(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Handle, RetentionClass};
+use domain::{Handle, RegistrationId, RetentionClass};
 use rusqlite::Connection;
 
 use super::Findings;
@@ -210,4 +210,24 @@ fn links_left(conn: &Connection, table: &str) -> Result<u64, ReadError> {
          AND person NOT IN (SELECT id FROM person WHERE state <> {ERASED})"
     );
     Ok(uint(conn.query_row(&sql, [], |row| row.get(0))?))
+}
+
+/// Whoever the keyring restricts, the entries restrict, and the other way round, where there is
+/// still somebody.
+pub(super) fn check_restrictions(
+    conn: &Connection,
+    said: &BTreeSet<RegistrationId>,
+    findings: &mut Findings,
+) -> Result<(), ReadError> {
+    let mut select = conn.prepare(
+        "SELECT registration, state = 2 FROM person WHERE registration IS NOT NULL AND state < 3",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let registration = RegistrationId(uint(row.get(0)?));
+        if said.contains(&registration) != row.get::<_, bool>(1)? {
+            findings.add(None, &Fault::Restriction(registration));
+        }
+    }
+    Ok(())
 }

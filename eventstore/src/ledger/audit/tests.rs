@@ -7,6 +7,8 @@ use domain::{Event, Position};
 use rusqlite::Connection;
 
 use super::{Report, verify};
+use crate::keyring::KeyError;
+use crate::ledger::appender::AppendError;
 use crate::ledger::codec;
 use crate::ledger::log::Log;
 use crate::sqlite::{int, uint};
@@ -305,6 +307,38 @@ fn a_link_to_somebody_erased_is_found() {
     });
     let found = codes(&salon.audit());
     assert!(found.contains(&"link_left"), "{found:?}");
+}
+
+#[test]
+fn a_restriction_that_no_entry_tells_of_is_found() {
+    let found = codes_after("UPDATE person SET state = 2 WHERE state = 1");
+    assert!(found.iter().all(|code| *code == "restriction_differs") && !found.is_empty());
+}
+
+/// Somebody was quicker: what was sealed in good faith is not taken in.
+#[test]
+fn what_was_sealed_before_a_restriction_is_not_taken_after_it() {
+    let mut salon = Salon::open();
+    let (anna, berit) = (salon.client(), salon.client());
+    let [of_anna, of_berit] = [anna, berit].map(|person| salon.sealed_consent(person));
+    salon.restrict(anna);
+    let refused = salon.hand_in(of_anna);
+    assert!(matches!(refused, Err(AppendError::Key(KeyError::Restricted))), "{refused:?}");
+    salon.hand_in(of_berit).unwrap();
+    assert_clean(&salon.audit());
+}
+
+#[test]
+fn a_restriction_taken_off_by_hand_is_found() {
+    let mut salon = Salon::open();
+    let anna = salon.client();
+    salon.restrict(anna);
+    assert_clean(&salon.audit());
+    salon.close();
+    salon.tampered(|conn| {
+        conn.execute("UPDATE person SET state = 1 WHERE id = ?1", [int(anna.0)]).unwrap();
+    });
+    assert_eq!(codes(&salon.audit()), ["restriction_differs"]);
 }
 
 #[test]

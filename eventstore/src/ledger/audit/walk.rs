@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::fault::Fault;
 use super::indexes::Sums;
-use super::keys::{KeyState, Keys};
+use super::keys::{self, KeyState, Keys};
 use super::seals::{self, SealRows};
 use super::{Findings, Report, hex};
 use crate::keyring::person::PersonId;
@@ -96,6 +96,7 @@ impl<'a> Walk<'a> {
             }
         }
         seals.rest(&mut self.findings)?;
+        keys::check_restrictions(conn, &self.auditor.book().restricted, &mut self.findings)?;
         self.seals = seals.count;
         progress(size, size);
         Ok(())
@@ -296,6 +297,10 @@ fn begun_under(event: &Event) -> Vec<Handle> {
         | Event::BookingChanged(_)
         | Event::BookingContentErased(_)
         | Event::PersonErased(_)
+        | Event::PersonRestricted(_)
+        | Event::PersonUnrestricted(_)
+        | Event::HoldPlaced(_)
+        | Event::HoldLifted(_)
         | Event::ConsentWithdrawn(_)
         | Event::GroupDefined(_)
         | Event::ResourceDefined(_)

@@ -83,6 +83,7 @@ impl Writer {
             Ok(()) => {
                 self.committed(batch, &moves);
                 touched.into_iter().for_each(|person| self.keyring.changed(person));
+                batch.restricted().for_each(|person| self.keyring.evict(person));
                 let ended = |entry: &NewEntry| matches!(entry.effect, Some(Effect::PeriodEnded(_)));
                 if batch.entries.iter().any(ended) {
                     self.keyring.evict_all();

@@ -6,8 +6,18 @@ use domain::{Event, Handle, Position, RetentionClass};
 
 use super::Batch;
 use crate::engine::{self, Ended, Read, Reader};
+use crate::keyring::person::PersonId;
 use crate::ledger::codec;
 use crate::ledger::index::{PersonRow, Waiting};
+
+/// What the writer knows of what an event is about.
+#[derive(Default)]
+pub(in crate::ledger) struct Known {
+    /// The seals of a booking's content that it erases.
+    pub ended: Vec<Ended>,
+    /// Whom it restricts or frees.
+    pub person: Option<PersonId>,
+}
 
 /// What an entry means for keys and links that were there before.
 pub(super) enum Effect {
@@ -15,12 +25,17 @@ pub(super) enum Effect {
     Rectified { was: Handle, handle: Handle },
     ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
     PeriodEnded(PeriodEnded),
+    Restricted { person: PersonId, restricted: bool },
 }
 
 impl Effect {
-    /// What the event means for what was there; `ended` are the seals that it ends.
-    pub(super) fn of(event: Event, ended: Vec<Ended>) -> Option<Self> {
+    /// What the event means for what was there.
+    pub(super) fn of(event: Event, known: Known) -> Option<Self> {
+        let restricted =
+            |restricted| known.person.map(|person| Self::Restricted { person, restricted });
         match event {
+            Event::PersonRestricted(_) => restricted(true),
+            Event::PersonUnrestricted(_) => restricted(false),
             Event::PersonRegistered(event) => {
                 Some(Self::Registered { handle: event.contact.handle })
             }
@@ -29,7 +44,7 @@ impl Effect {
             }
             Event::BookingContentErased(event) => {
                 let (handles, classes) = (event.handles, event.classes);
-                Some(Self::ContentErased { handles, classes, ended })
+                Some(Self::ContentErased { handles, classes, ended: known.ended })
             }
             Event::PeriodEnded(period) => Some(Self::PeriodEnded(period)),
             Event::BookingRequested(_)
@@ -42,6 +57,8 @@ impl Effect {
             | Event::BookingMissed(_)
             | Event::BookingChanged(_)
             | Event::PersonErased(_)
+            | Event::HoldPlaced(_)
+            | Event::HoldLifted(_)
             | Event::ConsentGiven(_)
             | Event::ConsentWithdrawn(_)
             | Event::PolicyAccepted(_)
@@ -61,6 +78,20 @@ impl Effect {
 }
 
 impl Batch {
+    /// Whom it restricts or frees.
+    pub(super) fn restricted(&self) -> impl Iterator<Item = PersonId> {
+        self.entries.iter().filter_map(|entry| match entry.effect {
+            Some(Effect::Restricted { person, .. }) => Some(person),
+            Some(
+                Effect::Registered { .. }
+                | Effect::Rectified { .. }
+                | Effect::ContentErased { .. }
+                | Effect::PeriodEnded(_),
+            )
+            | None => None,
+        })
+    }
+
     /// What its entries do to rows that were there before or come with them.
     pub(super) fn effects(&self) -> Vec<engine::Effect> {
         let effects = self.entries.iter().filter_map(|entry| {
@@ -79,6 +110,9 @@ impl Batch {
                 engine::Effect::Rectified { person, position, was: *was, handle: *handle }
             }),
             Effect::PeriodEnded(period) => Some(engine::Effect::PeriodEnded(*period)),
+            Effect::Restricted { person, restricted } => {
+                Some(engine::Effect::Restricted { person: *person, restricted: *restricted })
+            }
             Effect::ContentErased { handles, classes, ended } => {
                 Some(engine::Effect::ContentErased {
                     handles: handles.clone(),
@@ -129,7 +163,7 @@ impl Batch {
 /// Pending rows of what an effect has ended count no seals any more.
 pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
     match effect {
-        Effect::Registered { .. } | Effect::PeriodEnded(_) => (),
+        Effect::Registered { .. } | Effect::PeriodEnded(_) | Effect::Restricted { .. } => (),
         Effect::Rectified { was, handle } => {
             let person = batch.person(*handle);
             let ended = |row: &&mut PersonRow| row.handle == *was && Some(row.person) == person;

@@ -1,15 +1,15 @@
 //! Deciding one command and taking what follows into the batch.
 
 use domain::booking::{BookingCommand, Role};
+use domain::person::{Restricted, Unrestricted};
 use domain::{
     Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, RetentionClass, Tag,
 };
 
 use super::{Reply, Writer};
-use crate::engine::Ended;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::{Append, AppendError, Appended};
-use crate::ledger::batch::{Batch, Seen};
+use crate::ledger::batch::{Batch, Known, Seen};
 use crate::ledger::codec;
 use crate::ledger::index::{self, Links};
 use crate::ledger::loader::{LoadJob, Visits};
@@ -64,6 +64,7 @@ impl Writer {
 
     fn decide(&mut self, batch: &mut Batch, append: &mut Append) -> Result<Appended, AppendError> {
         let now = self.tick();
+        self.not_restricted(batch, append)?;
         let repeat = match append.idempotency {
             Some(idempotency) => match self.repeated(batch, idempotency, now)? {
                 Seen::Before(appended) => return Ok(appended),
@@ -77,6 +78,7 @@ impl Writer {
             occurred_at: append.occurred_at.unwrap_or(now),
             actor: append.actor,
             visits: visits.map(|visits| visits.by_year.clone()).unwrap_or_default(),
+            held: self.is_held(&append.command)?,
         };
         let drafts = self.book.decide(&append.command, &context)?;
         Batch::fits(&drafts, &append.brought)?;
@@ -134,14 +136,14 @@ impl Writer {
             }
         }
         self.forget_counts(&tagged.draft.event, batch);
-        let ended = match self.ended(batch, &tagged.draft.event) {
-            Ok(ended) => ended,
+        let known = match self.known(batch, &tagged.draft.event) {
+            Ok(known) => known,
             Err(error) => {
                 batch.spoil();
                 return Err(error.into());
             }
         };
-        batch.entry(header.position, bytes, leaf, seals, tagged, rows, ended);
+        batch.entry(header.position, bytes, leaf, seals, tagged, rows, known);
         Ok(())
     }
 
@@ -165,18 +167,26 @@ impl Writer {
         }
     }
 
-    /// The seals that an event about a booking's content ends.
-    fn ended(&self, batch: &Batch, event: &Event) -> Result<Vec<Ended>, ReadError> {
-        let Event::BookingContentErased(event) = event else { return Ok(Vec::new()) };
-        let tag = Tag::booking(event.booking);
-        let mut positions = self.log.positions(tag)?;
-        positions.push(Position(event.booking.0));
-        positions.extend(batch.positions(tag));
-        batch.content(self.log.reader(), &positions, event)
+    /// What is known of what an event is about, where that matters for rows that are there.
+    fn known(&self, batch: &Batch, event: &Event) -> Result<Known, ReadError> {
+        let mut known = Known::default();
+        if let Event::BookingContentErased(event) = event {
+            let tag = Tag::booking(event.booking);
+            let mut positions = self.log.positions(tag)?;
+            positions.push(Position(event.booking.0));
+            positions.extend(batch.positions(tag));
+            known.ended = batch.content(self.log.reader(), &positions, event)?;
+        }
+        if let Event::PersonRestricted(Restricted { registration, .. })
+        | Event::PersonUnrestricted(Unrestricted { registration }) = event
+        {
+            known.person = self.registered(*registration)?;
+        }
+        Ok(known)
     }
 
     /// Whose handle, where it is committed.
-    fn stored_person(&self, handle: Handle) -> Result<Option<PersonId>, ReadError> {
+    pub(super) fn stored_person(&self, handle: Handle) -> Result<Option<PersonId>, ReadError> {
         Ok(self.log.reader().links(&[handle])?.remove(&handle))
     }
 }

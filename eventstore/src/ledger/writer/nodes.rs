@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::book::Shelf;
 use domain::tag::TagKind;
-use domain::{BookingId, Event, Handle, Position};
+use domain::{BookingId, Handle, Position};
 
 use super::{Job, Recent, Reply, SHELF, Writer};
 use crate::engine::EngineError;
@@ -27,13 +27,14 @@ const FAR: u64 = 20_000;
 /// What others' entries have made old.
 #[derive(Default)]
 struct Old {
-    /// Something of the catalogue, the policy or the fences.
+    /// Something of the catalogue, the policy, fences, restrictions or legal holds.
     standing: bool,
     /// Whose visits may be counted differently now.
     handles: Vec<Handle>,
     /// Or everybody's.
     all_visits: bool,
-    fences: bool,
+    /// Keys that may not be used any more may be at hand.
+    keys: bool,
 }
 
 impl Writer {
@@ -122,8 +123,8 @@ impl Writer {
         }
     }
 
-    /// Takes in what was committed since. `standing` says that catalogue, policy or fences at hand
-    /// are not the committed ones.
+    /// Takes in what was committed since. `standing` says that catalogue, policy, fences or what
+    /// else is always at hand are not the committed ones.
     fn catch_up(&mut self, standing: bool) -> Result<(), ReadError> {
         let head = self.log.head()?;
         let size = head.frontier.size();
@@ -150,7 +151,7 @@ impl Writer {
                 self.visits.remove(&person);
             }
         }
-        if old.fences {
+        if old.keys {
             self.keyring.evict_all();
         }
         if old.standing {
@@ -171,8 +172,6 @@ impl Writer {
         let entry = codec::decode(&stored.bytes)
             .map_err(|error| ReadError::Entry(stored.position, error))?;
         let event = &entry.recorded.event;
-        // A year's key may be at hand, as a person's behind a fence.
-        old.fences |= matches!(event, Event::PeriodEnded(_));
         old.handles.extend(event.seals().iter().map(|seal| seal.handle));
         for tag in &entry.tags {
             if tag.kind() == Some(TagKind::Booking) {
@@ -182,7 +181,9 @@ impl Writer {
                 }
             }
             old.standing |= !self.book.forget(*tag);
-            old.fences |= tag.kind() == Some(TagKind::Fence);
+            // A person's key may be at hand, or a year's.
+            let ends = [Some(TagKind::Fence), Some(TagKind::Standing), Some(TagKind::Ledger)];
+            old.keys |= ends.contains(&tag.kind());
         }
         self.book.forget_begun_at(stored.position);
         Ok(())

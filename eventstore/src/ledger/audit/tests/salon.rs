@@ -10,7 +10,7 @@ use domain::booking::{BookingCommand, Change, NewPart, Reason, Request, Role, Si
 use domain::catalogue::{CatalogueCommand, Confirmation, Length, Resource, ResourceKind, Service};
 use domain::consent::{ConsentCommand, Medium, Occasion, Purpose, Text};
 use domain::facet::Channel;
-use domain::person::PersonCommand;
+use domain::person::{PersonCommand, RestrictionGround};
 use domain::policy::{Policy, PolicyCommand};
 use domain::sealed::{Accounting, Contact, Details, Evidence, Health};
 use domain::slot::{Hours, Slot, Zone};
@@ -23,7 +23,7 @@ use crate::environment::{Clock, Entropy, Environment};
 use crate::keyring::person::PersonId;
 use crate::keyring::personal::Personal;
 use crate::keyring::sealing::{Part, Sealing};
-use crate::ledger::appender::{Append, Appended};
+use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::audit::{Report, verify};
 use crate::ledger::log::Log;
 use crate::store::{Store, Tenant};
@@ -197,6 +197,16 @@ impl Salon {
     }
 
     pub(super) fn consent(&mut self, person: PersonId) {
+        let append = self.sealed_consent(person);
+        self.hand_in(append).unwrap();
+    }
+
+    pub(super) fn hand_in(&self, append: Append) -> Result<Appended, AppendError> {
+        self.tenant().ledger.append_blocking(append)
+    }
+
+    /// A consent for which everything is sealed, not handed in yet.
+    pub(super) fn sealed_consent(&self, person: PersonId) -> Append {
         let mut sealing = self.tenant().ledger.sealing();
         let part = sealing.known(person).unwrap();
         let content = Personal::default().with(Field::Evidence, "said so".to_owned());
@@ -210,7 +220,7 @@ impl Salon {
             occasion: Occasion::Desk,
             text,
         };
-        self.tell_sealed(Command::Consent(command), sealing);
+        Append::new(Command::Consent(command), Actor::System).sealed(sealing)
     }
 
     pub(super) fn rectify(&mut self, person: PersonId) {
@@ -226,6 +236,13 @@ impl Salon {
         let command =
             PersonCommand::Rectify { registration, contact, fence, given, expected: None };
         self.tell_sealed(Command::Person(command), sealing);
+    }
+
+    pub(super) fn restrict(&mut self, person: PersonId) {
+        let info = self.tenant().keyring().info(person).unwrap().unwrap();
+        let (ground, until) = (RestrictionGround::Objection, None);
+        let registration = info.registration.unwrap();
+        self.tell(Command::Person(PersonCommand::Restrict { registration, ground, until }));
     }
 
     /// Erases somebody, and waits until links and seals are gone too.

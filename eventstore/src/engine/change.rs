@@ -1,0 +1,64 @@
+//! Changes of rows that are no events: credentials, requests, keys wrapped anew.
+
+use domain::{Position, RetentionClass};
+
+use super::{Covered, Hanging, Replaced};
+use crate::keyring::person::PersonId;
+use crate::tree::Hash;
+/// A change of rows that are no events.
+#[derive(Debug)]
+pub enum Change {
+    AddApiKey {
+        hash: Hash,
+        role: String,
+        label: String,
+        person: Option<PersonId>,
+        at: i64,
+    },
+    RevokeApiKey {
+        id: u64,
+        at: i64,
+    },
+    AddPrivacyRequest {
+        kind: String,
+        person: PersonId,
+        at: i64,
+    },
+    DecidePrivacyRequest {
+        id: u64,
+        status: String,
+        fence: Option<Position>,
+        at: i64,
+    },
+    /// A period's key; whoever was first has made it for all.
+    Period {
+        class: RetentionClass,
+        year: i16,
+        wrapped: Vec<u8>,
+    },
+    /// A secret of the tenant's own; whoever was first has made it for all.
+    Secret {
+        name: &'static str,
+        wrapped: Vec<u8>,
+    },
+    /// A tenant key of a new epoch; whoever was first has made it for all.
+    TenantKey {
+        epoch: u32,
+        wrapped: Vec<u8>,
+    },
+    /// Keys wrapped anew, each with the form it had: one that is gone stays gone.
+    Rewrapped(Vec<(Hanging, Vec<u8>)>),
+    /// Lookup values covered anew, each with the row it had.
+    Recovered(Vec<(Covered, Covered)>),
+    /// Persons' keys replaced, each only where it still has the form it had.
+    Replaced(Vec<Replaced>),
+    /// Ends the tenant keys of all epochs before this one, and the persons' keys retired in them.
+    EndEpochs {
+        before: u32,
+    },
+    /// The key of a day's repeats; lets go of days that are over.
+    Day {
+        day: i64,
+        wrapped: Vec<u8>,
+    },
+}

@@ -1,0 +1,78 @@
+//! Commands about clients: listed, restricted, held, erased.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub enum Clients {
+    /// Lists them.
+    List {
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Person {
+    /// Keeps a client's data and has nobody use it (GDPR Art. 18).
+    Restrict {
+        #[command(flatten)]
+        whom: Whom,
+        #[arg(long, help = "accuracy_contested, unlawful, legal_claim or objection")]
+        ground: String,
+        /// The day on which it is to be looked at again; nothing lifts itself.
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// Has the data used again. The client is to be told before (Art. 18(3)).
+    Unrestrict {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Places a legal hold: nothing of the client is erased or ended until it is lifted.
+    Hold {
+        #[command(flatten)]
+        whom: Whom,
+        #[arg(long, help = "legal_claim, legal_obligation or authority_order")]
+        ground: String,
+    },
+    /// Lifts a legal hold.
+    Release {
+        #[command(flatten)]
+        whom: Whom,
+        #[arg(long)]
+        ground: String,
+    },
+}
+
+/// Which client of which tenant.
+#[derive(Debug, Args)]
+pub struct Whom {
+    #[arg(long)]
+    pub tenant: String,
+    /// By the id that `clients list` shows.
+    #[arg(long)]
+    pub person: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Erase {
+    #[arg(long)]
+    pub tenant: String,
+    /// Whom, by the ids that `clients list` shows.
+    #[arg(long, num_args = 1.., required = true)]
+    pub person: Vec<String>,
+    /// Cancel their open bookings first; without it, a person with open bookings is refused.
+    #[arg(long)]
+    pub cancel_open: bool,
+    /// Only show what would end and what would stay, on what ground and until when.
+    #[arg(long, conflicts_with = "receipt")]
+    pub dry_run: bool,
+    /// Where to write the signed receipt; of several persons, one file each with its id in the name.
+    #[arg(long)]
+    pub receipt: Option<PathBuf>,
+    /// For how many days backups are kept, as the receipt says.
+    #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+    pub window: u32,
+}
