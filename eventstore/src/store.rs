@@ -25,7 +25,7 @@ use crate::keyring::access::Disclosure;
 use crate::keyring::ids::{IdKind, PublicIds};
 use crate::keyring::person::PersonId;
 use crate::keyring::personal::Personal;
-use crate::keyring::provider::{FileProvider, Provider, ProviderError, TenantId};
+use crate::keyring::provider::{KeyStore, Provider, ProviderError, TenantId};
 use crate::keyring::{KeyError, Keyring};
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::log::{Log, ReadError, SharedReader};
@@ -321,9 +321,9 @@ fn provider(
 ) -> Result<Arc<dyn Provider>, StoreError> {
     // Keys are made for an empty directory only: beside data they would open nothing.
     let provider = if !keys.exists() && place.tenants(dir)?.is_empty() {
-        FileProvider::create(keys, env)?
+        KeyStore::create(keys, env)?
     } else {
-        FileProvider::open(keys)?
+        KeyStore::open(keys)?
     };
     Ok(Arc::new(provider))
 }
@@ -436,7 +436,7 @@ impl TenantView {
         env: &Environment,
     ) -> Result<Self, StoreError> {
         let site = Place::at(ledger)?.find(dir, name)?;
-        let provider: Arc<dyn Provider> = Arc::new(FileProvider::open(keys)?);
+        let provider: Arc<dyn Provider> = Arc::new(KeyStore::open(keys)?);
         let reader = site.reader(Which::Ledger)?;
         gate::look(name, reader.as_ref(), provider.as_ref())?;
         let log = Arc::new(Log::over(reader)?);

@@ -155,6 +155,9 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         Command::Keys(Keys::Restore { from, identity }) => {
             backup::restore_keys(&config.place, from, identity, console)
         }
+        Command::Keys(Keys::Hsm { module, token, pin_file }) => {
+            keys::entrust(&config.place, (module, token, pin_file), console)
+        }
         Command::Bench(bench) => {
             crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)
         }

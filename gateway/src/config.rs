@@ -167,6 +167,19 @@ pub enum Keys {
         #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
         window: u32,
     },
+    /// Has epoch keys made in an HSM from now on: the first one where there is no key store yet,
+    /// else with the next rotation. Earlier ones stay where they are until their epoch ends.
+    Hsm {
+        /// The PKCS#11 module that the HSM's maker gives out, a shared library.
+        #[arg(long)]
+        module: PathBuf,
+        /// The label of the token.
+        #[arg(long)]
+        token: String,
+        /// A private file with the PIN of the token's user. It is read whenever a session begins.
+        #[arg(long)]
+        pin_file: PathBuf,
+    },
     /// Makes a key store of its archive, where there is none.
     Restore {
         /// The archive, which `backup --keys-to` has made.

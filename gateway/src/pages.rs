@@ -18,11 +18,18 @@ pub struct Pulse {
     pub stopped: u64,
     /// Tenants that cannot be opened.
     pub closed: u64,
+    /// Why the key store cannot be used, if it cannot.
+    pub keys: Option<&'static str>,
 }
 
 /// Looks at every tenant. Opens those of which nothing is known yet; blocks for as long.
 pub fn pulse(app: &App) -> Pulse {
-    let mut pulse = Pulse::default();
+    let keys = app.store.key_store().err();
+    if let Some(error) = &keys {
+        tracing::error!(%error, "the key store cannot be used");
+    }
+    let keys = keys.map(|error| error.code());
+    let mut pulse = Pulse { keys, ..Pulse::default() };
     let Ok(names) = app.store.tenants() else { return Pulse { closed: 1, ..pulse } };
     for name in names {
         pulse.tenants += 1;

@@ -18,6 +18,7 @@ mod crash;
 mod desks;
 mod erasure;
 mod hotel;
+mod hsm;
 mod http;
 mod import;
 mod index;

@@ -137,7 +137,7 @@ impl Salon {
 }
 
 /// One request on a connection of its own; none where it is not answered.
-fn call(
+pub(crate) fn call(
     address: SocketAddr,
     key: &str,
     method: &str,

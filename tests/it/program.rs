@@ -54,7 +54,12 @@ pub(crate) fn start(data: &Path, args: &[&str]) -> Child {
 
 /// Runs the program to its end.
 pub(crate) fn run(data: &Path, args: &[&str]) -> Said {
-    let output = tidbok(data, args).output().unwrap();
+    finish(&mut tidbok(data, args))
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (out, error) = (text(output.stdout), text(output.stderr));
     Said { code: output.status.code().unwrap(), out, error }

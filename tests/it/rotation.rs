@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use eventstore::engine::{Covered, Hanging};
 use eventstore::keyring::key::Key;
-use eventstore::keyring::provider::{Epoch, FileProvider, Provider};
+use eventstore::keyring::provider::{Epoch, KeyStore, Provider};
 use eventstore::store::rotation::{Rotation, WINDOW};
 use eventstore::{StoreError, Tenant};
 use gateway::app::AppError;
@@ -29,8 +29,8 @@ fn end_epochs(app: &TestApp, window: Duration) -> Result<Vec<Epoch>, AppError> {
     tokio::task::block_in_place(|| app.app.store.end_epochs(window, &find))
 }
 
-fn store(app: &TestApp) -> FileProvider {
-    FileProvider::open(&app.folder.path().join("keys")).unwrap()
+fn store(app: &TestApp) -> KeyStore {
+    KeyStore::open(&app.folder.path().join("keys")).unwrap()
 }
 
 /// What a copy of a tenant's keyring holds.
@@ -56,7 +56,7 @@ impl Copy {
     }
 
     /// The tenant keys in it that a key store still unwraps.
-    fn unwrapped(&self, provider: &FileProvider) -> Vec<Key> {
+    fn unwrapped(&self, provider: &KeyStore) -> Vec<Key> {
         let unwrap = |(epoch, row): &(u32, Vec<u8>)| provider.unwrap(Epoch(*epoch), row).ok();
         self.tenant_keys.iter().filter_map(unwrap).collect()
     }

@@ -13,7 +13,7 @@ use domain::{Event, Position};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Store, StoreError, Tenant};
-use crate::keyring::provider::{Epoch, EpochInfo};
+use crate::keyring::provider::{Epoch, EpochInfo, ProviderError};
 use crate::keyring::rotation::Rewrapped;
 use crate::ledger::{Ledger, codec};
 
@@ -48,6 +48,14 @@ pub struct Reach {
 type Find<'a, E> = &'a dyn Fn(&str) -> Result<Arc<Tenant>, E>;
 
 impl Store {
+    /// Whether the key store can be used now.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn key_store(&self) -> Result<(), ProviderError> {
+        self.provider.current().map(drop)
+    }
+
     /// Wraps everything of every tenant anew under the key of a new epoch, or goes on with a
     /// rotation that was cut off; then destroys the keys of epochs that ended before the window.
     ///

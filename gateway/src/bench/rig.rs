@@ -11,7 +11,7 @@ use domain::catalogue::{CatalogueCommand, Confirmation, Length, Resource, Resour
 use domain::facet::Channel;
 use domain::slot::{Hours, Slot, Zone};
 use domain::{Actor, Command, Field, GroupId, ResourceId, ServiceId};
-use eventstore::keyring::provider::FileProvider;
+use eventstore::keyring::provider::KeyStore;
 use eventstore::ledger::appender::{Append, AppendError};
 use eventstore::{PersonId, Personal, StoreError, Tenant};
 use jiff::{Span, Timestamp};
@@ -61,7 +61,7 @@ impl Rig {
         let env = clock::system();
         if ledger.is_some() {
             // Whatever else the database holds is under other keys.
-            FileProvider::create(&keys, &env).map_err(StoreError::from)?;
+            KeyStore::create(&keys, &env).map_err(StoreError::from)?;
         }
         let app = Arc::new(App::open_at(ledger, &data, &keys, env)?);
         // A database may hold the tenants of earlier runs.

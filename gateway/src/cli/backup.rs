@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use eventstore::keyring::provider::FileProvider;
+use eventstore::keyring::provider::KeyStore;
 use eventstore::{StoreError, store};
 use serde_json::json;
 
@@ -137,7 +137,7 @@ pub(super) fn restore_keys(
         )));
     }
     let packed = backup::keys_in(from, &Identities::read(identity)?)?;
-    FileProvider::unpack(&keys, &packed).map_err(StoreError::from).map_err(BackupError::from)?;
+    KeyStore::unpack(&keys, &packed).map_err(StoreError::from).map_err(BackupError::from)?;
     console.answer(
         &json!({ "keys": keys.display().to_string() }),
         format_args!(

@@ -1,16 +1,19 @@
 //! `keys`: rotating what everything is sealed under, and how far erasures have come in backups.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::Tenant;
+use eventstore::keyring::provider::{KeyStore, Provider};
+use eventstore::{StoreError, Tenant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
-use crate::config::Keys;
+use crate::clock;
+use crate::config::{Keys, Place};
 use crate::rotation::{self, days};
 
 pub(super) fn run(
@@ -22,8 +25,44 @@ pub(super) fn run(
         Keys::Rotate { window } => rotate(app, days(*window), console),
         Keys::Status { window } => status(app, days(*window), console),
         // Done before anything is opened.
-        Keys::Restore { .. } => Err(CliError::Usage("there is a key store".to_owned())),
+        Keys::Restore { .. } | Keys::Hsm { .. } => {
+            Err(CliError::Usage("there is a key store".to_owned()))
+        }
     }
+}
+
+/// Names an HSM in the key store, which a running server sees too.
+pub(super) fn entrust(
+    place: &Place,
+    (module, token, pin_file): (&Path, &str, &Path),
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let keys = place.keys();
+    if !keys.exists() && place.data.exists() {
+        // A new store would open nothing of what is there.
+        return Err(CliError::Usage(format!(
+            "there is data in {} and no key store in {}; put it back first, or name where it is \
+             with --keys",
+            place.data.display(),
+            keys.display()
+        )));
+    }
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| CliError::File(path.display().to_string(), error))
+    };
+    let named = (absolute(module)?, token.to_owned(), absolute(pin_file)?);
+    let store = KeyStore::entrust(&keys, named, &clock::system()).map_err(StoreError::from)?;
+    let epoch = store.current().map_err(StoreError::from)?;
+    let text = format!(
+        "{}: epoch keys are made in the token {token} from now on; the key of epoch {} is where it \
+         was made.\nRun `tidbok keys rotate` to have one made there now. Where the HSM is lost, \
+         everybody is: keep it, or its backup, as its maker says.",
+        keys.display(),
+        epoch.0
+    );
+    let shown = json!({ "keys": keys.display().to_string(), "token": token, "epoch": epoch.0 });
+    console.answer(&shown, text);
+    Ok(Outcome::Done)
 }
 
 fn tenant(app: &App, name: &str) -> Result<Arc<Tenant>, CliError> {

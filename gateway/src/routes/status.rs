@@ -24,16 +24,19 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "alive", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// `GET /ready`: every tenant can be opened and its read models run.
+/// `GET /ready`: every tenant can be opened, its read models run, and the key store can be used.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let pulse = tokio::task::spawn_blocking(move || crate::pages::pulse(&app)).await?;
-    let ready = pulse.stopped == 0 && pulse.closed == 0;
+    let ready = pulse.stopped == 0 && pulse.closed == 0 && pulse.keys.is_none();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if !ready {
         let reasons = [("read_models_stopped", pulse.stopped), ("tenants_closed", pulse.closed)];
         let mut problem = Problem::new(Code::Unavailable);
         for (reason, count) in reasons.into_iter().filter(|(_, count)| *count > 0) {
             problem = problem.because(format!("{reason}: {count}"));
+        }
+        if let Some(why) = pulse.keys {
+            problem = problem.because(format!("key_store: {why}"));
         }
         return Err(problem);
     }

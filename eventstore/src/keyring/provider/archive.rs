@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{FileProvider, ProviderError};
+use super::{KeyStore, ProviderError};
 
 /// The store's files, each as bytes under its name within the folder.
 type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
@@ -40,7 +40,7 @@ pub(super) fn pack(folder: &Path) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
     Ok(packed)
 }
 
-impl FileProvider {
+impl KeyStore {
     /// Makes a key store of an archive, where there is none.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use domain::ids::Hash;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::{Epoch, FileProvider, Mark, Provider, ProviderError, TenantId};
+use super::{Epoch, KeyStore, Mark, Provider, ProviderError, TenantId};
 use crate::environment::{Clock, Entropy, Environment};
 use crate::keyring::key::Key;
 
@@ -35,10 +35,10 @@ impl Entropy for Sevens {
     }
 }
 
-fn store() -> (TempDir, FileProvider) {
+fn store() -> (TempDir, KeyStore) {
     let folder = tempfile::tempdir().unwrap();
     let env = Environment { clock: Arc::new(Sevens), entropy: Arc::new(Sevens) };
-    let provider = FileProvider::create(&folder.path().join("keys"), &env).unwrap();
+    let provider = KeyStore::create(&folder.path().join("keys"), &env).unwrap();
     (folder, provider)
 }
 
@@ -59,7 +59,7 @@ fn mark(size: u64) -> Mark {
 fn a_key_comes_out_as_it_went_in() {
     let (folder, provider) = store();
     let wrapped = provider.wrap(Epoch(1), &key(5)).unwrap();
-    let again = FileProvider::open(&folder.path().join("keys")).unwrap();
+    let again = KeyStore::open(&folder.path().join("keys")).unwrap();
     assert_eq!(again.current().unwrap(), Epoch(1));
     assert_eq!(again.unwrap(Epoch(1), &wrapped).unwrap().expose(), &[5; 32]);
     assert!(!wrapped.windows(32).any(|bytes| bytes == [5; 32]));
@@ -77,7 +77,7 @@ fn only_its_owner_can_read_it() {
 fn a_key_store_that_does_not_fit_is_told_apart_from_one_that_is_missing() {
     let (folder, provider) = store();
     let wrapped = provider.wrap(Epoch(1), &key(5)).unwrap();
-    let why = |provider: &FileProvider| provider.unwrap(Epoch(1), &wrapped).err().unwrap();
+    let why = |provider: &KeyStore| provider.unwrap(Epoch(1), &wrapped).err().unwrap();
     let file = epoch_file(&folder);
     fs::write(&file, [8; 32]).unwrap();
     assert!(matches!(why(&provider), ProviderError::WrongStore));
@@ -94,7 +94,7 @@ fn a_key_store_that_does_not_fit_is_told_apart_from_one_that_is_missing() {
     fs::remove_file(&file).unwrap();
     assert!(matches!(why(&provider), ProviderError::NoEpoch(Epoch(1))));
     for folder in ["keys", "nowhere"].map(|name| folder.path().join(name)) {
-        assert!(matches!(FileProvider::open(&folder), Err(ProviderError::Missing(_))));
+        assert!(matches!(KeyStore::open(&folder), Err(ProviderError::Missing(_))));
     }
 }
 
@@ -103,7 +103,7 @@ fn an_epoch_key_is_never_overwritten() {
     let (folder, _) = store();
     fs::write(epoch_file(&folder), [8; 32]).unwrap();
     let env = Environment { clock: Arc::new(Sevens), entropy: Arc::new(Sevens) };
-    assert!(FileProvider::create(&folder.path().join("keys"), &env).is_err());
+    assert!(KeyStore::create(&folder.path().join("keys"), &env).is_err());
     assert_eq!(fs::read(epoch_file(&folder)).unwrap(), [8; 32]);
 }
 
