@@ -167,6 +167,20 @@ pub enum Keys {
         #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
         window: u32,
     },
+    /// Signs the second receipt of an erasure: that no backup can be opened for it any more.
+    Confirm {
+        #[arg(long)]
+        tenant: String,
+        /// The first receipt, which `erase --receipt` has written.
+        #[arg(long)]
+        receipt: PathBuf,
+        /// Where to write the second.
+        #[arg(long)]
+        to: PathBuf,
+        /// For how many days backups are kept.
+        #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+        window: u32,
+    },
     /// Has epoch keys made in an HSM from now on: the first one where there is no key store yet,
     /// else with the next rotation. Earlier ones stay where they are until their epoch ends.
     Hsm {

@@ -9,12 +9,13 @@ pub mod words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::person::Erased;
 use domain::{Event, Position, RetentionClass};
 use eventstore::ledger::codec;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::inclusion;
 use eventstore::proof::nodes::{self, Nodes, Tree};
-use eventstore::proof::note::{NoteError, Verifier};
+use eventstore::proof::note::{NoteError, Signer, Verifier};
 use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError};
 use eventstore::{IdKind, PersonId, StoreError, Tenant};
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +53,9 @@ pub struct Backups {
     /// From when on no copy opens anything of it, at the latest; none before the next rotation has
     /// set it.
     pub out_of_reach_at: Option<Timestamp>,
+    /// Whether that is so: the key under which copies from before open is destroyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_reach: bool,
 }
 
 /// Something that the law has kept for a while.
@@ -94,6 +98,22 @@ pub enum Invalid {
     Entry,
 }
 
+/// Why a second receipt is not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotConfirmed {
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    #[error("it is the receipt of another tenant, or of an erasure that this ledger does not have")]
+    Foreign,
+    #[error(
+        "copies from before the erasure can still be opened{}; ask again after the next rotation's \
+         window", .0.map(|at| format!(", until {at}")).unwrap_or_default()
+    )]
+    NotYet(Option<Timestamp>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What a person's erasure will leave for the law, to be asked before it.
 ///
 /// # Errors
@@ -129,37 +149,93 @@ pub fn sign(
     (fence, kept): (Position, Vec<Kept>),
     window: Duration,
 ) -> Result<String, StoreError> {
-    let log = tenant.log();
-    let head = log.head()?;
-    let signer = tenant.keyring().signer(&Origin::of(&head))?;
-    let broken = || StoreError::Io(std::io::ErrorKind::InvalidData.into());
-    let entry = log.entry(fence)?.ok_or_else(broken)?;
-    let decoded = codec::decode(&entry.bytes).map_err(|_| broken())?.recorded;
-    let Event::PersonErased(erased) = decoded.event else { return Err(broken()) };
+    let erased = erasure_at(tenant, fence)?.ok_or_else(broken)?;
+    let (erased_at, erased) = erased;
     let reach = app.store.reach(tenant, window)?;
     let reach = reach.into_iter().find(|reach| reach.fence == fence);
     // A server looks now and then whether an epoch is over: the promise has a day to spare.
     let due = reach.and_then(|reach| reach.out_of_reach_at?.checked_add(DAY).ok());
     let statement = Statement {
-        backups: Backups { kept_days: window.as_secs() / (24 * 3600), out_of_reach_at: due },
+        backups: Backups {
+            kept_days: window.as_secs() / (24 * 3600),
+            out_of_reach_at: due,
+            out_of_reach: false,
+        },
         client: tenant.ids().show(IdKind::Client, person.0),
         destroyed: erased.classes.iter().map(|class| class.name().to_owned()).collect(),
-        erased_at: decoded.recorded_at,
+        erased_at,
         fence: fence.0,
         format: FORMAT.to_owned(),
         kept,
-        log: signer.verifier().name().to_owned(),
+        log: signer(tenant)?.verifier().name().to_owned(),
         seals_ended: erased.ended,
         signed_at: app.env.clock.now(),
         tenant: tenant.name().to_owned(),
     };
+    write(tenant, statement)
+}
+
+/// Signs that an erasure is out of reach of every copy, by its first receipt: the epoch in which it
+/// happened is over, and its key destroyed.
+///
+/// # Errors
+/// Where the first receipt does not hold or is not of this ledger, the key is still there, or the
+/// ledger or its keys cannot be read.
+pub fn confirm(
+    app: &App,
+    tenant: &Tenant,
+    first: &str,
+    window: Duration,
+) -> Result<String, NotConfirmed> {
+    let own = signer(tenant)?.verifier().clone();
+    let (statement, _) = check(first, Some(&own))?;
+    let fence = Position(statement.fence);
+    let stands = erasure_at(tenant, fence)?.is_some_and(|(at, _)| at == statement.erased_at);
+    if !stands || statement.tenant != tenant.name() {
+        return Err(NotConfirmed::Foreign);
+    }
+    let reach = app.store.reach(tenant, window)?;
+    let reach = reach.into_iter().find(|reach| reach.fence == fence);
+    let reach = reach.ok_or(NotConfirmed::Foreign)?;
+    if !reach.out_of_reach {
+        return Err(NotConfirmed::NotYet(reach.out_of_reach_at));
+    }
+    let out_of_reach_at = reach.out_of_reach_at;
+    let backups = Backups { out_of_reach_at, out_of_reach: true, ..statement.backups };
+    let signed_at = app.env.clock.now();
+    Ok(write(tenant, Statement { backups, signed_at, ..statement })?)
+}
+
+fn broken() -> StoreError {
+    StoreError::Io(std::io::ErrorKind::InvalidData.into())
+}
+
+fn signer(tenant: &Tenant) -> Result<Signer, StoreError> {
+    Ok(tenant.keyring().signer(&Origin::of(&tenant.log().head()?))?)
+}
+
+/// The erasure whose fence stands at a position, and when it was.
+fn erasure_at(tenant: &Tenant, fence: Position) -> Result<Option<(Timestamp, Erased)>, StoreError> {
+    let Some(entry) = tenant.log().entry(fence)? else { return Ok(None) };
+    let recorded = codec::decode(&entry.bytes).map_err(|_| broken())?.recorded;
+    let Event::PersonErased(erased) = recorded.event else { return Ok(None) };
+    Ok(Some((recorded.recorded_at, erased)))
+}
+
+/// A statement as a file: signed, with the proof that its fence stands in the log as it is now.
+fn write(tenant: &Tenant, statement: Statement) -> Result<String, StoreError> {
+    let (log, signer) = (tenant.log(), signer(tenant)?);
+    let head = log.head()?;
     let size = head.frontier.size();
+    let entry = log.entry(Position(statement.fence))?.ok_or_else(broken)?;
     let mut nodes = Nodes::default();
     nodes.follow(log, size)?;
     let leaves = |from, count| nodes::leaves(log, from, count);
-    let path = inclusion::prove(&Tree { nodes: &nodes, leaves: &leaves }, fence.0, size)?;
+    let tree = Tree { nodes: &nodes, leaves: &leaves };
+    let path = inclusion::prove(&tree, statement.fence, size)?;
     let checkpoint = Checkpoint::of(&head).signed(&signer);
-    let proof = EntryProof { index: fence.0, entry: entry.bytes, path, checkpoint }.write();
+    let index = statement.fence;
+    let proof = EntryProof { index, entry: entry.bytes, path, checkpoint }.write();
     let text = serde_json::to_string(&statement).map_err(std::io::Error::from)?;
     let signed = signer.sign(&format!("{text}\n"));
     let file = File { signed, statement, proof, vkey: signer.verifier().to_string() };

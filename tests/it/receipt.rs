@@ -1,13 +1,14 @@
 //! Receipts of erasures: they hold with nothing but themselves, and no change to one goes unnoticed.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use eventstore::store::rotation::WINDOW;
 use gateway::erasure;
 use gateway::intake::Who;
 use gateway::receipt::words::{Language, page};
-use gateway::receipt::{self, Invalid};
+use gateway::receipt::{self, Invalid, NotConfirmed};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use system_tests::{TestApp, on_postgres};
@@ -106,6 +107,49 @@ async fn a_receipt_names_the_day_from_which_no_backup_opens() {
     assert_eq!((days, statement.backups.kept_days), (23, 21));
 }
 
+/// Before the epoch is over nothing is confirmed; afterwards a receipt says what is so, not what
+/// will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_receipt_says_that_no_backup_opens_any_more() {
+    let app = TestApp::default();
+    let first = erased(&app).await;
+    let desk = app.app.desk("salon").unwrap();
+    let confirm = |text: &str| receipt::confirm(&app.app, &desk.tenant, text, WINDOW);
+    assert!(matches!(confirm(&first), Err(NotConfirmed::NotYet(None))));
+    let find = |name: &str| -> Result<_, gateway::app::AppError> {
+        Ok(Arc::clone(&app.app.desk(name)?.tenant))
+    };
+    let rotate = || {
+        app.clock.advance(SignedDuration::from_hours(24));
+        tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ())).unwrap();
+    };
+    rotate();
+    let Err(NotConfirmed::NotYet(Some(until))) = confirm(&first) else { panic!("not yet") };
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    rotate();
+    let second = confirm(&first).unwrap();
+    let (statement, _) = receipt::check(&second, None).unwrap();
+    let (promised, _) = receipt::check(&first, None).unwrap();
+    assert!(statement.backups.out_of_reach && !promised.backups.out_of_reach);
+    assert!(statement.backups.out_of_reach_at.unwrap() >= until);
+    assert_eq!((statement.fence, &statement.client), (promised.fence, &promised.client));
+    for (language, word) in [
+        (Language::Sv, "nyckeln till dem är förstörd"),
+        (Language::Da, "nøglen til dem er ødelagt"),
+        (Language::Nb, "nøkkelen til dem er ødelagt"),
+        (Language::En, "the key to them is destroyed"),
+    ] {
+        assert!(page(&statement, language).contains(word));
+        assert!(!page(&promised, language).contains(word));
+    }
+    // Neither another tenant's receipt nor one that was touched is confirmed.
+    let foreign = erased(&TestApp::seeded(9)).await;
+    assert!(matches!(confirm(&foreign), Err(NotConfirmed::Invalid(_))));
+    let mut edited: Value = serde_json::from_str(&first).unwrap();
+    edited["statement"]["seals_ended"] = json!(1);
+    assert!(matches!(confirm(&edited.to_string()), Err(NotConfirmed::Invalid(_))));
+}
+
 #[test]
 fn nobody_is_erased_whose_receipt_cannot_be_written() {
     if on_postgres() {
@@ -164,6 +208,13 @@ fn the_program_writes_a_receipt_and_checks_it_without_any_data() {
     assert_eq!((&checked["valid"], &checked["statement"]["client"]), (&json!(true), &json!(id)));
     let told = run(&nowhere, &["audit", "receipt", path, "--language", "sv"]).ended(0).out;
     assert!(told.contains("Kvitto på radering"), "{told}");
+    let second = folder.path().join("second.json");
+    let second = second.to_str().unwrap();
+    let confirm =
+        ["--json", "keys", "confirm", "--tenant", NAME, "--receipt", path, "--to", second];
+    let early = run(&data, &confirm).ended(1).json();
+    assert!(early["reason"].as_str().unwrap().contains("can still be opened"), "{early}");
+    assert!(!Path::new(second).exists());
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(id, "cli_00112233445566778899aabbccddeeff")).unwrap();
     let checked = run(&nowhere, &["--json", "audit", "receipt", path]).ended(1).json();

@@ -1,5 +1,7 @@
 //! `keys`: rotating what everything is sealed under, and how far erasures have come in backups.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use super::{CliError, Outcome};
 use crate::app::App;
 use crate::clock;
 use crate::config::{Keys, Place};
+use crate::receipt::{self, NotConfirmed};
 use crate::rotation::{self, days};
 
 pub(super) fn run(
@@ -24,11 +27,43 @@ pub(super) fn run(
     match command {
         Keys::Rotate { window } => rotate(app, days(*window), console),
         Keys::Status { window } => status(app, days(*window), console),
+        Keys::Confirm { tenant, receipt, to, window } => {
+            confirm(app, tenant, (receipt, to), days(*window), console)
+        }
         // Done before anything is opened.
         Keys::Restore { .. } | Keys::Hsm { .. } => {
             Err(CliError::Usage("there is a key store".to_owned()))
         }
     }
+}
+
+/// Signs a second receipt; answers like a check, where it is too early.
+fn confirm(
+    app: &App,
+    name: &str,
+    (first, to): (&Path, &Path),
+    window: Duration,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let file = |path: &Path, error| CliError::File(path.display().to_string(), error);
+    let text = std::fs::read_to_string(first).map_err(|error| file(first, error))?;
+    let tenant = tenant(app, name)?;
+    let signed = match receipt::confirm(app, &tenant, &text, window) {
+        Ok(signed) => signed,
+        Err(NotConfirmed::Store(error)) => return Err(error.into()),
+        Err(
+            error @ (NotConfirmed::Invalid(_) | NotConfirmed::Foreign | NotConfirmed::NotYet(_)),
+        ) => {
+            let answer = json!({ "confirmed": false, "reason": error.to_string() });
+            console.answer(&answer, format!("Not confirmed: {error}."));
+            return Ok(Outcome::Found);
+        }
+    };
+    let mut made = File::create_new(to).map_err(|error| file(to, error))?;
+    made.write_all(signed.as_bytes()).map_err(|error| file(to, error))?;
+    let answer = json!({ "confirmed": true, "receipt": to.display().to_string() });
+    console.answer(&answer, format!("{}: no backup can be opened for it.", to.display()));
+    Ok(Outcome::Done)
 }
 
 /// Names an HSM in the key store, which a running server sees too.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::console::Console;
 use super::{Outcome, conclude, execute};
 use crate::app::App;
-use crate::config::{Command, Config};
+use crate::config::{Command, Config, Keys};
 
 /// What is asked.
 #[derive(Serialize, Deserialize)]
@@ -131,6 +131,10 @@ fn settle_paths(command: &mut Command, folder: &Path) {
     }
     if let Command::Erase(erase) = command {
         erase.receipt = erase.receipt.take().map(|to| folder.join(to));
+    }
+    if let Command::Keys(Keys::Confirm { receipt, to, .. }) = command {
+        *receipt = folder.join(&*receipt);
+        *to = folder.join(&*to);
     }
     let settle = |path: &mut Option<PathBuf>| *path = path.take().map(|path| folder.join(path));
     if let Command::Backup(backup) = command {

@@ -25,6 +25,7 @@ struct Words {
     stays: &'static str,
     backups: &'static str,
     backups_later: &'static str,
+    backups_gone: &'static str,
     proves: &'static str,
 }
 
@@ -44,6 +45,7 @@ const SV: Words = Words {
     stays: "Att någon bokade en viss tid finns kvar i historiken, utan uppgift om vem.",
     backups: "Säkerhetskopior från tiden före raderingen kan inte öppnas för detta efter {}.",
     backups_later: "Dagen då ingen säkerhetskopia längre kan öppnas bestäms vid nästa nyckelbyte; kopior sparas i {} dagar.",
+    backups_gone: "Sedan {} kan ingen säkerhetskopia öppnas för detta: nyckeln till dem är förstörd.",
     proves: "Underskriften visar att tjänsten har lovat detta och att raderingen står i dess logg. Den visar inte vad någon har skrivit av eller sparat utanför tjänsten.",
 };
 
@@ -63,6 +65,7 @@ const DA: Words = Words {
     stays: "At nogen bookede et bestemt tidspunkt, bliver i historikken, uden oplysning om hvem.",
     backups: "Sikkerhedskopier fra før sletningen kan ikke åbnes for dette efter {}.",
     backups_later: "Dagen, hvor ingen sikkerhedskopi længere kan åbnes, fastsættes ved næste nøgleskift; kopier gemmes i {} dage.",
+    backups_gone: "Siden {} kan ingen sikkerhedskopi åbnes for dette: nøglen til dem er ødelagt.",
     proves: "Underskriften viser, at tjenesten har lovet dette, og at sletningen står i dens log. Den viser ikke, hvad nogen har skrevet af eller gemt uden for tjenesten.",
 };
 
@@ -82,6 +85,7 @@ const NB: Words = Words {
     stays: "At noen bestilte en bestemt tid, blir i historikken, uten opplysning om hvem.",
     backups: "Sikkerhetskopier fra før slettingen kan ikke åpnes for dette etter {}.",
     backups_later: "Dagen da ingen sikkerhetskopi lenger kan åpnes, fastsettes ved neste nøkkelbytte; kopier oppbevares i {} dager.",
+    backups_gone: "Siden {} kan ingen sikkerhetskopi åpnes for dette: nøkkelen til dem er ødelagt.",
     proves: "Underskriften viser at tjenesten har lovet dette, og at slettingen står i loggen. Den viser ikke hva noen har skrevet av eller lagret utenfor tjenesten.",
 };
 
@@ -101,6 +105,7 @@ const EN: Words = Words {
     stays: "That somebody booked a certain time stays in the history, without saying who.",
     backups: "Backups from before the erasure cannot be opened for this after {}.",
     backups_later: "The day from which no backup can be opened is set by the next change of keys; backups are kept for {} days.",
+    backups_gone: "Since {} no backup can be opened for this: the key to them is destroyed.",
     proves: "The signature shows that the service has promised this, and that the erasure stands in its log. It does not show what somebody has written down or kept outside of the service.",
 };
 
@@ -142,6 +147,7 @@ pub fn page(statement: &Statement, language: Language) -> String {
     }
     lines.push(words.stays.to_owned());
     lines.push(match statement.backups.out_of_reach_at {
+        Some(at) if statement.backups.out_of_reach => fill(words.backups_gone, &[&day(at)]),
         Some(at) => fill(words.backups, &[&day(at)]),
         None => fill(words.backups_later, &[&statement.backups.kept_days.to_string()]),
     });
