@@ -32,6 +32,7 @@ mod promises;
 mod proofs;
 mod race;
 mod receipt;
+mod recovery;
 mod restore;
 mod retention;
 mod rotation;

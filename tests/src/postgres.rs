@@ -62,6 +62,8 @@ pub fn programs() -> PathBuf {
 pub struct Server {
     folder: PathBuf,
     port: u16,
+    /// What it is told beyond what every server is.
+    settings: Vec<String>,
     running: Option<Child>,
 }
 
@@ -73,14 +75,74 @@ impl Default for Server {
 
 impl Server {
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("tidbok-postgres-").tempdir().unwrap().keep();
-        give_to_postgres(&folder);
+        Self::made(folder(), Vec::new())
+    }
+
+    /// One that archives its log into a folder of its own.
+    pub fn archiving() -> Self {
+        let folder = folder();
+        let archive = folder.join("archive");
+        fs::create_dir(&archive).unwrap();
+        give_to_postgres(&archive);
+        let keep = format!("archive_command=cp %p {}/%f", archive.display());
+        Self::made(folder, vec!["archive_mode=on".to_owned(), keep])
+    }
+
+    /// What the archive holds reaches up to now, and is whole.
+    pub fn archived(&self) {
+        let address = format!("{}/postgres", self.address());
+        let last = run(&address, "SELECT pg_walfile_name(pg_switch_wal())");
+        let archived =
+            format!("SELECT coalesce(last_archived_wal, '') >= '{last}' FROM pg_stat_archiver");
+        while run(&address, &archived) != "t" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Copies everything while it runs, as an operator does.
+    pub fn base_backup(&self) {
+        let mut copy = as_postgres();
+        copy.arg(programs().join("pg_basebackup")).arg("-D").arg(self.folder.join("base"));
+        copy.args(["-X", "none", "-c", "fast", "-U", "tidbok", "-h", "127.0.0.1"]);
+        let copied = copy.args(["-p", &self.port.to_string()]).stderr(Stdio::null()).status();
+        assert!(copied.unwrap().success(), "pg_basebackup");
+    }
+
+    /// Another server made of the copy and the archive: up to a named point, or to the end.
+    pub fn recovered(&self, point: Option<&str>) -> Self {
+        let folder = folder();
+        let mut copy = as_postgres();
+        copy.args(["cp", "-a"]).arg(self.folder.join("base")).arg(folder.join("data"));
+        assert!(copy.status().unwrap().success());
+        let signal = folder.join("data/recovery.signal");
+        assert!(as_postgres().arg("touch").arg(signal).status().unwrap().success());
+        let archive = self.folder.join("archive");
+        let mut settings = vec![format!("restore_command=cp {}/%f %p", archive.display())];
+        if let Some(point) = point {
+            settings.push(format!("recovery_target_name={point}"));
+            settings.push("recovery_target_action=promote".to_owned());
+        }
+        let mut server = Self { folder, port: free_port(), settings, running: None };
+        server.start();
+        let there = format!("{}/postgres", server.address());
+        while run(&there, "SELECT pg_is_in_recovery()") != "f" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// The address of a database that it has.
+    pub fn address_of(&self, database: &str) -> String {
+        format!("{}/{database}", self.address())
+    }
+
+    fn made(folder: PathBuf, settings: Vec<String>) -> Self {
         let mut init = as_postgres();
         init.arg(programs().join("initdb")).arg("-D").arg(folder.join("data"));
         init.args(["-U", "tidbok", "-A", "trust", "-N", "--locale=C", "-E", "UTF8"]);
         let made = init.stdout(Stdio::null()).status().unwrap();
         assert!(made.success(), "initdb");
-        let mut server = Self { folder, port: free_port(), running: None };
+        let mut server = Self { folder, port: free_port(), settings, running: None };
         server.start();
         server
     }
@@ -98,9 +160,11 @@ impl Server {
     /// Starts it, and waits until it takes connections.
     pub fn start(&mut self) {
         // The folder goes with whoever started it, and stays where that is told to stop it.
+        let settings: String =
+            self.settings.iter().map(|setting| format!(" -c '{setting}'")).collect();
         let script = format!(
             "{programs}/postgres -D {folder}/data -p {port} -k {folder} \
-             -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 \
+             -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300{settings} \
              >>{folder}/log 2>&1 &
              read stop
              kill -INT $!
@@ -142,6 +206,13 @@ impl Drop for Server {
             child.wait().unwrap();
         }
     }
+}
+
+/// A folder for a server, which goes with it.
+fn folder() -> PathBuf {
+    let folder = tempfile::Builder::new().prefix("tidbok-postgres-").tempdir().unwrap().keep();
+    give_to_postgres(&folder);
+    folder
 }
 
 fn is_root() -> bool {
