@@ -28,7 +28,7 @@ use eventstore::{
 use gateway::intake::{self, BookingIn, PartIn, Sender, Who};
 use gateway::{App, AppError, Desk};
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -454,8 +454,9 @@ fn found_in(file: &Path, texts: &[&str]) -> Vec<(String, PathBuf)> {
     texts.iter().filter(stands).map(|text| ((*text).to_owned(), file.to_owned())).collect()
 }
 
-/// A copy of data and keys at one moment. An open reader keeps each write-ahead log from being
-/// folded back and begun anew while file and log are copied one after the other.
+/// A copy of data and keys at one moment, between two commits. A reader alone would not do: one that
+/// begins when all of the write-ahead log is folded back lets it be begun anew under the copying,
+/// and the beginning of an old log over a newer file is a state that never was.
 pub(crate) fn copy(data: &Path, keys: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     // The mark first: it never promises more than the ledger has.
@@ -471,11 +472,11 @@ fn is_database(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "sqlite")
 }
 
-/// A reader that sees the file as it is now.
-pub(crate) fn moment(file: &Path) -> Connection {
-    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+/// Keeps the file as it is now: whoever wants to write it waits.
+fn moment(file: &Path) -> Connection {
+    let conn = Connection::open(file).unwrap();
     conn.busy_timeout(Duration::from_secs(10)).unwrap();
-    conn.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
     conn
 }
 

@@ -12,7 +12,7 @@ use eventstore::{PersonId, PersonState};
 use gateway::intake::Who;
 use rusqlite::Connection;
 
-use crate::hotel::{Guest, Hotel, MARK, NOON, copy_files, moment, slot};
+use crate::hotel::{Guest, Hotel, MARK, NOON, copy_files, slot};
 
 /// A hotel with these bookings: each a room, an hour and the guests by number. Whoever comes for
 /// the first time is registered.
@@ -183,12 +183,11 @@ fn wal_while(hotel: &Hotel, act: impl FnOnce(&Hotel)) -> Wal {
     // Folded back before, so that all frames found afterwards are of the act; kept by a reader.
     let conn = Connection::open(hotel.ledger_file()).unwrap();
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    drop(conn);
-    let kept = moment(&hotel.ledger_file());
+    conn.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
     act(hotel);
     let files = tempfile::tempdir().unwrap();
     copy_files(&hotel.data(), files.path());
-    drop(kept);
+    drop(conn);
     let wal = fs::read(files.path().join("tenants/hotel/ledger.sqlite-wal")).unwrap();
     Wal { cuts: commits(&wal), files }
 }
