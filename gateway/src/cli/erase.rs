@@ -51,7 +51,7 @@ pub(super) fn run(
                 if let (Ok(ended), Some((to, kept))) = (&ended, unsigned) {
                     erased.push((*person, to, (ended.fence, kept)));
                 }
-                row(id, ended, receipt)?
+                row(id, state(&desk, *person)?, ended, receipt)?
             }
         };
         rows.push(row);
@@ -106,7 +106,7 @@ fn preview(
         }));
         rows.push(json!({
             "id": id,
-            "state": "live",
+            "state": state(desk, *person)?.name(),
             "open_bookings": open,
             "legal_holds": holds,
             "seals": preview.seals,
@@ -118,9 +118,13 @@ fn preview(
     Ok(outcome)
 }
 
+fn state(desk: &Desk, person: PersonId) -> Result<PersonState, CliError> {
+    let info = desk.tenant.keyring().info(person)?;
+    Ok(info.map_or(PersonState::Erased, |info| info.state))
+}
+
 fn is_over(desk: &Desk, person: PersonId) -> Result<bool, CliError> {
-    let state = desk.tenant.keyring().info(person)?.map(|info| info.state);
-    Ok(matches!(state, Some(PersonState::Erasing | PersonState::Erased)))
+    Ok(matches!(state(desk, person)?, PersonState::Erasing | PersonState::Erased))
 }
 
 fn unwritten(to: &Path, error: std::io::Error) -> CliError {
@@ -172,6 +176,7 @@ fn persons(desk: &Desk, ids: &[String]) -> Result<Vec<(String, PersonId)>, CliEr
 
 fn row(
     id: &str,
+    stands: PersonState,
     ended: Result<Erased, AppendError>,
     receipt: Option<&PathBuf>,
 ) -> Result<Value, CliError> {
@@ -196,12 +201,12 @@ fn row(
         }
         Err(AppendError::OpenBookings(open)) => Ok(json!({
             "id": id,
-            "state": "live",
+            "state": stands.name(),
             "refused": "erasure_blocked",
             "open_bookings": open,
         })),
         Err(AppendError::Refused(Refusal::Person(PersonRefusal::Held))) => {
-            Ok(json!({ "id": id, "state": "live", "refused": "legal_hold" }))
+            Ok(json!({ "id": id, "state": stands.name(), "refused": "legal_hold" }))
         }
         Err(error) => Err(error.into()),
     }
