@@ -160,6 +160,13 @@ mod tests {
         assert_eq!(Tag::day(ResourceId(77), date).as_day(), Some((ResourceId(77), date)));
     }
 
+    /// Whoever looks for what ends the use of keys reads both at once.
+    #[test]
+    fn the_ledger_s_own_tags_and_standing_lie_side_by_side() {
+        let (own, standing) = (TagKind::Ledger.range(), TagKind::Standing.range());
+        assert_eq!(own.end().0 + 1, standing.start().0);
+    }
+
     #[test]
     fn days_are_ordered_by_date_first() {
         let early = Tag::day(ResourceId(9), jiff::civil::date(2026, 1, 1));

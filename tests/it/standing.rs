@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eventstore::ledger::audit::verify;
+use eventstore::store::rotation::WINDOW;
 use gateway::retention;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use system_tests::{Salon, TestApp};
 
@@ -74,6 +76,28 @@ async fn what_is_restricted_is_kept_and_not_used() {
     assert_eq!(note(&salon, &booking).await["fields"]["note"], "by the window");
     staff.post("/v1/bookings", &wish).await.created();
     staff.post(&path("unrestrict"), &json!({})).await.problem(409, "unchanged");
+    assert_sound(&salon);
+}
+
+/// What is kept is kept through a change of all keys, and opens again when it is freed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_restricted_come_through_a_rotation() {
+    let app = TestApp::default();
+    let (salon, client, booking) = booked(&app).await;
+    let staff = &salon.tenant.staff;
+    let path = |what: &str| format!("/v1/clients/{client}/{what}");
+    staff.post(&path("restrict"), &json!({"ground": "unlawful"})).await.ok();
+    let find = |name: &str| -> Result<_, gateway::app::AppError> {
+        Ok(Arc::clone(&app.app.desk(name)?.tenant))
+    };
+    for _ in 0..2 {
+        app.clock.advance(SignedDuration::from_hours(30 * 24));
+        let rotate = || app.app.store.rotate(WINDOW, &find, &|_, _| ());
+        tokio::task::block_in_place(rotate).unwrap();
+    }
+    assert_eq!(note(&salon, &booking).await, json!({"state": "restricted"}));
+    staff.post(&path("unrestrict"), &json!({})).await.ok();
+    assert_eq!(note(&salon, &booking).await["fields"]["note"], "by the window");
     assert_sound(&salon);
 }
 

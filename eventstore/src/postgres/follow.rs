@@ -203,8 +203,10 @@ fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<
 fn follow(log: &Log, keyring: &Keyring) -> Result<(), ReadError> {
     let (known, size) = (log.size(), log.head()?.frontier.size());
     if size > known {
-        for kind in [TagKind::Fence, TagKind::Standing, TagKind::Ledger] {
-            if !log.reader().positions(kind.range(), Position(known))?.is_empty() {
+        // What the ledger says of itself and how persons stand lie side by side.
+        let others = *TagKind::Ledger.range().start()..=*TagKind::Standing.range().end();
+        for ends in [TagKind::Fence.range(), others] {
+            if !log.reader().positions(ends, Position(known))?.is_empty() {
                 keyring.evict_all();
             }
         }

@@ -63,14 +63,23 @@ impl Hsm {
         &self.place
     }
 
-    /// It has none of the store's keys, though it must. What is known of it may be old: it is asked
-    /// anew.
+    /// It has none of the store's keys, though it must.
     pub(super) fn is_empty(&self) -> ProviderError {
+        self.doubt();
+        ProviderError::Hsm(format!("the token {} has no key of this store", self.place.token))
+    }
+
+    /// It lacks what it must have. What the module knows may be old: it is begun anew next time.
+    fn doubt(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Open(_)) {
             *state = State::Stale;
         }
-        ProviderError::Hsm(format!("the token {} has no key of this store", self.place.token))
+    }
+
+    fn missing(&self, epoch: Epoch) -> ProviderError {
+        self.doubt();
+        ProviderError::NoEpoch(epoch)
     }
 
     /// The numbers of the keys that are there.
@@ -120,7 +129,7 @@ impl Hsm {
 
     pub(super) fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError> {
         let wrapped = self.with(|session| {
-            let Some(kek) = self.find(session, epoch)? else { return Ok(None) };
+            let Some(kek) = self.find(session, epoch)?.first().copied() else { return Ok(None) };
             // For as long as it takes, and only in this session.
             let mut template = fleeting();
             template.push(Attribute::Value(key.expose().to_vec()));
@@ -135,31 +144,28 @@ impl Hsm {
             session.destroy_object(object)?;
             wrapped.map(Some)
         })?;
-        let wrapped = wrapped.ok_or(ProviderError::NoEpoch(epoch))?;
+        let wrapped = wrapped.ok_or_else(|| self.missing(epoch))?;
         let odd = |_| ProviderError::Hsm("it wraps keys in another form".to_owned());
         wrapped.try_into().map_err(odd)
     }
 
     pub(super) fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError> {
         let found = self.with(|session| {
-            let Some(kek) = self.find(session, epoch)? else { return Ok(None) };
-            let mechanism = Mechanism::AesKeyWrap;
-            let object = match session.unwrap_key(&mechanism, kek, wrapped, &fleeting()) {
-                Ok(object) => object,
-                Err(Error::Pkcs11(error, _)) if is_about_the_key(error) => return Ok(Some(None)),
-                Err(error) => return Err(error),
-            };
-            let read = session.get_attributes(object, &[AttributeType::Value]);
-            session.destroy_object(object)?;
-            let mut value = None;
-            for attribute in read? {
-                if let Attribute::Value(bytes) = attribute {
-                    value = Some(Zeroizing::new(bytes));
+            let keks = self.find(session, epoch)?;
+            if keks.is_empty() {
+                return Ok(None);
+            }
+            // One, but for a token that failed after it had made one.
+            for kek in keks {
+                match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &fleeting()) {
+                    Ok(object) => return read_out(session, object).map(Some),
+                    Err(Error::Pkcs11(error, _)) if is_about_the_key(error) => (),
+                    Err(error) => return Err(error),
                 }
             }
-            Ok(Some(value))
+            Ok(Some(None))
         })?;
-        let value = found.ok_or(ProviderError::NoEpoch(epoch))?.ok_or(ProviderError::WrongStore)?;
+        let value = found.ok_or_else(|| self.missing(epoch))?.ok_or(ProviderError::WrongStore)?;
         let mut bytes = Zeroizing::new([0; 32]);
         if value.len() != bytes.len() {
             return Err(ProviderError::WrongStore);
@@ -179,8 +185,8 @@ impl Hsm {
         named
     }
 
-    fn find(&self, session: &Session, epoch: Epoch) -> Result<Option<ObjectHandle>, Error> {
-        Ok(session.find_objects(&self.named(Some(epoch)))?.first().copied())
+    fn find(&self, session: &Session, epoch: Epoch) -> Result<Vec<ObjectHandle>, Error> {
+        session.find_objects(&self.named(Some(epoch)))
     }
 
     /// Does something in a session, and once more in a new one where the old one has ended.
@@ -263,6 +269,19 @@ fn fleeting() -> Vec<Attribute> {
         Attribute::Sensitive(false),
         Attribute::Extractable(true),
     ]
+}
+
+/// The value of a fleeting key, which ends with it.
+fn read_out(session: &Session, object: ObjectHandle) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    let read = session.get_attributes(object, &[AttributeType::Value]);
+    session.destroy_object(object)?;
+    let mut value = None;
+    for attribute in read? {
+        if let Attribute::Value(bytes) = attribute {
+            value = Some(Zeroizing::new(bytes));
+        }
+    }
+    Ok(value)
 }
 
 /// Whether an error says that what was to be unwrapped does not belong to the key.
