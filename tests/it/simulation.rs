@@ -182,10 +182,11 @@ impl Simulation {
         let Some(person) = self.random.choice(&self.persons).copied() else { return };
         let open = self.model.open_bookings(person, self.now());
         let (erased, ending) = (self.model.is_erased(person), self.model.ending(person));
+        let held = self.model.is_held(person);
         self.log.push(format!("erase {person:?}: erased {erased}, {open} open bookings"));
         match self.hotel.wait(self.hotel.tenant().ledger.erase(person)) {
             Ok(erasure) => {
-                assert!(!erased && open == 0);
+                assert!(!erased && !held && open == 0);
                 assert_eq!((erasure.fence, erasure.ended), (self.model.next(), ending));
                 if self.random.bool() {
                     self.hotel.wait(erasure.cleared).unwrap().unwrap();
@@ -198,7 +199,10 @@ impl Simulation {
                 assert_eq!(event.ended, ending);
                 self.model.erased(person);
             }
-            Err(AppendError::OpenBookings(number)) => assert_eq!((erased, number), (false, open)),
+            Err(AppendError::OpenBookings(number)) => {
+                assert_eq!((erased, held, number), (false, false, open));
+            }
+            Err(AppendError::Refused(Refusal::Person(PersonRefusal::Held))) => assert!(held),
             Err(AppendError::Refused(Refusal::Person(PersonRefusal::Erased))) => assert!(erased),
             Err(error) => panic!("{error}"),
         }
@@ -303,8 +307,11 @@ impl Simulation {
         {
             let failed = self.hotel.wait(self.hotel.tenant().ledger.erase(person)).unwrap_err();
             let open = self.model.open_bookings(person, self.now());
-            assert_eq!(matches!(failed, AppendError::Commit(_)), open == 0, "{failed}");
-            assert_eq!(self.hotel.state(person), PersonState::Live);
+            let is_it = open == 0 && !self.model.is_held(person);
+            assert_eq!(matches!(failed, AppendError::Commit(_)), is_it, "{failed}");
+            let restricted = self.model.is_restricted(person);
+            let stands = if restricted { PersonState::Restricted } else { PersonState::Live };
+            assert_eq!(self.hotel.state(person), stands);
         }
         conn.execute_batch("DROP TRIGGER broken").unwrap();
     }

@@ -293,7 +293,7 @@ fn change_booking(
             if context.held {
                 return Err(BookingRefusal::Held);
             }
-            return Ok(erase(id, known, Content::CLASSES.to_vec()).into_iter().collect());
+            return Ok(erase(id, known, left(known).collect()).into_iter().collect());
         }
         // Due again when the hold is lifted.
         Change::Expire if context.held => return Ok(Vec::new()),
@@ -301,12 +301,17 @@ fn change_booking(
             let over = |class: &RetentionClass| {
                 book.policy.kept_until(*class, known.slot_end).is_some_and(|at| at <= context.now)
             };
-            let classes = Content::CLASSES.into_iter().filter(over);
-            let classes = classes.filter(|class| known.content.of(*class) > 0).collect();
+            let classes = left(known).filter(over).collect();
             return Ok(erase(id, known, classes).into_iter().collect());
         }
     };
     Ok(vec![Draft::now(event)])
+}
+
+/// The classes of a booking's content of which something is left: no entry ends a class twice, for
+/// whoever counts what it ended counts all of the class.
+fn left(known: &Booking) -> impl Iterator<Item = RetentionClass> {
+    Content::CLASSES.into_iter().filter(|class| known.content.of(*class) > 0)
 }
 
 /// Ends classes of a booking's content, if there is any.

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::booking::{Hold, Status};
+use domain::booking::{BookingCommand, Change, Hold, Status};
 use domain::facet::Facets;
 use domain::sealed::SealRef;
 use domain::{
     Actor, Book, BookingId, Command, ConsentId, Context, Draft, Event, Handle, Position, Refusal,
-    RetentionClass, Tag,
+    RegistrationId, RetentionClass, Tag,
 };
 use eventstore::{PersonId, SealAt};
 use jiff::Timestamp;
@@ -32,9 +32,11 @@ pub(super) struct Model {
     visits: BTreeMap<(PersonId, i16), u32>,
     held: BTreeMap<BookingId, Vec<Hold>>,
     erased: BTreeSet<PersonId>,
+    registered: BTreeMap<PersonId, RegistrationId>,
 }
 
 const GONE: &str = "erased";
+const UNUSED: &str = "restricted";
 
 impl Model {
     pub(super) fn next(&self) -> Position {
@@ -53,7 +55,32 @@ impl Model {
             .iter()
             .filter(|((person, _), count)| Some(*person) == booker && **count > 0);
         let visits = visits.map(|((_, year), count)| (*year, *count)).collect();
-        self.book.decide(command, &Context { now, occurred_at: now, actor, visits, held: false })
+        let held = self.keeps(command);
+        self.book.decide(command, &Context { now, occurred_at: now, actor, visits, held })
+    }
+
+    /// Whether a legal hold keeps what a command would end.
+    fn keeps(&self, command: &Command) -> bool {
+        let Command::Booking(BookingCommand::Change { booking, change, .. }) = command else {
+            return false;
+        };
+        let ends = matches!(change, Change::EraseContent | Change::Expire);
+        let parts = self.parts.get(booking).into_iter().flatten();
+        ends && parts.map(|handle| self.whose[handle]).any(|person| self.is_held(person))
+    }
+
+    pub(super) fn is_held(&self, person: PersonId) -> bool {
+        let id = self.registered.get(&person);
+        !self.is_erased(person) && id.is_some_and(|id| self.book.legal_holds.contains_key(id))
+    }
+
+    pub(super) fn is_restricted(&self, person: PersonId) -> bool {
+        let id = self.registered.get(&person);
+        !self.is_erased(person) && id.is_some_and(|id| self.book.restricted.contains(id))
+    }
+
+    pub(super) fn registration(&self, person: PersonId) -> RegistrationId {
+        self.registered[&person]
     }
 
     pub(super) fn is_erased(&self, person: PersonId) -> bool {
@@ -98,7 +125,10 @@ impl Model {
 
     /// Every seal there ever was, with what must come of opening it.
     pub(super) fn said(&self) -> impl Iterator<Item = (SealAt, &str)> {
-        self.said.values().map(|said| (said.at, said.text.as_str()))
+        self.said.values().map(|said| {
+            let unused = said.ends_with_person() && self.is_restricted(said.person);
+            (said.at, if unused { UNUSED } else { said.text.as_str() })
+        })
     }
 
     /// Takes in the next entry. `texts` says what its seals hold, `whose` whose they are.
@@ -115,6 +145,9 @@ impl Model {
             let at = SealAt { position, kind: event.kind(), seal };
             self.whose.insert(seal.handle, person);
             self.said.insert((position, seal.seal), Said { at, person, text: text.clone() });
+        }
+        if let Event::PersonRegistered(event) = event {
+            self.registered.insert(whose[&event.contact.handle], RegistrationId(position.0));
         }
         if let Event::ConsentGiven(_) | Event::PolicyAccepted(_) = event {
             self.consents.push(ConsentId(position.0));
@@ -198,8 +231,7 @@ impl Model {
         if let Event::BookingContentErased(event) = event {
             self.blank(|said| {
                 let SealRef { handle, class, .. } = said.at.seal;
-                let content = [RetentionClass::Booking, RetentionClass::Health];
-                event.handles.contains(&handle) && content.contains(&class)
+                event.handles.contains(&handle) && event.classes.contains(&class)
             });
         }
     }

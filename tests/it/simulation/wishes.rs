@@ -6,12 +6,14 @@ use domain::booking::{BookingCommand, Change, Reason, Role, Side, Status, Wanted
 use domain::catalogue::{CatalogueCommand, Confirmation, Length, Service};
 use domain::consent::{ConsentCommand, Medium, Occasion, Purpose, Text};
 use domain::ids::Hash;
+use domain::person::{HoldGround, PersonCommand, RestrictionGround};
 use domain::policy::PolicyCommand;
 use domain::slot::Slot;
-use domain::{Actor, BookingId, Command, ConsentId, Field, ResourceId, ServiceId};
+use domain::{Actor, BookingId, Command, ConsentId, Field, ResourceId, RetentionClass, ServiceId};
 use eventstore::keyring::KeyError;
 use eventstore::{Append, PersonId, Personal};
 use gateway::intake::{self, BookingIn, CancelIn, ConsentIn, IntakeError, PartIn, Sender, Who};
+use jiff::civil::date;
 
 use super::{Simulation, Wish};
 use crate::hotel::{Guest, MARK, changed, contact, part, service, slot, staff};
@@ -21,7 +23,7 @@ impl Simulation {
     pub(super) fn wish(&mut self) -> Option<Wish> {
         // Without a field that guests give there would be no bookings for long.
         let gives = self.model.book.policy.collect.contains(&Field::HealthNote);
-        match self.random.u8(if gives { 0..20 } else { 14..20 }) {
+        match self.random.u8(if gives { 0..22 } else { 14..20 }) {
             0 | 1 => self.registration(),
             2 => self.rectification(),
             3..=8 => self.request(),
@@ -31,6 +33,7 @@ impl Simulation {
             16 => self.content_erasure(),
             17 => self.consent(),
             18 => Some(self.furniture()),
+            20 | 21 => self.standing(),
             _ => Some(self.nonsense()),
         }
     }
@@ -61,13 +64,20 @@ impl Simulation {
         Some(Wish::new(append, vec![name]))
     }
 
-    /// What could be sealed, for somebody who is there; nothing is sealed for the erased.
+    /// What could be sealed, for somebody who is there; nothing is sealed for the erased, nor for the
+    /// restricted.
     fn unless_erased<T>(&self, sealed: Result<T, IntakeError>, persons: &[PersonId]) -> Option<T> {
         let erased = persons.iter().any(|person| self.model.is_erased(*person));
+        let restricted = persons.iter().any(|person| self.model.is_restricted(*person));
         match sealed {
             Ok(sealed) => {
                 assert!(!erased, "something was sealed for the erased among {persons:?}");
+                assert!(!restricted, "something was sealed for the restricted among {persons:?}");
                 Some(sealed)
+            }
+            Err(IntakeError::Key(KeyError::Restricted)) => {
+                assert!(restricted, "nothing was sealed, and nobody of {persons:?} is restricted");
+                None
             }
             Err(IntakeError::Key(KeyError::Erased)) => {
                 assert!(erased, "nothing was sealed, and nobody of {persons:?} is erased");
@@ -140,7 +150,9 @@ impl Simulation {
 
     /// Requests of known guests for one room and about the same time.
     pub(super) fn rivals(&mut self) -> Vec<Wish> {
-        let live = self.persons.iter().filter(|person| !self.model.is_erased(**person));
+        let live = self.persons.iter().filter(|person| {
+            !self.model.is_erased(**person) && !self.model.is_restricted(**person)
+        });
         let live: Vec<PersonId> = live.copied().collect();
         let (room, at) = (self.room(), self.time());
         let mut wishes = Vec::new();
@@ -202,6 +214,10 @@ impl Simulation {
         let noted = note.is_some();
         let cancel = CancelIn { booking, expected: None, by, reason: Reason::Illness };
         let append = intake::cancel(self.hotel.tenant(), cancel, note, Sender::new(actor));
+        if noted && self.model.is_restricted(person) {
+            assert!(matches!(append, Err(IntakeError::Key(KeyError::Restricted))));
+            return None;
+        }
         if noted && self.model.is_blank(handle) {
             // The booking's content has ended, or one of its people.
             let ended = matches!(append, Err(IntakeError::ContentEnded));
@@ -212,8 +228,33 @@ impl Simulation {
     }
 
     fn content_erasure(&mut self) -> Option<Wish> {
-        let command = changed(self.booking()?, Change::EraseContent);
+        let change = if self.random.bool() { Change::EraseContent } else { Change::Expire };
+        let command = changed(self.booking()?, change);
         Some(Wish::new(Append::new(command, staff().actor), Vec::new()))
+    }
+
+    /// Somebody is restricted or freed, put under a hold or released: also where that is so already,
+    /// and also somebody who is not there any more.
+    fn standing(&mut self) -> Option<Wish> {
+        let person = self.somebody()?;
+        let registration = self.model.registration(person);
+        let until = self.random.bool().then(|| date(2099, 1, 1));
+        let command = match self.random.u8(0..6) {
+            0 => PersonCommand::Restrict {
+                registration,
+                ground: RestrictionGround::Objection,
+                until,
+            },
+            1 | 2 => PersonCommand::Unrestrict { registration },
+            kind => {
+                let ground = *self.random.choice(&HoldGround::ALL[..2]).unwrap();
+                match kind {
+                    3 => PersonCommand::PlaceHold { registration, ground },
+                    _ => PersonCommand::LiftHold { registration, ground },
+                }
+            }
+        };
+        Some(Wish::new(Append::new(Command::Person(command), staff().actor), Vec::new()))
     }
 
     fn consent(&mut self) -> Option<Wish> {
@@ -277,6 +318,8 @@ impl Simulation {
         if !policy.collect.insert(Field::HealthNote) && self.random.u8(0..4) == 0 {
             policy.collect.remove(&Field::HealthNote);
         }
+        let (class, days) = (RetentionClass::Booking, self.random.u32(0..4));
+        policy.retention_days.insert(class, days);
         let command = Command::Policy(PolicyCommand::Set(policy));
         Wish::new(Append::new(command, staff().actor), Vec::new())
     }

@@ -89,6 +89,17 @@ fn each_class_ends_so_many_days_after_the_booking() {
     given(kept(2, 2)).at("2026-11-22T10:00:00Z").when(expire()).then(&[erased(3)]);
 }
 
+/// What is left is ended by hand: the entry names only what ends with it.
+#[test]
+fn content_of_which_a_class_has_ended_ends_with_the_rest() {
+    let details = expired(RetentionClass::Booking, 2);
+    let after: Vec<Event> = kept(2, 9).into_iter().chain([details]).collect();
+    given(after)
+        .at("2026-11-22T10:00:00Z")
+        .when(change(FIRST, Change::EraseContent))
+        .then(&[expired(RetentionClass::Health, 1)]);
+}
+
 /// Staff may find out late why nobody came: the reason is a code, and words would open for nobody.
 #[test]
 fn nothing_is_said_after_the_end() {
