@@ -1,10 +1,10 @@
 //! The book: everything a decision may depend on, folded from entries.
 //!
-//! The catalogue, the policy, fences, restrictions and legal holds are few and always complete. Bookings, days, consents
-//! and registrations are many, so each lies on a [`Shelf`] that knows which of them it holds. Who
-//! decides looks first what a command [needs](Book::missing), puts it on the shelf, and decides
-//! then: [`Book::decide`] is pure and depends on nothing else. A test or an audit that folds a
-//! ledger from its first entry uses a book whose shelves are complete from the start.
+//! The catalogue, the policy, fences, restrictions and legal holds are few and always complete.
+//! Bookings, days, consents and registrations are many, so each lies on a [`Shelf`] that knows which
+//! of them it holds. Who decides looks first what a command [needs](Book::missing), puts it on the
+//! shelf, and decides then: [`Book::decide`] is pure and depends on nothing else. A test or an audit
+//! that folds a ledger from its first entry uses a book whose shelves are complete from the start.
 
 pub mod audit;
 mod fold;

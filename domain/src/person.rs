@@ -1,6 +1,6 @@
-//! Persons as far as the ledger knows them: registered, rectified, restricted, held,
-//! erased. None of these entries
-//! says who, and none says which others belong to the same person.
+//! Persons as far as the ledger knows them: registered, rectified, restricted, held, erased. None of
+//! these entries says who. Those on one registration name its number; none says which others belong
+//! to the same person.
 
 pub mod command;
 pub mod decision;

@@ -32,12 +32,16 @@ impl Site {
             format!("directories.tokendir = {}\nlog.level = ERROR\n", site.tokens().display());
         fs::write(site.at("softhsm2.conf"), conf).unwrap();
         site.keep_pin(PIN);
+        site.make_token();
+        site
+    }
+
+    fn make_token(&self) {
         let mut init = Command::new("softhsm2-util");
         init.args(["--init-token", "--free", "--label", "tidbok", "--so-pin", "739125"]);
         let made =
-            init.args(["--pin", PIN]).env("SOFTHSM2_CONF", site.at("softhsm2.conf")).output();
+            init.args(["--pin", PIN]).env("SOFTHSM2_CONF", self.at("softhsm2.conf")).output();
         assert!(made.unwrap().status.success());
-        site
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -186,6 +190,14 @@ fn a_key_store_moves_into_an_hsm_with_a_rotation() {
     let rotated = site.run(&["--json", "keys", "rotate"]).ended(0).json();
     assert_eq!(rotated["epoch"], 2);
     assert_eq!(site.epoch_files(), ["epoch-1.key"], "its window is not over");
+    // Another token of the same name is not it: the first key does not stand in for the second.
+    fs::rename(site.tokens(), site.at("away")).unwrap();
+    fs::create_dir(site.tokens()).unwrap();
+    site.make_token();
+    let other = site.run(&["keys", "rotate"]).ended(1).error;
+    assert!(other.contains("lacks the store's newest key"), "{other}");
+    fs::remove_dir_all(site.tokens()).unwrap();
+    fs::rename(site.at("away"), site.tokens()).unwrap();
     // What was read under the first key hangs on the second now.
     fs::remove_file(site.keys().join("epoch-1.key")).unwrap();
     let server = Server::on(&site);

@@ -16,15 +16,11 @@ const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
 /// A salon that keeps notes for so many days, and those on health for others.
 async fn salon(app: &TestApp, days: Value) -> Salon {
     let salon = app.salon("salon").await;
-    let admin = &salon.tenant.admin;
-    let known = admin.get("/v1/policy").await.ok();
-    let mut policy = known.body.clone();
-    policy["retention_days"] = days;
-    let fields = policy["collect"].as_array_mut().unwrap();
-    fields.push("health_note".into());
-    let seen = [("if-match", known.header("etag"))];
-    let set = admin.send_with("PUT".parse().unwrap(), "/v1/policy", &policy, &seen).await;
-    set.is(200);
+    let change = |policy: &mut Value| {
+        policy["retention_days"] = days;
+        policy["collect"].as_array_mut().unwrap().push("health_note".into());
+    };
+    salon.tenant.change_policy(change).await;
     salon
 }
 

@@ -22,12 +22,8 @@ fn assert_sound(salon: &Salon) {
 /// A salon that keeps notes for a day, and a booking with one.
 async fn booked(app: &TestApp) -> (Salon, String, String) {
     let salon = app.salon("salon").await;
-    let admin = &salon.tenant.admin;
-    let known = admin.get("/v1/policy").await.ok();
-    let mut policy = known.body.clone();
-    policy["retention_days"] = json!({"booking": 1});
-    let seen = [("if-match", known.header("etag"))];
-    admin.send_with("PUT".parse().unwrap(), "/v1/policy", &policy, &seen).await.is(200);
+    let days = json!({"booking": 1});
+    salon.tenant.change_policy(|policy| policy["retention_days"] = days).await;
     let client = salon.tenant.client("Astrid").await;
     let mut wish = salon.wish(&client, NINE, TEN);
     wish["fields"] = json!({"note": "by the window"});
@@ -179,11 +175,9 @@ async fn a_year_with_something_of_somebody_held_does_not_end() {
     let app = TestApp::default();
     let salon = app.salon("salon").await;
     let admin = &salon.tenant.admin;
-    let known = admin.get("/v1/policy").await.ok();
-    let mut policy = known.body.clone();
-    policy["collect"].as_array_mut().unwrap().push("invoice_name".into());
-    let seen = [("if-match", known.header("etag"))];
-    admin.send_with("PUT".parse().unwrap(), "/v1/policy", &policy, &seen).await.is(200);
+    let collect =
+        |policy: &mut Value| policy["collect"].as_array_mut().unwrap().push("invoice_name".into());
+    salon.tenant.change_policy(collect).await;
     let client = salon.tenant.client("Astrid").await;
     let mut wish = salon.wish(&client, NINE, TEN);
     wish["fields"] = json!({"invoice_name": "Ek AB"});

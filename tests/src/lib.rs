@@ -215,6 +215,15 @@ pub struct TestTenant {
 }
 
 impl TestTenant {
+    /// Changes the policy, as an administrator who has read it.
+    pub async fn change_policy(&self, change: impl FnOnce(&mut Value)) {
+        let known = self.admin.get("/v1/policy").await.ok();
+        let mut policy = known.body.clone();
+        change(&mut policy);
+        let seen = [("if-match", known.header("etag"))];
+        self.admin.send_with(Method::PUT, "/v1/policy", &policy, &seen).await.ok();
+    }
+
     /// Registers somebody; answers their id.
     pub async fn client(&self, name: &str) -> String {
         let mail = format!("{}@example.org", name.to_lowercase());

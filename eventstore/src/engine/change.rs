@@ -5,6 +5,7 @@ use domain::{Position, RetentionClass};
 use super::{Covered, Hanging, Replaced};
 use crate::keyring::person::PersonId;
 use crate::tree::Hash;
+
 /// A change of rows that are no events.
 #[derive(Debug)]
 pub enum Change {

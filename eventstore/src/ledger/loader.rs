@@ -133,8 +133,8 @@ fn events(log: &Log, positions: &[Position]) -> Result<Vec<(Position, Event)>, R
     Ok(events)
 }
 
-/// The book with what every decision may need: catalogue, policy, fences,
-/// restrictions and legal holds.
+/// The book with what every decision may need: catalogue, policy, fences, restrictions and legal
+/// holds.
 pub(crate) fn standing_book(log: &Log, size: u64, shelf: usize) -> Result<Book, ReadError> {
     let standing = [
         TagKind::Group,

@@ -1,15 +1,12 @@
 //! `person`: restricts and frees the use of a client's data, places and lifts legal holds.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
-use domain::facet::UnknownName;
-use domain::person::{HoldGround, PersonCommand, RestrictionGround};
+use domain::person::PersonCommand;
 use domain::{Actor, Command, RegistrationId};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{Append, IdKind, PersonId};
-use jiff::civil::Date;
 use serde_json::json;
 
 use super::console::Console;
@@ -25,48 +22,25 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     match command {
         Person::Restrict { whom, ground, until } => {
-            let (ground, until) = (one_of(RestrictionGround::ALL, ground)?, day(until.as_deref())?);
-            tell(app, whom, console, "restricted", |registration| PersonCommand::Restrict {
-                registration,
-                ground,
-                until,
-            })
+            let (ground, until) = (*ground, *until);
+            let restrict = |registration| PersonCommand::Restrict { registration, ground, until };
+            tell(app, whom, console, "restricted", restrict)
         }
-        Person::Unrestrict { whom } => tell(app, whom, console, "unrestricted", |registration| {
-            PersonCommand::Unrestrict { registration }
-        }),
+        Person::Unrestrict { whom } => {
+            let unrestrict = |registration| PersonCommand::Unrestrict { registration };
+            tell(app, whom, console, "unrestricted", unrestrict)
+        }
         Person::Hold { whom, ground } => {
-            let ground = one_of(HoldGround::ALL, ground)?;
-            tell(app, whom, console, "held", |registration| PersonCommand::PlaceHold {
-                registration,
-                ground,
-            })
+            let ground = *ground;
+            let hold = |registration| PersonCommand::PlaceHold { registration, ground };
+            tell(app, whom, console, "held", hold)
         }
         Person::Release { whom, ground } => {
-            let ground = one_of(HoldGround::ALL, ground)?;
-            tell(app, whom, console, "released", |registration| PersonCommand::LiftHold {
-                registration,
-                ground,
-            })
+            let ground = *ground;
+            let release = |registration| PersonCommand::LiftHold { registration, ground };
+            tell(app, whom, console, "released", release)
         }
     }
-}
-
-fn one_of<T>(all: &[T], text: &str) -> Result<T, CliError>
-where
-    T: FromStr<Err = UnknownName> + std::fmt::Display,
-{
-    text.parse().map_err(|_| {
-        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-        CliError::Usage(format!("{text} is no ground; there are {}", names.join(", ")))
-    })
-}
-
-fn day(text: Option<&str>) -> Result<Option<Date>, CliError> {
-    let parse = |text: &str| {
-        text.parse().map_err(|_| CliError::Usage(format!("{text} is no day such as 2027-01-31")))
-    };
-    text.map(parse).transpose()
 }
 
 fn tell(

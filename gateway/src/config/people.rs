@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use domain::person::{HoldGround, RestrictionGround};
+use jiff::civil::Date;
 
 #[derive(Debug, Subcommand)]
 pub enum Clients {
@@ -20,10 +22,10 @@ pub enum Person {
         #[command(flatten)]
         whom: Whom,
         #[arg(long, help = "accuracy_contested, unlawful, legal_claim or objection")]
-        ground: String,
+        ground: RestrictionGround,
         /// The day on which it is to be looked at again; nothing lifts itself.
         #[arg(long)]
-        until: Option<String>,
+        until: Option<Date>,
     },
     /// Has the data used again. The client is to be told before (Art. 18(3)).
     Unrestrict {
@@ -35,14 +37,14 @@ pub enum Person {
         #[command(flatten)]
         whom: Whom,
         #[arg(long, help = "legal_claim, legal_obligation or authority_order")]
-        ground: String,
+        ground: HoldGround,
     },
     /// Lifts a legal hold.
     Release {
         #[command(flatten)]
         whom: Whom,
         #[arg(long)]
-        ground: String,
+        ground: HoldGround,
     },
 }
 

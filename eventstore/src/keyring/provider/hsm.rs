@@ -63,10 +63,10 @@ impl Hsm {
         &self.place
     }
 
-    /// It has none of the store's keys, though it must.
-    pub(super) fn is_empty(&self) -> ProviderError {
+    /// It lacks the key that all others hang on.
+    pub(super) fn lacks_the_newest(&self) -> ProviderError {
         self.doubt();
-        ProviderError::Hsm(format!("the token {} has no key of this store", self.place.token))
+        ProviderError::Hsm(format!("the token {} lacks the store's newest key", self.place.token))
     }
 
     /// It lacks what it must have. What the module knows may be old: it is begun anew next time.

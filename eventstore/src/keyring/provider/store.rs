@@ -166,10 +166,15 @@ impl KeyStore {
 
 impl Provider for KeyStore {
     fn current(&self) -> Result<Epoch, ProviderError> {
-        match (self.kept()?.pop_last(), self.hsm()?) {
-            (Some(newest), _) => Ok(newest),
-            (None, Some(hsm)) => Err(hsm.is_empty()),
-            (None, None) => Err(ProviderError::Missing(self.folder.join("epoch-1.key"))),
+        let noted = read_lines::<EpochLine>(&self.record_path())?;
+        let noted = noted.iter().map(|line| Epoch(line.epoch)).max();
+        // The newest is never destroyed: an older one in its place would seal what is lost with it.
+        let kept = self.kept()?.pop_last().filter(|newest| Some(*newest) >= noted);
+        match (kept, self.hsm()?, noted) {
+            (Some(newest), ..) => Ok(newest),
+            (None, Some(hsm), _) => Err(hsm.lacks_the_newest()),
+            (None, None, Some(noted)) if noted > Epoch(1) => Err(ProviderError::NoEpoch(noted)),
+            (None, None, _) => Err(ProviderError::Missing(self.folder.join("epoch-1.key"))),
         }
     }
 

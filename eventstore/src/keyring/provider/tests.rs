@@ -98,6 +98,19 @@ fn a_key_store_that_does_not_fit_is_told_apart_from_one_that_is_missing() {
     }
 }
 
+/// The newest key is lost: an older one does not stand in for it.
+#[test]
+fn an_older_key_is_not_taken_for_the_newest() {
+    let (folder, provider) = store();
+    let env = Environment { clock: Arc::new(Sevens), entropy: Arc::new(Sevens) };
+    assert_eq!(provider.begin_epoch(&env).unwrap(), Epoch(2));
+    assert_eq!(provider.current().unwrap(), Epoch(2));
+    fs::remove_file(folder.path().join("keys/epoch-2.key")).unwrap();
+    for lost in [provider.current().map(drop), provider.begin_epoch(&env).map(drop)] {
+        assert!(matches!(lost, Err(ProviderError::NoEpoch(Epoch(2)))));
+    }
+}
+
 #[test]
 fn an_epoch_key_is_never_overwritten() {
     let (folder, _) = store();
