@@ -112,6 +112,8 @@ impl Hsm {
                 Attribute::Unwrap(true),
                 Attribute::Encrypt(false),
                 Attribute::Decrypt(false),
+                Attribute::Sign(false),
+                Attribute::Verify(false),
                 Attribute::ValueLen(32.into()),
             ]);
             session.generate_key(&Mechanism::AesKeyGen, &template).map(drop)
