@@ -27,9 +27,10 @@ use crate::event::Event;
 use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Position, RegistrationId, ResourceId, ServiceId,
 };
-use crate::person::{self, HoldGround, PersonCommand, Registration};
+use crate::person::{self, LegalHold, PersonCommand, Registration};
 use crate::policy::{self, Policy, PolicyCommand};
 use crate::refusal::Refusal;
+use crate::sealed::RetentionClass;
 use crate::slot::Slot;
 use crate::tag::{Tag, TagKind};
 
@@ -87,7 +88,7 @@ pub struct Book {
     pub retired_services: BTreeSet<ServiceId>,
     pub fences: BTreeSet<FenceId>,
     pub restricted: BTreeSet<RegistrationId>,
-    pub legal_holds: BTreeMap<RegistrationId, BTreeSet<HoldGround>>,
+    pub legal_holds: BTreeMap<RegistrationId, BTreeSet<LegalHold>>,
     pub bookings: Shelf<BookingId, Booking>,
     pub days: Shelf<(ResourceId, Date), Day>,
     pub consents: Shelf<ConsentId, Consent>,
@@ -351,6 +352,12 @@ impl Book {
                 self.registrations.put_or_absent(id, scratch.registrations.remove(&id));
             }
         }
+    }
+
+    /// Whether a legal hold keeps a class of what there is of a registration.
+    pub fn holds_class(&self, id: RegistrationId, class: RetentionClass) -> bool {
+        let holds = self.legal_holds.get(&id).into_iter().flatten();
+        holds.copied().any(|hold| hold.keeps(class))
     }
 
     /// Whether something that a fold of all entries would know is on its shelf.

@@ -1,12 +1,13 @@
 //! What surrounds an event: who acted, when it happened, where it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::ids::{ActorId, Handle, Position};
+use crate::sealed::RetentionClass;
 use crate::tag::Tag;
 
 /// Who acted. Nobody by name: staff, support and keys by a stable opaque number, a client as
@@ -65,7 +66,7 @@ pub struct Context {
     /// How many bookings, not cancelled, the booker already has with this tenant, by the calendar
     /// year of their local start.
     pub visits: BTreeMap<i16, u32>,
-    /// Whether a legal hold keeps what the command would end: of somebody who has a part in the
-    /// booking, or of whom the year has something.
-    pub held: bool,
+    /// The classes that a legal hold keeps of what the command would end: of somebody who has a part
+    /// in the booking, or of whom the year has something.
+    pub held: BTreeSet<RetentionClass>,
 }

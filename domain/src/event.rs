@@ -1,8 +1,8 @@
 //! Every kind of event there is, its number and version, and how its body is read again.
 //!
 //! Numbers, names and bodies are frozen: entries are stored as they were hashed. A new shape of an
-//! event gets a new version here and an upcaster in [`decode`]; a fixture of every kind and
-//! version is kept for good.
+//! event gets a new version here; where it only adds fields, the type reads the older one by their
+//! defaults, else [`decode`] gets an upcaster. A fixture of every kind and version is kept for good.
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ pub enum DecodeError {
 }
 
 macro_rules! events {
-    ($($variant:ident($body:ty) = $code:literal v $version:literal, $name:literal;)*) => {
+    ($($variant:ident($body:ty) = $code:literal v $version:literal $(and $old:literal)*, $name:literal;)*) => {
         /// Something that happened.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -89,7 +89,7 @@ macro_rules! events {
         /// For a kind or version this program does not know, and for a body of another shape.
         pub fn decode(kind: Kind, version: u16, body: &[u8]) -> Result<Event, DecodeError> {
             match (kind.0, version) {
-                $(($code, $version) => Ok(Event::$variant(serde_json::from_slice(body)?)),)*
+                $(($code, $version $(| $old)*) => Ok(Event::$variant(serde_json::from_slice(body)?)),)*
                 (kind, version) => Err(DecodeError::Unknown { kind, version }),
             }
         }
@@ -128,8 +128,8 @@ events! {
     PersonErased(Erased) = 22 v 1, "person.erased";
     PersonRestricted(Restricted) = 23 v 1, "person.restricted";
     PersonUnrestricted(Unrestricted) = 24 v 1, "person.unrestricted";
-    HoldPlaced(HoldPlaced) = 25 v 1, "hold.placed";
-    HoldLifted(HoldLifted) = 26 v 1, "hold.lifted";
+    HoldPlaced(HoldPlaced) = 25 v 2 and 1, "hold.placed";
+    HoldLifted(HoldLifted) = 26 v 2 and 1, "hold.lifted";
     ConsentGiven(Given) = 30 v 1, "consent.given";
     ConsentWithdrawn(Withdrawn) = 31 v 1, "consent.withdrawn";
     PolicyAccepted(Accepted) = 32 v 1, "policy.accepted";
@@ -140,7 +140,7 @@ events! {
     ServiceDefined(ServiceDefined) = 44 v 1, "service.defined";
     ServiceRevised(ServiceRevised) = 45 v 1, "service.revised";
     ServiceRetired(ServiceRetired) = 46 v 1, "service.retired";
-    PolicySet(PolicySet) = 50 v 1, "policy.set";
+    PolicySet(PolicySet) = 50 v 2 and 1, "policy.set";
     LedgerReopened(Reopened) = 60 v 1, "ledger.reopened";
     KeysRotated(Rotated) = 61 v 1, "keys.rotated";
     PeriodEnded(PeriodEnded) = 62 v 1, "period.ended";

@@ -45,7 +45,7 @@ impl PeriodEnded {
     pub(crate) fn decide(self, zone: &Zone, context: &Context) -> Option<Draft> {
         let kept = self.class.kept_through(self.year)?;
         let over = zone.local(context.now).date().year() > kept;
-        (over && !context.held).then(|| Draft::now(self))
+        (over && !context.held.contains(&self.class)).then(|| Draft::now(self))
     }
 }
 

@@ -19,6 +19,25 @@ pub use event::{
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Handle;
+use crate::sealed::RetentionClass;
+
+/// What keeps somebody's data from being erased: a ground, and of which class; none for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LegalHold {
+    pub class: Option<RetentionClass>,
+    pub ground: HoldGround,
+}
+
+impl LegalHold {
+    /// A hold on everything there is.
+    pub fn on_all(ground: HoldGround) -> Self {
+        Self { class: None, ground }
+    }
+
+    pub fn keeps(self, class: RetentionClass) -> bool {
+        self.class.is_none_or(|held| held == class)
+    }
+}
 
 /// Where one registration stands: under which handle its newest contact seal lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,12 +5,14 @@ pub mod command;
 pub mod decision;
 pub mod error;
 pub mod event;
+pub mod recipient;
 #[cfg(test)]
 mod tests;
 
 pub use command::PolicyCommand;
 pub use error::PolicyRefusal;
 pub use event::PolicySet;
+pub use recipient::{Recipient, RecipientRole};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +22,26 @@ use serde::{Deserialize, Serialize};
 use crate::sealed::{Field, RetentionClass};
 use crate::slot::Zone;
 
+/// What an erasure waits for, so that none is made by mistake or by one alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureRule {
+    /// Whether somebody else than who asked has to approve.
+    pub approval: bool,
+    /// For how many hours it can be withdrawn before it is carried out.
+    pub cooling_off_hours: u32,
+}
+
+impl ErasureRule {
+    /// The longest time: the law gives a month in all (GDPR Art. 12(3)).
+    pub const LONGEST_HOURS: u32 = 14 * 24;
+
+    /// Whether an erasure waits for anything.
+    pub fn waits(self) -> bool {
+        self.approval || self.cooling_off_hours > 0
+    }
+}
+
 /// What a tenant has decided for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,8 +50,14 @@ pub struct Policy {
     pub cancel_before_minutes: u32,
     /// The personal fields that may be asked for; all others are refused.
     pub collect: BTreeSet<Field>,
+    /// What an erasure waits for. Version 1 knew nothing to wait for.
+    #[serde(default)]
+    pub erasure: ErasureRule,
     /// The month (1 to 12) in which the fiscal year ends.
     pub fiscal_year_ends: u8,
+    /// Who is given personal data, by a short name that stays. Version 1 knew nobody.
+    #[serde(default)]
+    pub recipients: BTreeMap<String, Recipient>,
     /// Days that a class is kept after its booking is over. Classes not named stay until the
     /// person is erased.
     pub retention_days: BTreeMap<RetentionClass, u32>,
@@ -42,7 +70,9 @@ impl Policy {
         Self {
             cancel_before_minutes: 0,
             collect: [Field::Name, Field::Email, Field::Phone, Field::Note].into(),
+            erasure: ErasureRule::default(),
             fiscal_year_ends: 12,
+            recipients: BTreeMap::new(),
             retention_days: BTreeMap::new(),
             zone,
         }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facet::UnknownName;
 use crate::ids::Handle;
 
 /// Why a field may be kept, from when to when.
@@ -130,6 +131,14 @@ impl RetentionClass {
 impl fmt::Display for RetentionClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for RetentionClass {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|class| class.name() == name).ok_or(UnknownName)
     }
 }
 

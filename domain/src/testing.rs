@@ -15,6 +15,7 @@ use crate::entry::{Actor, Context};
 use crate::event::Event;
 use crate::ids::{ActorId, Handle};
 use crate::refusal::Refusal;
+use crate::sealed::RetentionClass;
 
 pub(crate) use salon::{
     CHAIR, CUT, DYE, FIRST, PLACES, ROOM, SALON, SECOND, STAY, VISIT, day, policy, resource, salon,
@@ -42,7 +43,7 @@ pub(crate) fn given(events: impl IntoIterator<Item = Event>) -> Given {
         occurred_at: at(NOW),
         actor: Actor::Staff(ActorId(1)),
         visits: [].into(),
-        held: false,
+        held: [].into(),
     };
     Given { events: events.into_iter().collect(), context }
 }
@@ -69,8 +70,8 @@ impl Given {
         self
     }
 
-    pub(crate) fn held(mut self) -> Self {
-        self.context.held = true;
+    pub(crate) fn held(mut self, classes: &[RetentionClass]) -> Self {
+        self.context.held = classes.iter().copied().collect();
         self
     }
 

@@ -169,6 +169,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         | Command::Retention(_)
         | Command::Import(_)
         | Command::Person(_)
+        | Command::Hold(_)
         | Command::Erase(_)
         | Command::Projections(_)
         | Command::Stats(_)
@@ -232,6 +233,7 @@ pub(crate) fn execute(
         Command::Retention(command) => retention::run(app, command, console),
         Command::Import(command) => tenant::import(app, command, console),
         Command::Person(command) => person::run(app, command, console),
+        Command::Hold(command) => person::hold(app, command, console),
         Command::Erase(command) => erase::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),
         Command::Stats(command) => stats::run(app, command, console),

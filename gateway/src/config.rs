@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::receipt::words::Language;
-pub use people::{Clients, Erase, Person, Whom};
+pub use people::{Clients, Erase, Held, Hold, Person, Whom};
 
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
@@ -85,9 +85,12 @@ pub enum Command {
     /// Lists clients by opaque id, without personal data.
     #[command(subcommand)]
     Clients(Clients),
-    /// Restricts the use of a client's data, and places and lifts legal holds.
+    /// Restricts the use of a client's data, and frees it.
     #[command(subcommand)]
     Person(Person),
+    /// Places and lifts legal holds.
+    #[command(subcommand)]
+    Hold(Hold),
     /// Erases persons: for good, everywhere, at once.
     Erase(Erase),
     /// Replays and verifies the history.

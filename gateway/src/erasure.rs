@@ -1,5 +1,6 @@
 //! Erasing a person, whole: open bookings cancelled if asked for, then fence, keys, links, seals.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::booking::{Reason, Side};
@@ -32,7 +33,7 @@ pub struct Preview {
     /// Bookings that stand in its way unless they are cancelled.
     pub open: Vec<BookingId>,
     /// Legal holds, which stand in its way until they are lifted.
-    pub holds: Vec<HoldGround>,
+    pub holds: BTreeSet<HoldGround>,
     /// How many seals end.
     pub seals: u64,
     /// The classes that end with the person.
@@ -60,7 +61,7 @@ pub async fn preview(desk: &Desk, person: PersonId) -> Result<Preview, AppError>
     let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
     Ok(Preview {
         open: desk.tenant.ledger.open_bookings(person).await?,
-        holds: holds.into_iter().map(|hold| hold.ground).collect(),
+        holds: holds.into_iter().map(|row| row.hold.ground).collect(),
         seals: desk.tenant.ledger.seals_of(person).map_err(AppendError::from)?,
         classes: classes.collect(),
         kept: receipt::kept(&desk.tenant, person)?,

@@ -56,8 +56,8 @@ pub fn due(
     desk.follow()?;
     let policy = desk.read(|reader| reader.catalogue().policy()).map_err(DeskError::from)?;
     let Some((policy, _)) = policy else { return Ok(()) };
-    let held = desk.read(|reader| reader.clients().held()).map_err(DeskError::from)?;
     for class in Content::CLASSES {
+        let held = desk.read(|reader| reader.clients().held(class)).map_err(DeskError::from)?;
         let Some(days) = policy.retention_days.get(&class).copied() else { continue };
         let back = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
         let Ok(before) = now.checked_sub(back) else { continue };

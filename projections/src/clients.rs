@@ -1,8 +1,8 @@
 //! Clients as far as anybody here knows them: registrations, where the newest contact fields are
 //! sealed, and what restricts or holds them.
 
-use domain::person::{HoldGround, Rectified, Registered, Restricted, RestrictionGround};
-use domain::{Event, Handle, Position, Recorded, RegistrationId};
+use domain::person::{LegalHold, Rectified, Registered, Restricted, RestrictionGround};
+use domain::{Event, Handle, Position, Recorded, RegistrationId, RetentionClass};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
@@ -33,15 +33,15 @@ pub struct Restriction {
 
 /// That what is kept of somebody is not to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LegalHold {
-    pub ground: HoldGround,
+pub struct LegalHoldRow {
+    pub hold: LegalHold,
     pub since: Timestamp,
 }
 
 pub(crate) enum Fold {}
 
 impl Projection for Fold {
-    const NAME: &'static str = "clients.v2";
+    const NAME: &'static str = "clients.v3";
     const SCHEMA: &'static str = include_str!("clients/schema.sql");
     const TABLES: &'static [&'static str] = &["client", "legal_hold"];
 
@@ -56,13 +56,16 @@ impl Projection for Fold {
                 change(connection, sql, event.registration, &[])
             }
             Event::HoldPlaced(event) => {
-                let sql = "INSERT INTO legal_hold VALUES (?1, ?2, ?3)";
-                let (ground, since) = (event.ground.name(), At(entry.recorded_at));
-                change(connection, sql, event.registration, &[&ground, &since])
+                let sql = "INSERT INTO legal_hold VALUES (?1, ?2, ?3, ?4)";
+                let (ground, class) = (event.ground.name(), of(event.class));
+                let since = At(entry.recorded_at);
+                change(connection, sql, event.registration, &[&ground, &class, &since])
             }
             Event::HoldLifted(event) => {
-                let sql = "DELETE FROM legal_hold WHERE registration = ?1 AND ground = ?2";
-                change(connection, sql, event.registration, &[&event.ground.name()])
+                let sql = "DELETE FROM legal_hold \
+                           WHERE registration = ?1 AND ground = ?2 AND class = ?3";
+                let (ground, class) = (event.ground.name(), of(event.class));
+                change(connection, sql, event.registration, &[&ground, &class])
             }
             Event::PersonErased(_)
             | Event::BookingRequested(_)
@@ -137,6 +140,11 @@ fn restricted(
     )
 }
 
+/// As the table has the class of a hold: none for all.
+fn of(class: Option<RetentionClass>) -> &'static str {
+    class.map_or("", RetentionClass::name)
+}
+
 /// Changes the one row that there is of a registration's standing.
 fn change(
     connection: &Connection,
@@ -194,23 +202,27 @@ impl<'r> Clients<'r> {
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn legal_holds(&self, id: RegistrationId) -> Result<Vec<LegalHold>, ProjectionError> {
-        let sql = "SELECT ground, since FROM legal_hold WHERE registration = ?1 ORDER BY ground";
+    pub fn legal_holds(&self, id: RegistrationId) -> Result<Vec<LegalHoldRow>, ProjectionError> {
+        let sql = "SELECT ground, nullif(class, ''), since FROM legal_hold \
+                   WHERE registration = ?1 ORDER BY ground, class";
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map([Number(id.0)], |row| {
-            Ok(LegalHold { ground: row.get::<_, Word<_>>(0)?.0, since: row.get::<_, At>(1)?.0 })
+            let class = row.get::<_, Option<Word<_>>>(1)?.map(|Word(class)| class);
+            let hold = LegalHold { class, ground: row.get::<_, Word<_>>(0)?.0 };
+            Ok(LegalHoldRow { hold, since: row.get::<_, At>(2)?.0 })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// All registrations that are held, in order.
+    /// All registrations of which a class is held, in order.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn held(&self) -> Result<Vec<RegistrationId>, ProjectionError> {
-        let sql = "SELECT DISTINCT registration FROM legal_hold ORDER BY registration";
+    pub fn held(&self, class: RetentionClass) -> Result<Vec<RegistrationId>, ProjectionError> {
+        let sql = "SELECT DISTINCT registration FROM legal_hold \
+                   WHERE class IN ('', ?1) ORDER BY registration";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map([], |row| {
+        let rows = statement.query_map([class.name()], |row| {
             let Number(id) = row.get(0)?;
             Ok(RegistrationId(id))
         })?;

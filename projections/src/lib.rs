@@ -33,7 +33,7 @@ mod tests;
 
 pub use bookings::{BookingFilter, BookingRow, Ended, PartRow};
 pub use catalogue::Item;
-pub use clients::{ClientRow, LegalHold, Restriction};
+pub use clients::{ClientRow, LegalHoldRow, Restriction};
 pub use consents::ConsentRow;
 pub use error::{FoldError, ProjectionError};
 pub use hash::Hashes;

@@ -134,7 +134,7 @@ async fn a_hold_stops_erasure_and_retention_until_the_last_is_lifted() {
     let ask = json!({"kind": "erasure", "client_id": client, "cancel_open_bookings": true});
     let preview = json!({"kind": "erasure", "client_id": client});
     let preview = admin.post("/v1/privacy-requests/preview", &preview).await.ok();
-    assert_eq!(preview.body["legal_holds"], json!(["authority_order", "legal_claim"]));
+    assert_eq!(preview.body["legal_holds"], json!(["legal_claim", "authority_order"]));
     admin.post("/v1/privacy-requests", &ask).await.problem(409, "legal_hold");
     let listed = admin.get("/v1/privacy-requests").await.ok();
     assert_eq!(listed.body["data"][0]["state"], "refused");
@@ -160,6 +160,16 @@ async fn a_hold_stops_erasure_and_retention_until_the_last_is_lifted() {
 
     admin.post(&path("release"), &claim).await.ok();
     assert_eq!(sweep(), 0);
+    // Of the one class that is due, held by itself.
+    let said = json!({"ground": "authority_order", "class": "booking"});
+    let both = admin.post(&path("hold"), &said).await.ok();
+    assert_eq!(both.body["legal_holds"][1]["class"], "booking");
+    admin.post(&path("release"), &order).await.ok();
+    assert_eq!(sweep(), 0);
+    admin.post(&path("hold"), &order).await.ok();
+    admin.post(&path("release"), &said).await.ok();
+    let access = json!({"ground": "authority_order", "class": "access"});
+    admin.post(&path("hold"), &access).await.problem(422, "validation");
     let released = admin.post(&path("release"), &order).await.ok();
     assert_eq!(released.body["legal_holds"], Value::Null);
     admin.post(&path("release"), &order).await.problem(409, "unchanged");
@@ -235,21 +245,29 @@ fn the_program_holds_and_restricts() {
     let person = |what: &str, more: &[&str]| {
         run(&data, &[&["--json", "person", what], of.as_slice(), more].concat())
     };
-    let claim = ["--ground", "legal_claim"];
-    assert_eq!(person("hold", &claim).ended(0).json()["done"], "held");
+    let hold = |what: &str, more: &[&str]| {
+        run(&data, &[&["--json", "hold", what], of.as_slice(), more].concat())
+    };
+    let claim = ["--class", "contact", "--reason", "legal_claim"];
+    assert_eq!(hold("place", &claim).ended(0).json()["done"], "held");
     let listed = |dry: &[&str], code| {
         run(&data, &[&["--json", "erase"], of.as_slice(), dry].concat()).ended(code).json()
     };
     assert_eq!(listed(&["--dry-run"], 1)[0]["legal_holds"], json!(["legal_claim"]));
     assert_eq!(listed(&["--cancel-open"], 1)[0]["refused"], "legal_hold");
-    person("release", &["--ground", "curiosity"]).ended(2);
-    assert_eq!(person("release", &claim).ended(0).json()["done"], "released");
+    hold("lift", &["--reason", "curiosity"]).ended(2);
+    hold("lift", &["--class", "shoe_size", "--reason", "legal_claim"]).ended(2);
+    hold("lift", &["--reason", "legal_claim"]).ended(1);
+    assert_eq!(hold("lift", &claim).ended(0).json()["done"], "lifted");
     let until = ["--ground", "objection", "--until", "2999-01-01"];
     assert_eq!(person("restrict", &until).ended(0).json()["done"], "restricted");
     let clients = said(&["--json", "clients", "list", "--tenant", "inn"]);
     assert_eq!(clients[0]["state"], "restricted");
     let told = run(&data, &["audit", "replay", "--tenant", "inn"]).ended(0).out;
-    for words in ["under legal hold (legal_claim)", "restricted (objection), until 2999-01-01"] {
+    for words in [
+        "a client's contact was put under legal hold (legal_claim)",
+        "restricted (objection), until 2999-01-01",
+    ] {
         assert!(told.contains(words), "{told}");
     }
     assert_eq!(person("unrestrict", &[]).ended(0).json()["done"], "unrestricted");

@@ -19,7 +19,7 @@ use crate::consent::Withdrawn;
 use crate::entry::Recorded;
 use crate::event::Event;
 use crate::ids::{BookingId, ConsentId, Handle, Position, RegistrationId, ResourceId, ServiceId};
-use crate::person::{HoldGround, Rectified};
+use crate::person::{LegalHold, Rectified};
 use crate::tag::Tag;
 
 /// What no decision could have brought about.
@@ -136,8 +136,8 @@ impl Auditor {
             }
             Event::PersonRestricted(event) => self.restricted(event.registration, false, found),
             Event::PersonUnrestricted(event) => self.restricted(event.registration, true, found),
-            Event::HoldPlaced(event) => self.held(event.registration, event.ground, false, found),
-            Event::HoldLifted(event) => self.held(event.registration, event.ground, true, found),
+            Event::HoldPlaced(event) => self.held(event.registration, event.hold(), false, found),
+            Event::HoldLifted(event) => self.held(event.registration, event.hold(), true, found),
             Event::ConsentWithdrawn(event) => self.withdrawn(event, found),
             Event::ResourceDefined(event) => self.resource(&event.resource, found),
             Event::ResourceRevised(event) => {
@@ -184,10 +184,10 @@ impl Auditor {
         }
     }
 
-    fn held(&self, id: RegistrationId, ground: HoldGround, was: bool, found: &mut Vec<Violation>) {
+    fn held(&self, id: RegistrationId, hold: LegalHold, was: bool, found: &mut Vec<Violation>) {
         self.known_registration(id, found);
-        let grounds = self.book.legal_holds.get(&id);
-        if grounds.is_some_and(|grounds| grounds.contains(&ground)) != was {
+        let holds = self.book.legal_holds.get(&id);
+        if holds.is_some_and(|holds| holds.contains(&hold)) != was {
             found.push(Violation::Standing(id));
         }
     }

@@ -128,12 +128,12 @@ impl Book {
                 self.restricted.remove(&event.registration);
             }
             Event::HoldPlaced(event) => {
-                self.legal_holds.entry(event.registration).or_default().insert(event.ground);
+                self.legal_holds.entry(event.registration).or_default().insert(event.hold());
             }
             Event::HoldLifted(event) => {
-                if let Some(grounds) = self.legal_holds.get_mut(&event.registration) {
-                    grounds.remove(&event.ground);
-                    if grounds.is_empty() {
+                if let Some(holds) = self.legal_holds.get_mut(&event.registration) {
+                    holds.remove(&event.hold());
+                    if holds.is_empty() {
                         self.legal_holds.remove(&event.registration);
                     }
                 }

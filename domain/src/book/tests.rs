@@ -219,7 +219,7 @@ impl Chance {
 
 fn at_time(now: Timestamp) -> Context {
     let actor = Actor::Staff(ActorId(1));
-    Context { now, occurred_at: now, actor, visits: [].into(), held: false }
+    Context { now, occurred_at: now, actor, visits: [].into(), held: [].into() }
 }
 
 #[test]

@@ -290,16 +290,17 @@ fn change_booking(
             if known.status.is_open() && known.slot_end > context.now {
                 return Err(BookingRefusal::WrongStatus(was));
             }
-            if context.held {
+            if left(known).any(|class| context.held.contains(&class)) {
                 return Err(BookingRefusal::Held);
             }
             return Ok(erase(id, known, left(known).collect()).into_iter().collect());
         }
-        // Due again when the hold is lifted.
-        Change::Expire if context.held => return Ok(Vec::new()),
         Change::Expire => {
             let over = |class: &RetentionClass| {
-                book.policy.kept_until(*class, known.slot_end).is_some_and(|at| at <= context.now)
+                // Due again when the hold is lifted.
+                let held = context.held.contains(class);
+                let until = book.policy.kept_until(*class, known.slot_end);
+                !held && until.is_some_and(|at| at <= context.now)
             };
             let classes = left(known).filter(over).collect();
             return Ok(erase(id, known, classes).into_iter().collect());

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{HoldGround, RestrictionGround};
+use super::{LegalHold, RestrictionGround};
 use crate::ids::{FenceId, RegistrationId};
 use crate::sealed::{Contact, FieldSet, RetentionClass, Sealed};
 
@@ -30,11 +30,11 @@ pub enum PersonCommand {
     },
     PlaceHold {
         registration: RegistrationId,
-        ground: HoldGround,
+        hold: LegalHold,
     },
     LiftHold {
         registration: RegistrationId,
-        ground: HoldGround,
+        hold: LegalHold,
     },
     /// `ended` counts the seals that the person's keys still opened.
     Erase {

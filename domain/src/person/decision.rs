@@ -1,13 +1,13 @@
 //! Deciding about persons: nothing is sealed behind a fence.
 
 use super::{
-    Erased, HoldGround, HoldLifted, HoldPlaced, PersonCommand, PersonRefusal, Rectified,
-    Registered, Registration, Restricted, Unrestricted,
+    Erased, HoldLifted, HoldPlaced, LegalHold, PersonCommand, PersonRefusal, Rectified, Registered,
+    Registration, Restricted, Unrestricted,
 };
 use crate::book::Book;
 use crate::entry::{Context, Draft};
 use crate::ids::{FenceId, RegistrationId};
-use crate::sealed::FieldSet;
+use crate::sealed::{FieldSet, RetentionClass};
 
 pub(crate) fn decide(
     book: &Book,
@@ -53,20 +53,23 @@ pub(crate) fn decide(
             }
             Draft::now(Unrestricted { registration })
         }
-        PersonCommand::PlaceHold { registration, ground } => {
-            let (registration, ground) = (*registration, *ground);
+        PersonCommand::PlaceHold { registration, hold } => {
+            let (registration, LegalHold { class, ground }) = (*registration, *hold);
             registered(book, registration)?;
-            if holds(book, registration, ground) {
+            if class == Some(RetentionClass::Access) {
+                return Err(PersonRefusal::ClassNotHeld);
+            }
+            if holds(book, registration, *hold) {
                 return Err(PersonRefusal::AlreadyHeld);
             }
-            Draft::now(HoldPlaced { ground, registration })
+            Draft::now(HoldPlaced { class, ground, registration })
         }
-        PersonCommand::LiftHold { registration, ground } => {
-            let (registration, ground) = (*registration, *ground);
-            if !holds(book, registration, ground) {
+        PersonCommand::LiftHold { registration, hold } => {
+            let (registration, LegalHold { class, ground }) = (*registration, *hold);
+            if !holds(book, registration, *hold) {
                 return Err(PersonRefusal::NotHeld);
             }
-            Draft::now(HoldLifted { ground, registration })
+            Draft::now(HoldLifted { class, ground, registration })
         }
         PersonCommand::Erase { fence, classes, ended } => {
             open(book, *fence)?;
@@ -84,12 +87,15 @@ fn registered(book: &Book, id: RegistrationId) -> Result<&Registration, PersonRe
     book.registrations.get(&id).ok_or(PersonRefusal::Unknown)
 }
 
-fn holds(book: &Book, id: RegistrationId, ground: HoldGround) -> bool {
-    book.legal_holds.get(&id).is_some_and(|grounds| grounds.contains(&ground))
+fn holds(book: &Book, id: RegistrationId, hold: LegalHold) -> bool {
+    book.legal_holds.get(&id).is_some_and(|holds| holds.contains(&hold))
 }
 
 fn not_held(book: &Book, id: RegistrationId) -> Result<(), PersonRefusal> {
-    if book.legal_holds.contains_key(&id) { Err(PersonRefusal::Held) } else { Ok(()) }
+    match book.holds_class(id, RetentionClass::Contact) {
+        true => Err(PersonRefusal::Held),
+        false => Ok(()),
+    }
 }
 
 fn collected(book: &Book, given: FieldSet) -> Result<(), PersonRefusal> {

@@ -10,6 +10,8 @@ pub enum PersonRefusal {
     Erased,
     #[error("a legal hold keeps what there is of the person until it is lifted")]
     Held,
+    #[error("records of who read what are not a client's to be held")]
+    ClassNotHeld,
     #[error("a legal hold on this ground is in place already")]
     AlreadyHeld,
     #[error("there is no legal hold on this ground")]

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::LegalHold;
 use crate::ids::{FenceId, Handle, RegistrationId};
 use crate::sealed::{Contact, RetentionClass, Sealed};
 
@@ -52,6 +53,9 @@ pub struct Unrestricted {
 /// What is kept of somebody stays, whatever is asked or due, until the hold is lifted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HoldPlaced {
+    /// Of which class; none for all. Version 1 knew no classes.
+    #[serde(default)]
+    pub class: Option<RetentionClass>,
     pub ground: HoldGround,
     pub registration: RegistrationId,
 }
@@ -59,8 +63,23 @@ pub struct HoldPlaced {
 /// A hold is over. Where others are in place, they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HoldLifted {
+    /// Of which class; none for all. Version 1 knew no classes.
+    #[serde(default)]
+    pub class: Option<RetentionClass>,
     pub ground: HoldGround,
     pub registration: RegistrationId,
+}
+
+impl HoldPlaced {
+    pub fn hold(&self) -> LegalHold {
+        LegalHold { class: self.class, ground: self.ground }
+    }
+}
+
+impl HoldLifted {
+    pub fn hold(&self) -> LegalHold {
+        LegalHold { class: self.class, ground: self.ground }
+    }
 }
 
 crate::facet::closed! {

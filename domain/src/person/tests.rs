@@ -1,7 +1,7 @@
 //! Given, when, then: what the ledger knows of persons, and that erasure is final.
 
 use super::{
-    Erased, HoldGround, HoldLifted, HoldPlaced, PersonCommand, PersonRefusal, Rectified,
+    Erased, HoldGround, HoldLifted, HoldPlaced, LegalHold, PersonCommand, PersonRefusal, Rectified,
     Registered, Restricted, RestrictionGround, Unrestricted,
 };
 use crate::event::Event;
@@ -105,15 +105,15 @@ fn restricted(until: Option<jiff::civil::Date>) -> Event {
 }
 
 fn place(ground: HoldGround) -> PersonCommand {
-    PersonCommand::PlaceHold { registration: ANNA, ground }
+    PersonCommand::PlaceHold { registration: ANNA, hold: LegalHold::on_all(ground) }
 }
 
 fn lift(ground: HoldGround) -> PersonCommand {
-    PersonCommand::LiftHold { registration: ANNA, ground }
+    PersonCommand::LiftHold { registration: ANNA, hold: LegalHold::on_all(ground) }
 }
 
 fn placed(ground: HoldGround) -> Event {
-    HoldPlaced { ground, registration: ANNA }.into()
+    HoldPlaced { class: None, ground, registration: ANNA }.into()
 }
 
 /// Data is restricted on one of the four grounds of the law, once, and freed again.
@@ -142,7 +142,7 @@ fn a_restriction_is_looked_at_again_today_or_later() {
 #[test]
 fn a_hold_keeps_what_there_is_until_the_last_is_lifted() {
     let (claim, order) = (HoldGround::LegalClaim, HoldGround::AuthorityOrder);
-    let lifted = |ground| Event::from(HoldLifted { ground, registration: ANNA });
+    let lifted = |ground| Event::from(HoldLifted { class: None, ground, registration: ANNA });
     let both = || vec![registered(), placed(claim), placed(order)];
     given(salon_and([registered()])).when(place(claim)).then(&[placed(claim)]);
     given(salon_and(both())).when(place(claim)).then_refused(PersonRefusal::AlreadyHeld);
@@ -154,4 +154,23 @@ fn a_hold_keeps_what_there_is_until_the_last_is_lifted() {
     let none = [one(), vec![lifted(order)]].concat();
     given(salon_and(none)).when(rectify(None)).then(&[rectified(1)]);
     given(salon()).when(place(claim)).then_refused(PersonRefusal::Unknown);
+}
+
+/// F67: a hold on one class keeps that class, beside one on all of the same ground.
+#[test]
+fn a_hold_on_one_class_keeps_nothing_else() {
+    let (claim, registration) = (HoldGround::LegalClaim, ANNA);
+    let on = |class| LegalHold { class: Some(class), ground: claim };
+    let place = |class| PersonCommand::PlaceHold { registration, hold: on(class) };
+    let placed =
+        |class| Event::from(HoldPlaced { class: Some(class), ground: claim, registration });
+    let (health, contact) = (RetentionClass::Health, RetentionClass::Contact);
+    let held = |class| given(salon_and([registered(), placed(class)]));
+    held(health).when(rectify(None)).then(&[rectified(1)]);
+    held(contact).when(rectify(None)).then_refused(PersonRefusal::Held);
+    held(health).when(place(health)).then_refused(PersonRefusal::AlreadyHeld);
+    held(health).when(place(contact)).then(&[placed(contact)]);
+    held(health).when(lift(claim)).then_refused(PersonRefusal::NotHeld);
+    let access = place(RetentionClass::Access);
+    given(salon_and([registered()])).when(access).then_refused(PersonRefusal::ClassNotHeld);
 }

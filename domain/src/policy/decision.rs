@@ -1,6 +1,7 @@
 //! Deciding about a tenant's policy.
 
-use super::{Policy, PolicyCommand, PolicyRefusal, PolicySet};
+use super::recipient::{self, is_slug};
+use super::{ErasureRule, Policy, PolicyCommand, PolicyRefusal, PolicySet};
 use crate::book::Book;
 use crate::entry::Draft;
 use crate::sealed::RetentionClass;
@@ -8,6 +9,12 @@ use crate::sealed::RetentionClass;
 pub(crate) fn decide(book: &Book, command: &PolicyCommand) -> Result<Vec<Draft>, PolicyRefusal> {
     let PolicyCommand::Set(policy) = command;
     sound(policy)?;
+    for (slug, known) in &book.policy.recipients {
+        // Who has something of somebody's is to be told of what becomes of it.
+        if !policy.recipients.contains_key(slug) {
+            return Err(PolicyRefusal::RecipientDropped(known.name.clone()));
+        }
+    }
     for service in book.services.values() {
         if let Some(field) = service.requires.difference(&policy.collect).next() {
             return Err(PolicyRefusal::FieldRequired(*field));
@@ -25,6 +32,18 @@ fn sound(policy: &Policy) -> Result<(), PolicyRefusal> {
     }
     if policy.cancel_before_minutes > 366 * 24 * 60 {
         return Err(PolicyRefusal::BadDeadline);
+    }
+    if policy.erasure.cooling_off_hours > ErasureRule::LONGEST_HOURS {
+        return Err(PolicyRefusal::BadCoolingOff);
+    }
+    if policy.recipients.len() > recipient::MOST {
+        return Err(PolicyRefusal::TooManyRecipients);
+    }
+    let mut recipients = policy.recipients.iter();
+    if let Some((slug, _)) =
+        recipients.find(|(slug, recipient)| !is_slug(slug) || !recipient.is_sound())
+    {
+        return Err(PolicyRefusal::BadRecipient(slug.clone()));
     }
     let timed = |class: &RetentionClass| match class {
         RetentionClass::Booking | RetentionClass::Health => true,

@@ -14,4 +14,12 @@ pub enum PolicyRefusal {
     FieldRequired(Field),
     #[error("a deadline is at most 366 days")]
     BadDeadline,
+    #[error("an erasure waits for at most 14 days")]
+    BadCoolingOff,
+    #[error("the recipient {0} is not called, described or addressed as one can be")]
+    BadRecipient(String),
+    #[error("the recipient {0} may have data and is still to be told: retire it instead")]
+    RecipientDropped(String),
+    #[error("there are too many recipients")]
+    TooManyRecipients,
 }

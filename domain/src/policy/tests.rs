@@ -1,6 +1,8 @@
 //! Given, when, then: what a tenant may decide for itself.
 
-use super::{Policy, PolicyCommand, PolicyRefusal, PolicySet};
+use super::{
+    ErasureRule, Policy, PolicyCommand, PolicyRefusal, PolicySet, Recipient, RecipientRole,
+};
 use crate::catalogue::{Length, Service, ServiceDefined};
 use crate::sealed::{Field, RetentionClass};
 use crate::testing::{given, policy, salon, salon_and, service};
@@ -65,4 +67,61 @@ fn only_what_was_said_around_a_booking_ends_after_days() {
             }
         }
     }
+}
+
+fn recipient() -> Recipient {
+    Recipient {
+        classes: [RetentionClass::Contact].into(),
+        country: "DK".to_owned(),
+        endpoint: Some("https://mail.example/hook".to_owned()),
+        name: "Mail house".to_owned(),
+        purpose: "sending mail".to_owned(),
+        retired: false,
+        role: RecipientRole::Processor,
+    }
+}
+
+fn with(slug: &str, recipient: Recipient) -> Policy {
+    Policy { recipients: [(slug.to_owned(), recipient)].into(), ..policy() }
+}
+
+/// Whoever has something of somebody's is to be told of what becomes of it, for good.
+#[test]
+fn a_recipient_is_retired_and_never_dropped() {
+    let known = || salon_and([PolicySet { policy: with("mail", recipient()) }.into()]);
+    let dropped = PolicyRefusal::RecipientDropped("Mail house".to_owned());
+    given(known()).when(set(&policy())).then_refused(dropped);
+    let retired = with("mail", Recipient { retired: true, ..recipient() });
+    given(known()).when(set(&retired)).then(&[PolicySet { policy: retired }.into()]);
+}
+
+#[test]
+fn a_recipient_is_called_described_and_addressed_as_one_can_be() {
+    let refused = |slug: &str, recipient| {
+        let bad = PolicyRefusal::BadRecipient(slug.to_owned());
+        given(salon()).when(set(&with(slug, recipient))).then_refused(bad);
+    };
+    for slug in ["", "Mail", "mail house", "mail/house"] {
+        refused(slug, recipient());
+    }
+    for country in ["", "dk", "DNK", "D1"] {
+        refused("mail", Recipient { country: country.to_owned(), ..recipient() });
+    }
+    for endpoint in ["", "ftp://mail.example", "https://", "https:///hook", "https://a b"] {
+        refused("mail", Recipient { endpoint: Some(endpoint.to_owned()), ..recipient() });
+    }
+    refused("mail", Recipient { name: " ".to_owned(), ..recipient() });
+    refused("mail", Recipient { purpose: String::new(), ..recipient() });
+}
+
+#[test]
+fn an_erasure_waits_for_a_fortnight_at_most() {
+    let waits = |hours| {
+        let erasure = ErasureRule { approval: true, cooling_off_hours: hours };
+        Policy { erasure, ..policy() }
+    };
+    let longest = waits(ErasureRule::LONGEST_HOURS);
+    given(salon()).when(set(&longest)).then(&[PolicySet { policy: longest }.into()]);
+    let longer = waits(ErasureRule::LONGEST_HOURS + 1);
+    given(salon()).when(set(&longer)).then_refused(PolicyRefusal::BadCoolingOff);
 }

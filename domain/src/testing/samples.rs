@@ -19,7 +19,7 @@ use crate::person::{
     Erased, HoldGround, HoldLifted, HoldPlaced, Rectified, Registered, Restricted,
     RestrictionGround, Unrestricted,
 };
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{ErasureRule, Policy, PolicySet, Recipient, RecipientRole};
 use crate::sealed::{Field, RetentionClass, Sealed};
 use crate::slot::{Day, Hours};
 
@@ -116,8 +116,13 @@ fn persons() -> Vec<Event> {
         Erased { classes, ended: 12, fence: FenceId([0xc4; 16]) }.into(),
         Restricted { ground: RestrictionGround::AccuracyContested, registration, until }.into(),
         Unrestricted { registration }.into(),
-        HoldPlaced { ground: HoldGround::LegalClaim, registration }.into(),
-        HoldLifted { ground: HoldGround::AuthorityOrder, registration }.into(),
+        HoldPlaced { class: None, ground: HoldGround::LegalClaim, registration }.into(),
+        HoldLifted {
+            class: Some(RetentionClass::Health),
+            ground: HoldGround::AuthorityOrder,
+            registration,
+        }
+        .into(),
         Given { evidence, medium, occasion: given, purpose, text: text.clone() }.into(),
         Withdrawn { consent: ConsentId(30), medium, occasion: withdrawn, purpose }.into(),
         Accepted { evidence, occasion: Occasion::Booking, text }.into(),
@@ -152,11 +157,25 @@ fn catalogue() -> Vec<Event> {
     ]
 }
 
+fn recipient() -> Recipient {
+    Recipient {
+        classes: [RetentionClass::Contact, RetentionClass::Accounting].into(),
+        country: "SE".to_owned(),
+        endpoint: Some("https://books.example/notices".to_owned()),
+        name: "Norrsken Books".to_owned(),
+        purpose: "bookkeeping".to_owned(),
+        retired: false,
+        role: RecipientRole::Processor,
+    }
+}
+
 fn rest() -> Vec<Event> {
     let policy = Policy {
         cancel_before_minutes: 1440,
         collect: [Field::Name, Field::Email, Field::HealthNote].into(),
+        erasure: ErasureRule { approval: true, cooling_off_hours: 48 },
         fiscal_year_ends: 6,
+        recipients: [("accountant".to_owned(), recipient())].into(),
         retention_days: [(RetentionClass::Booking, 730), (RetentionClass::Health, 90)].into(),
         zone: stockholm(),
     };

@@ -107,7 +107,7 @@ impl Writer {
             Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
         let now = self.tick();
         let (actor, visits) = (Actor::System, Default::default());
-        let context = Context { now, occurred_at: now, actor, visits, held: false };
+        let context = Context { now, occurred_at: now, actor, visits, held: [].into() };
         let drafts = self.book.decide(&command, &context)?;
         let position = self.book.next;
         let mut batch = Batch::default();

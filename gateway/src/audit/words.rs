@@ -3,7 +3,7 @@
 use domain::booking::{Cancelled, Hold, Requested, Rescheduled, Status};
 use domain::catalogue::Resource;
 use domain::consent::{Medium, Text};
-use domain::person::Restricted;
+use domain::person::{LegalHold, Restricted};
 use domain::slot::Zone;
 use domain::{Event, Recorded};
 use eventstore::ledger::log::ReadError;
@@ -37,8 +37,8 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
         }
         Event::PersonRestricted(event) => restricted(*event),
         Event::PersonUnrestricted(_) => "a client's data is used again".to_owned(),
-        Event::HoldPlaced(event) => format!("a client was put under legal hold ({})", event.ground),
-        Event::HoldLifted(event) => format!("a legal hold was lifted ({})", event.ground),
+        Event::HoldPlaced(event) => put_under(event.hold()),
+        Event::HoldLifted(event) => lifted(event.hold()),
         Event::ConsentGiven(event) => {
             let (purpose, by) = (event.purpose, by(event.medium));
             format!("a consent to {purpose}{by} was given, {}", text(&event.text))
@@ -77,6 +77,16 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
             format!("seals of {} persons were opened ({classes}; {purpose})", event.count)
         }
     })
+}
+
+fn put_under(LegalHold { class, ground }: LegalHold) -> String {
+    let of = class.map(|class| format!("'s {class}")).unwrap_or_default();
+    format!("a client{of} was put under legal hold ({ground})")
+}
+
+fn lifted(LegalHold { class, ground }: LegalHold) -> String {
+    let on = class.map(|class| format!(" on {class}")).unwrap_or_default();
+    format!("a legal hold{on} was lifted ({ground})")
 }
 
 fn requested(event: &Requested, names: &mut Names<'_>) -> Result<String, ReadError> {

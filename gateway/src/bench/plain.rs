@@ -249,7 +249,8 @@ impl PlainWriter {
             self.visits.put(ask.person, BTreeMap::new());
         }
         let visits = self.visits.get(&ask.person).cloned().unwrap_or_default();
-        let context = Context { now, occurred_at: now, actor: Actor::System, visits, held: false };
+        let context =
+            Context { now, occurred_at: now, actor: Actor::System, visits, held: [].into() };
         let Ok(drafts) = self.book.decide(&ask.command, &context) else {
             ask.reply.send(false).ok();
             return;

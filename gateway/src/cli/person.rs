@@ -1,8 +1,8 @@
-//! `person`: restricts and frees the use of a client's data, places and lifts legal holds.
+//! `person` and `hold`: restricts and frees the use of a client's data, places and lifts legal holds.
 
 use std::sync::Arc;
 
-use domain::person::PersonCommand;
+use domain::person::{LegalHold, PersonCommand};
 use domain::{Actor, Command, RegistrationId};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::AppendError;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::App;
-use crate::config::{Person, Whom};
+use crate::config::{Held, Hold, Person, Whom};
 use crate::desk::Desk;
 
 pub(super) fn run(
@@ -30,16 +30,22 @@ pub(super) fn run(
             let unrestrict = |registration| PersonCommand::Unrestrict { registration };
             tell(app, whom, console, "unrestricted", unrestrict)
         }
-        Person::Hold { whom, ground } => {
-            let ground = *ground;
-            let hold = |registration| PersonCommand::PlaceHold { registration, ground };
-            tell(app, whom, console, "held", hold)
-        }
-        Person::Release { whom, ground } => {
-            let ground = *ground;
-            let release = |registration| PersonCommand::LiftHold { registration, ground };
-            tell(app, whom, console, "released", release)
-        }
+    }
+}
+
+pub(super) fn hold(
+    app: &Arc<App>,
+    command: &Hold,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let of = |held: &Held| LegalHold { class: held.class, ground: held.reason };
+    match command {
+        Hold::Place(held) => tell(app, &held.whom, console, "held", |registration| {
+            PersonCommand::PlaceHold { registration, hold: of(held) }
+        }),
+        Hold::Lift(held) => tell(app, &held.whom, console, "lifted", |registration| {
+            PersonCommand::LiftHold { registration, hold: of(held) }
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use domain::RetentionClass;
 use domain::person::{HoldGround, RestrictionGround};
 use jiff::civil::Date;
 
@@ -32,20 +33,27 @@ pub enum Person {
         #[command(flatten)]
         whom: Whom,
     },
-    /// Places a legal hold: nothing of the client is erased or ended until it is lifted.
-    Hold {
-        #[command(flatten)]
-        whom: Whom,
-        #[arg(long, help = "legal_claim, legal_obligation or authority_order")]
-        ground: HoldGround,
-    },
-    /// Lifts a legal hold.
-    Release {
-        #[command(flatten)]
-        whom: Whom,
-        #[arg(long)]
-        ground: HoldGround,
-    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Hold {
+    /// Nothing of the client is erased, put right or ended by retention until it is lifted.
+    Place(Held),
+    /// What was due meanwhile ends with the next sweep.
+    Lift(Held),
+}
+
+/// Which hold on whom.
+#[derive(Debug, Args)]
+pub struct Held {
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Only of this class: contact, booking, health, consent or accounting. Nobody is erased while
+    /// anything of theirs is held.
+    #[arg(long)]
+    pub class: Option<RetentionClass>,
+    #[arg(long, help = "legal_claim, legal_obligation or authority_order")]
+    pub reason: HoldGround,
 }
 
 /// Which client of which tenant.

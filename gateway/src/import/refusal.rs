@@ -147,6 +147,7 @@ fn person(refusal: &PersonRefusal) -> &'static str {
         | PersonRefusal::NotHeld
         | PersonRefusal::AlreadyRestricted
         | PersonRefusal::NotRestricted => "unchanged",
+        PersonRefusal::ClassNotHeld => "class_not_held",
         PersonRefusal::UntilOver => "until_over",
         PersonRefusal::NothingGiven => "nothing_given",
         PersonRefusal::FieldNotCollected(_) => "field_not_collected",

@@ -72,7 +72,7 @@ impl Trial {
 
     fn decide(&mut self, command: &Command, occurred_at: Timestamp) -> Result<Position, Refusal> {
         let (now, actor, visits) = (self.now, Actor::System, [].into());
-        let context = Context { now, occurred_at, actor, visits, held: false };
+        let context = Context { now, occurred_at, actor, visits, held: [].into() };
         let drafts = self.book.decide(command, &context)?;
         let first = self.book.next;
         for draft in drafts {

@@ -90,6 +90,7 @@ impl From<PersonRefusal> for Problem {
                 Self::new(Code::FieldNotCollected).at(pointer, "not_collected")
             }
             PersonRefusal::Held => Code::LegalHold.into(),
+            PersonRefusal::ClassNotHeld => Self::invalid("/class", "invalid"),
             PersonRefusal::AlreadyHeld => Self::new(Code::Unchanged).because("held"),
             PersonRefusal::NotHeld => Self::new(Code::Unchanged).because("not_held"),
             PersonRefusal::AlreadyRestricted => Self::new(Code::Unchanged).because("restricted"),
@@ -143,6 +144,14 @@ impl From<PolicyRefusal> for Problem {
                 Self::new(Code::FieldRequired).at("/collect", "required").because(field.name())
             }
             PolicyRefusal::BadDeadline => Self::invalid("/cancel_before_minutes", "too_long"),
+            PolicyRefusal::BadCoolingOff => Self::invalid("/erasure/cooling_off_hours", "too_long"),
+            PolicyRefusal::BadRecipient(slug) => {
+                Self::invalid("/recipients", "invalid").because(slug)
+            }
+            PolicyRefusal::RecipientDropped(name) => {
+                Self::invalid("/recipients", "dropped").because(name)
+            }
+            PolicyRefusal::TooManyRecipients => Self::invalid("/recipients", "too_many"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::policy::PolicyCommand;
+use domain::policy::{self, PolicyCommand, RecipientRole};
 use domain::slot::Zone;
 use domain::{Command, Field, RetentionClass};
 use eventstore::Append;
@@ -23,8 +23,15 @@ pub(crate) struct Policy {
     /// The personal fields that may be asked for; all others are refused.
     #[schema(value_type = Vec<String>)]
     collect: BTreeSet<Field>,
+    /// What an erasure waits for.
+    #[serde(default)]
+    erasure: ErasureRule,
     /// The month (1 to 12) in which the fiscal year ends.
     fiscal_year_ends: u8,
+    /// Who is given personal data, by a short name that stays. None can be left out again, but
+    /// retired.
+    #[serde(default)]
+    recipients: BTreeMap<String, Recipient>,
     /// Days that `booking` and `health` are kept after the booking is over; without a number,
     /// until the person is erased.
     #[serde(default)]
@@ -34,24 +41,86 @@ pub(crate) struct Policy {
     time_zone: Zone,
 }
 
-impl From<Policy> for domain::policy::Policy {
+/// What an erasure waits for.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErasureRule {
+    /// Whether somebody else than who asked has to approve.
+    approval: bool,
+    /// For how many hours it can be withdrawn before it is carried out; at most 336.
+    cooling_off_hours: u32,
+}
+
+/// Somebody who is given personal data: an organisation, never a person.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipient {
+    /// What they are given.
+    #[schema(value_type = Vec<String>)]
+    classes: BTreeSet<RetentionClass>,
+    /// In which country: two letters of ISO 3166-1.
+    #[schema(example = "SE")]
+    country: String,
+    /// Where notices are sent as webhooks; without it, staff tell them and acknowledge it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    name: String,
+    /// What for.
+    purpose: String,
+    /// They are given nothing new, and are still told of what they have.
+    #[serde(default)]
+    retired: bool,
+    /// `processor`, `controller` or `authority`.
+    #[schema(value_type = String, example = "processor")]
+    role: RecipientRole,
+}
+
+impl From<Recipient> for policy::Recipient {
+    fn from(of: Recipient) -> Self {
+        let Recipient { classes, country, endpoint, name, purpose, retired, role } = of;
+        Self { classes, country, endpoint, name, purpose, retired, role }
+    }
+}
+
+impl From<policy::Recipient> for Recipient {
+    fn from(of: policy::Recipient) -> Self {
+        let policy::Recipient { classes, country, endpoint, name, purpose, retired, role } = of;
+        Self { classes, country, endpoint, name, purpose, retired, role }
+    }
+}
+
+fn each<T, U: From<T>>(all: BTreeMap<String, T>) -> BTreeMap<String, U> {
+    all.into_iter().map(|(slug, one)| (slug, one.into())).collect()
+}
+
+impl From<Policy> for policy::Policy {
     fn from(policy: Policy) -> Self {
         Self {
             cancel_before_minutes: policy.cancel_before_minutes,
             collect: policy.collect,
+            erasure: policy::ErasureRule {
+                approval: policy.erasure.approval,
+                cooling_off_hours: policy.erasure.cooling_off_hours,
+            },
             fiscal_year_ends: policy.fiscal_year_ends,
+            recipients: each(policy.recipients),
             retention_days: policy.retention_days,
             zone: policy.time_zone,
         }
     }
 }
 
-impl From<domain::policy::Policy> for Policy {
-    fn from(policy: domain::policy::Policy) -> Self {
+impl From<policy::Policy> for Policy {
+    fn from(policy: policy::Policy) -> Self {
         Self {
             cancel_before_minutes: policy.cancel_before_minutes,
             collect: policy.collect,
+            erasure: ErasureRule {
+                approval: policy.erasure.approval,
+                cooling_off_hours: policy.erasure.cooling_off_hours,
+            },
             fiscal_year_ends: policy.fiscal_year_ends,
+            recipients: each(policy.recipients),
             retention_days: policy.retention_days,
             time_zone: policy.zone,
         }

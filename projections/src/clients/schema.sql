@@ -17,6 +17,7 @@ CREATE UNIQUE INDEX client_by_handle ON client (handle);
 CREATE TABLE legal_hold (
     registration INTEGER NOT NULL,
     ground TEXT NOT NULL,
+    class TEXT NOT NULL,            -- '' for all
     since INTEGER NOT NULL,
-    PRIMARY KEY (registration, ground)
+    PRIMARY KEY (registration, ground, class)
 ) STRICT, WITHOUT ROWID;

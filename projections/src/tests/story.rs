@@ -135,7 +135,7 @@ impl Story {
 
     fn wish_at(&mut self, command: &Command, now: Timestamp) {
         let actor = Actor::System;
-        let context = Context { now, occurred_at: now, actor, visits: [].into(), held: false };
+        let context = Context { now, occurred_at: now, actor, visits: [].into(), held: [].into() };
         for draft in self.book.decide(command, &context).unwrap() {
             let at = draft.occurred_at.unwrap_or(self.now().max(context.now));
             self.push(draft.event, at);

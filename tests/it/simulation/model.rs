@@ -59,14 +59,24 @@ impl Model {
         self.book.decide(command, &Context { now, occurred_at: now, actor, visits, held })
     }
 
-    /// Whether a legal hold keeps what a command would end.
-    fn keeps(&self, command: &Command) -> bool {
+    /// The classes that a legal hold keeps of what a command would end.
+    fn keeps(&self, command: &Command) -> BTreeSet<RetentionClass> {
         let Command::Booking(BookingCommand::Change { booking, change, .. }) = command else {
-            return false;
+            return BTreeSet::new();
         };
-        let ends = matches!(change, Change::EraseContent | Change::Expire);
+        if !matches!(change, Change::EraseContent | Change::Expire) {
+            return BTreeSet::new();
+        }
         let parts = self.parts.get(booking).into_iter().flatten();
-        ends && parts.map(|handle| self.whose[handle]).any(|person| self.is_held(person))
+        let persons = parts.map(|handle| self.whose[handle]);
+        let registrations: Vec<RegistrationId> = persons
+            .filter(|person| !self.is_erased(*person))
+            .filter_map(|person| self.registered.get(&person).copied())
+            .collect();
+        let held = |class: &RetentionClass| {
+            registrations.iter().any(|id| self.book.holds_class(*id, *class))
+        };
+        RetentionClass::ALL.into_iter().filter(held).collect()
     }
 
     pub(super) fn is_held(&self, person: PersonId) -> bool {

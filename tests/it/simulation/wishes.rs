@@ -6,7 +6,7 @@ use domain::booking::{BookingCommand, Change, Reason, Role, Side, Status, Wanted
 use domain::catalogue::{CatalogueCommand, Confirmation, Length, Service};
 use domain::consent::{ConsentCommand, Medium, Occasion, Purpose, Text};
 use domain::ids::Hash;
-use domain::person::{HoldGround, PersonCommand, RestrictionGround};
+use domain::person::{HoldGround, LegalHold, PersonCommand, RestrictionGround};
 use domain::policy::PolicyCommand;
 use domain::slot::Slot;
 use domain::{Actor, BookingId, Command, ConsentId, Field, ResourceId, RetentionClass, ServiceId};
@@ -248,9 +248,11 @@ impl Simulation {
             1 | 2 => PersonCommand::Unrestrict { registration },
             kind => {
                 let ground = *self.random.choice(&HoldGround::ALL[..2]).unwrap();
+                let class = [None, Some(RetentionClass::Booking), Some(RetentionClass::Health)];
+                let hold = LegalHold { class: *self.random.choice(&class).unwrap(), ground };
                 match kind {
-                    3 => PersonCommand::PlaceHold { registration, ground },
-                    _ => PersonCommand::LiftHold { registration, ground },
+                    3 => PersonCommand::PlaceHold { registration, hold },
+                    _ => PersonCommand::LiftHold { registration, hold },
                 }
             }
         };

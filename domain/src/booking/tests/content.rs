@@ -135,7 +135,12 @@ fn days_count_from_the_time_it_was_moved_to() {
 /// F67: what was said is not needed for the visit any more, but somebody may need it in court.
 #[test]
 fn a_hold_keeps_what_was_said_and_it_is_due_again_afterwards() {
-    let held = || given(kept(2, 2)).at("2026-11-22T10:00:00Z").held();
-    held().when(change(FIRST, Change::Expire)).then(&[]);
-    held().when(change(FIRST, Change::EraseContent)).then_refused(BookingRefusal::Held);
+    let (booking, health) = (RetentionClass::Booking, RetentionClass::Health);
+    let over = || given(kept(2, 2)).at("2026-11-22T10:00:00Z");
+    let expire = || change(FIRST, Change::Expire);
+    over().held(&[booking, health]).when(expire()).then(&[]);
+    over().held(&[health]).when(expire()).then(&[expired(booking, 2)]);
+    over().held(&[RetentionClass::Contact]).when(expire()).result().unwrap();
+    let erase = || change(FIRST, Change::EraseContent);
+    over().held(&[health]).when(erase()).then_refused(BookingRefusal::Held);
 }

@@ -78,7 +78,7 @@ impl Writer {
             occurred_at: append.occurred_at.unwrap_or(now),
             actor: append.actor,
             visits: visits.map(|visits| visits.by_year.clone()).unwrap_or_default(),
-            held: self.is_held(&append.command)?,
+            held: self.held(&append.command)?,
         };
         let drafts = self.book.decide(&append.command, &context)?;
         Batch::fits(&drafts, &append.brought)?;

@@ -3,6 +3,8 @@
 //! The book knows registrations, the keyring whose they are. Both are few at any time, so that
 //! nothing is looked up where nobody is restricted or held.
 
+use std::collections::BTreeSet;
+
 use domain::booking::{BookingCommand, Change};
 use domain::ledger::PeriodEnded;
 use domain::{Command, Event, Handle, RegistrationId, RetentionClass};
@@ -15,6 +17,9 @@ use crate::ledger::batch::Batch;
 use crate::ledger::codec;
 use crate::ledger::loader;
 use crate::ledger::log::ReadError;
+
+/// Classes that are held.
+type Classes = BTreeSet<RetentionClass>;
 
 impl Writer {
     /// Nothing more is taken in for somebody who was restricted after it was sealed.
@@ -35,10 +40,10 @@ impl Writer {
         }
     }
 
-    /// Whether a legal hold keeps what a command would end.
-    pub(super) fn is_held(&self, command: &Command) -> Result<bool, AppendError> {
+    /// The classes that a legal hold keeps of what a command would end.
+    pub(super) fn held(&self, command: &Command) -> Result<Classes, AppendError> {
         if self.book.legal_holds.is_empty() {
-            return Ok(false);
+            return Ok(Classes::new());
         }
         match command {
             Command::Booking(BookingCommand::Change {
@@ -47,9 +52,12 @@ impl Writer {
                 ..
             }) => {
                 let booking = self.book.bookings.get(booking);
-                self.are_held(booking.map(|booking| booking.handles.as_slice()).unwrap_or_default())
+                self.held_of(booking.map(|booking| booking.handles.as_slice()).unwrap_or_default())
             }
-            Command::Period(period) => self.is_year_held(*period),
+            Command::Period(period) => Ok(match self.is_year_held(*period)? {
+                true => Classes::from([period.class]),
+                false => Classes::new(),
+            }),
             Command::Booking(_)
             | Command::Person(_)
             | Command::Consent(_)
@@ -57,20 +65,24 @@ impl Writer {
             | Command::Policy(_)
             | Command::Ledger(_)
             | Command::Keys(_)
-            | Command::Access(_) => Ok(false),
+            | Command::Access(_) => Ok(Classes::new()),
         }
     }
 
-    fn are_held(&self, handles: &[Handle]) -> Result<bool, AppendError> {
+    fn held_of(&self, handles: &[Handle]) -> Result<Classes, AppendError> {
         let persons = self.log.reader().links(handles)?.into_values();
         let infos = self.keyring.infos(persons)?;
-        let held = |id: &RegistrationId| self.book.legal_holds.contains_key(id);
-        Ok(infos.values().any(|info| info.registration.as_ref().is_some_and(held)))
+        let of: Vec<RegistrationId> = infos.values().filter_map(|info| info.registration).collect();
+        let held = |class: &RetentionClass| of.iter().any(|id| self.book.holds_class(*id, *class));
+        Ok(RetentionClass::ALL.into_iter().filter(held).collect())
     }
 
     /// Whether somebody who is held has something that ends with the year.
     fn is_year_held(&self, period: PeriodEnded) -> Result<bool, AppendError> {
         for registration in self.book.legal_holds.keys() {
+            if !self.book.holds_class(*registration, period.class) {
+                continue;
+            }
             let Some(person) = self.registered(*registration)? else { continue };
             for row in loader::all_rows(&self.log, person)? {
                 if self.hangs_on(row.handle, period.class, period.year)? {

@@ -2,8 +2,8 @@
 //! Each change is a POST of its own, safe to repeat.
 
 use axum::extract::Path;
-use domain::Command;
-use domain::person::{HoldGround, PersonCommand, RestrictionGround};
+use domain::person::{self, HoldGround, PersonCommand, RestrictionGround};
+use domain::{Command, RetentionClass};
 use eventstore::{Append, Idempotency};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -40,15 +40,19 @@ impl From<projections::Restriction> for Restriction {
 /// That the data is not to be erased.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct LegalHold {
+    /// Of which class; without one, of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "health")]
+    class: Option<RetentionClass>,
     #[schema(value_type = String, example = "legal_claim")]
     ground: HoldGround,
     #[schema(value_type = String)]
     since: Timestamp,
 }
 
-impl From<projections::LegalHold> for LegalHold {
-    fn from(row: projections::LegalHold) -> Self {
-        Self { ground: row.ground, since: row.since }
+impl From<projections::LegalHoldRow> for LegalHold {
+    fn from(row: projections::LegalHoldRow) -> Self {
+        Self { class: row.hold.class, ground: row.hold.ground, since: row.since }
     }
 }
 
@@ -69,9 +73,19 @@ pub(crate) struct RestrictIn {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HoldIn {
+    /// Of which class; without one, of all. Nobody is erased while anything of theirs is held.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "health")]
+    class: Option<RetentionClass>,
     /// `legal_claim`, `legal_obligation` or `authority_order`.
     #[schema(value_type = String, example = "legal_claim")]
     ground: HoldGround,
+}
+
+impl From<HoldIn> for person::LegalHold {
+    fn from(HoldIn { class, ground }: HoldIn) -> Self {
+        Self { class, ground }
+    }
 }
 
 /// Restricts the use of a client's data: it is kept, nothing of it opens, and nothing more is
@@ -115,11 +129,12 @@ pub(in crate::routes) async fn unrestrict(
 pub(in crate::routes) async fn hold(
     caller: Caller<MayHold>,
     Path(id): Path<String>,
-    Once { value: HoldIn { ground }, idempotency }: Once<HoldIn>,
+    Once { value, idempotency }: Once<HoldIn>,
 ) -> Result<Answer<Client>, Problem> {
+    let hold = value.into();
     change(&caller, &id, idempotency, |registration| PersonCommand::PlaceHold {
         registration,
-        ground,
+        hold,
     })
     .await
 }
@@ -131,13 +146,11 @@ pub(in crate::routes) async fn hold(
 pub(in crate::routes) async fn release(
     caller: Caller<MayHold>,
     Path(id): Path<String>,
-    Once { value: HoldIn { ground }, idempotency }: Once<HoldIn>,
+    Once { value, idempotency }: Once<HoldIn>,
 ) -> Result<Answer<Client>, Problem> {
-    change(&caller, &id, idempotency, |registration| PersonCommand::LiftHold {
-        registration,
-        ground,
-    })
-    .await
+    let hold = value.into();
+    change(&caller, &id, idempotency, |registration| PersonCommand::LiftHold { registration, hold })
+        .await
 }
 
 async fn change<P>(
