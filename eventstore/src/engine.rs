@@ -4,6 +4,7 @@
 //! that decides. Everything that makes a ledger a ledger stands above this line; below it is SQL.
 
 mod change;
+mod papers;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -23,9 +24,9 @@ use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, Log, ReadError};
 use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
-use crate::store::credentials::{ApiKey, PrivacyRequest};
 use crate::tree::Hash;
 pub use change::Change;
+pub use papers::{Notices, Papers};
 
 /// What a database had to say against a statement.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +142,7 @@ pub struct SealRow {
 
 /// Reads what is committed.
 #[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be read")]
-pub trait Reader {
+pub trait Reader: Papers {
     fn head(&self) -> Read<Head>;
 
     /// Up to `limit` entries from a position on, in order.
@@ -247,14 +248,6 @@ pub trait Reader {
     /// hash and the answer.
     fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>>;
 
-    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>>;
-
-    fn api_keys(&self) -> Read<Vec<ApiKey>>;
-
-    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>>;
-
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>>;
-
     /// Takes numbers that no other node gives out; the first of them. None where there are no
     /// other nodes, and numbers are counted from the head's.
     fn reserve(&self, _: Counter, _: u64) -> Read<Option<u64>> {
@@ -324,6 +317,7 @@ pub enum Effect {
     /// Somebody who is live is restricted, or the other way round.
     Restricted {
         person: PersonId,
+        position: Position,
         restricted: bool,
     },
 }
@@ -335,6 +329,18 @@ pub struct Ended {
     pub handle: Handle,
     pub until: i64,
     pub seals: Vec<u16>,
+}
+
+impl Commit<'_> {
+    /// When it is, in seconds since 1970.
+    pub(crate) fn second(&self) -> i64 {
+        self.head.recorded_at.div_euclid(1_000_000)
+    }
+
+    /// Whose keys end with it, and where the fence stands.
+    pub(crate) fn fence(&self) -> Option<(PersonId, Position)> {
+        Some((self.fenced?, self.batch.entries.last()?.position))
+    }
 }
 
 /// What became of a commit.

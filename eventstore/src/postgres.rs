@@ -12,6 +12,8 @@ mod dial;
 mod directory;
 mod follow;
 mod found;
+mod migrate;
+mod papers;
 mod pool;
 mod reader;
 mod rotation;
@@ -34,9 +36,6 @@ pub use pool::Server;
 pub(crate) use reader::PgReader;
 use wait::wait;
 pub(crate) use writer::PgWriter;
-
-/// The schema that this program writes. A tenant with a newer one is refused.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! SQLite as the engine of a ledger and its keyring: schema and settings.
 
+mod papers;
 pub mod parts;
 mod reader;
 mod rotation;
@@ -18,13 +19,17 @@ pub use reader::SqliteReader;
 pub(crate) use reader::{read_entry, read_head};
 pub use writer::{SqliteWriter, insert_persons, insert_tags};
 
-const SCHEMA: &str = include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql");
+/// The schema in steps: a new file takes all of them, an older one those it lacks.
+const STEPS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql"),
+    include_str!("../migrations/sqlite/0002-requests-and-recipients.sql"),
+];
 
 /// How long a statement waits for a lock that another connection holds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The schema that this program writes. A file with a newer one is refused.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How a ledger's file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,7 @@ pub enum OpenError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Opens a file for writing and gives it the schema if it is new.
+/// Opens a file for writing and gives it the schema, or what it lacks of it.
 ///
 /// # Errors
 /// Where it cannot be opened, or its schema is newer than this program.
@@ -47,15 +52,16 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // What is deleted is overwritten: FAST leaves whole freed pages as they were.
     conn.pragma_update(None, "secure_delete", "ON")?;
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => {
-            let tx = conn.transaction()?;
-            tx.execute_batch(SCHEMA)?;
-            tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            tx.commit()?;
+    if version > SCHEMA_VERSION {
+        return Err(OpenError::Newer(version));
+    }
+    if version < SCHEMA_VERSION {
+        let tx = conn.transaction()?;
+        for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+            tx.execute_batch(step)?;
         }
-        SCHEMA_VERSION => (),
-        newer => return Err(OpenError::Newer(newer)),
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tx.commit()?;
     }
     Ok(conn)
 }

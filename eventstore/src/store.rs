@@ -4,7 +4,9 @@ pub mod backup;
 pub mod credentials;
 mod gate;
 mod lock;
+pub mod notices;
 mod place;
+pub mod requests;
 pub mod rotation;
 
 use std::collections::BTreeMap;

@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::slot::Zone;
+use eventstore::store::rotation::WINDOW;
 use eventstore::{AppendError, Environment, Store, StoreError};
 use tokio::runtime::Handle;
 
 use crate::desk::{Desk, DeskError};
 use crate::desks::{Desks, Seen};
 use crate::keys::Keys;
+use crate::recipients::outbound::Outbound;
 
 /// Why a tenant's desk cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,10 @@ pub struct App {
     pub keys: Keys,
     /// Held by whoever compares a version of the catalogue or policy and then changes it.
     pub revising: tokio::sync::Mutex<()>,
+    /// For how long backups are kept, as receipts say.
+    pub window: Duration,
+    /// Sends notices to recipients.
+    pub outbound: Outbound,
     desks: Desks,
     /// Where desks follow their ledgers by themselves, once there is a server.
     runtime: OnceLock<Handle>,
@@ -62,6 +68,8 @@ impl App {
             env,
             keys: Keys::default(),
             revising,
+            window: WINDOW,
+            outbound: Outbound::default(),
             desks: Desks::default(),
             runtime: OnceLock::new(),
         })
@@ -93,6 +101,11 @@ impl App {
             Some(seen) => Ok(seen),
             None => self.desks.look(&self.store, self.runtime.get(), name),
         }
+    }
+
+    /// The names of tenants whose desks are open.
+    pub(crate) fn open_tenants(&self) -> Vec<String> {
+        self.desks.open()
     }
 
     /// Closes what nobody has used for a while.

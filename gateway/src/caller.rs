@@ -22,6 +22,7 @@ use crate::desk::Desk;
 use crate::keys::{Holder, Role};
 use crate::metrics;
 use crate::problem::{Code, Problem};
+use crate::recipients;
 
 /// How long a reader waits for the read models to reflect what they ask for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,8 +76,14 @@ permissions! {
     MaySetPolicy = Admin;
     /// To exercise the rights of a person, for oneself or for a client.
     MayAskPrivacy = Client Staff Admin;
+    /// To approve what somebody else has asked for and nobody can undo.
+    MayApproveErasure = Admin;
     /// To see what was asked of the tenant about personal data.
     MaySeePrivacy = Staff Admin;
+    /// To see who is given personal data, and what they were told.
+    MaySeeRecipients = Staff Admin Auditor;
+    /// To have a recipient's key to check notices with.
+    MayKeepRecipients = Admin;
     /// To count.
     MayCount = Admin Auditor;
     /// To read the history.
@@ -174,6 +181,19 @@ impl<P> Caller<P> {
     /// The refusal, or why nothing can be written.
     pub async fn append(&self, append: Append) -> Result<Appended, Problem> {
         Ok(metrics::append(&self.app, self.tenant(), append).await?)
+    }
+
+    /// Takes down whose data is given out with this key, where a program of somebody else's reads.
+    ///
+    /// # Errors
+    /// Where they are given nothing any more, or nothing can be written.
+    pub async fn gives(&self, persons: &[PersonId]) -> Result<(), Problem> {
+        let Some(recipient) = &self.holder.recipient else { return Ok(()) };
+        if !recipients::is_given(self.tenant(), recipient)? {
+            return Err(Code::Forbidden.into());
+        }
+        let now = self.app.env.clock.now();
+        Ok(self.tenant().give(persons.to_vec(), recipient, now).await?)
     }
 
     /// Waits until the read models reflect everything before `position`.

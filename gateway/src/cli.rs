@@ -15,6 +15,7 @@ mod keys;
 mod person;
 mod projections;
 pub mod remote;
+mod request;
 mod retention;
 mod serve;
 mod stats;
@@ -69,6 +70,8 @@ pub enum CliError {
     NoAnswer(#[source] std::io::Error),
     #[error("the address {0} cannot be listened on")]
     Listen(String, #[source] std::io::Error),
+    #[error(transparent)]
+    Request(crate::requests::RequestError),
     #[error("the measurement {0} could not be made: {1}")]
     Bench(&'static str, String),
 }
@@ -119,6 +122,7 @@ impl CliError {
             | Self::Backup(_)
             | Self::Export(_)
             | Self::NoLogKey
+            | Self::Request(_)
             | Self::File(..)
             | Self::NoAnswer(_)
             | Self::Listen(..)
@@ -171,6 +175,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
         | Command::Person(_)
         | Command::Hold(_)
         | Command::Erase(_)
+        | Command::Request(_)
         | Command::Projections(_)
         | Command::Stats(_)
         | Command::Backup(_)
@@ -235,6 +240,7 @@ pub(crate) fn execute(
         Command::Person(command) => person::run(app, command, console),
         Command::Hold(command) => person::hold(app, command, console),
         Command::Erase(command) => erase::run(app, command, console, runtime),
+        Command::Request(command) => request::run(app, command, console, runtime),
         Command::Projections(command) => projections::run(app, command, console),
         Command::Stats(command) => stats::run(app, command, console),
         Command::Backup(command) => backup::make(app, command, console),

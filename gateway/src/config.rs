@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::receipt::words::Language;
-pub use people::{Clients, Erase, Held, Hold, Person, Whom};
+pub use people::{Clients, Erase, Held, Hold, Person, Request, RequestId, Whom};
 
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
@@ -91,8 +91,11 @@ pub enum Command {
     /// Places and lifts legal holds.
     #[command(subcommand)]
     Hold(Hold),
-    /// Erases persons: for good, everywhere, at once.
+    /// Erases persons: for good, everywhere, at once, or when the tenant's policy lets it.
     Erase(Erase),
+    /// Shows requests for erasure, approves them and takes them back; writes receipts.
+    #[command(subcommand)]
+    Request(Request),
     /// Replays and verifies the history.
     #[command(subcommand)]
     Audit(Audit),
@@ -132,6 +135,10 @@ pub struct Serve {
     /// For how many days backups are kept: as long, old keys are.
     #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
     pub window: u32,
+    /// Let notices to recipients go to private addresses and unencrypted too: for a house whose
+    /// recipients are in it. Not for whoever serves tenants that others administer.
+    #[arg(long, env = "TIDBOK_PRIVATE_RECIPIENTS")]
+    pub private_recipients: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,6 +237,9 @@ pub enum Key {
         /// Whose key it is, for the role client.
         #[arg(long)]
         person: Option<String>,
+        /// For whom a program reads with it, by the policy's name of the recipient.
+        #[arg(long)]
+        recipient: Option<String>,
     },
     /// Lists keys, without their secrets.
     List {

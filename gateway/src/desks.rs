@@ -154,6 +154,14 @@ impl Desks {
         }
     }
 
+    /// The names of those that are open.
+    pub(crate) fn open(&self) -> Vec<String> {
+        let all = self.all().into_iter();
+        // One that is being opened or closed is looked for again soon.
+        let open = all.filter(|(_, place)| place.try_lock().is_ok_and(|open| open.desk.is_some()));
+        open.map(|(name, _)| name).collect()
+    }
+
     fn place(&self, name: &str) -> Shared {
         Arc::clone(lock(&self.places).entry(name.to_owned()).or_default())
     }

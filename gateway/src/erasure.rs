@@ -8,12 +8,13 @@ use domain::person::HoldGround;
 use domain::{Actor, BookingId, RetentionClass};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::{AppendError, Erasure};
-use eventstore::{PersonId, PersonState};
+use eventstore::{PersonId, PersonState, Tenant};
 
 use crate::app::AppError;
 use crate::desk::{Desk, DeskError};
 use crate::intake::{self, CancelIn, IntakeError, Sender};
 use crate::receipt::{self, Kept};
+use crate::recipients;
 
 /// How often, and how many times, it is looked whether an erasure has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -40,6 +41,8 @@ pub struct Preview {
     pub classes: Vec<RetentionClass>,
     /// What stays, linked to nobody, on what ground and until when.
     pub kept: Vec<Kept>,
+    /// Who was given something of it.
+    pub recipients: Vec<String>,
 }
 
 /// What an erasure of a person would do now. Changes nothing.
@@ -65,7 +68,16 @@ pub async fn preview(desk: &Desk, person: PersonId) -> Result<Preview, AppError>
         seals: desk.tenant.ledger.seals_of(person).map_err(AppendError::from)?,
         classes: classes.collect(),
         kept: receipt::kept(&desk.tenant, person)?,
+        recipients: given_to(&desk.tenant, person)?,
     })
+}
+
+/// Who was given something of a person's, by what they are called.
+fn given_to(tenant: &Tenant, person: PersonId) -> Result<Vec<String>, AppendError> {
+    let given = tenant.given_to(person)?;
+    let known = if given.is_empty() { Default::default() } else { recipients::of(tenant)? };
+    let name = |slug: String| known.get(&slug).map_or(slug, |recipient| recipient.name.clone());
+    Ok(given.into_iter().map(name).collect())
 }
 
 /// Erases a person and waits until links and seals are gone too.

@@ -80,7 +80,7 @@ pub async fn issue(
     tenant: &Tenant,
     role: Role,
     label: &str,
-    person: Option<PersonId>,
+    (person, recipient): (Option<PersonId>, Option<String>),
     env: &Environment,
 ) -> Result<(u64, String), IssueError> {
     if (role == Role::Client) != person.is_some() {
@@ -93,7 +93,7 @@ pub async fn issue(
     let secret = format!("{PREFIX}.{}.{random}", tenant.name());
     let now = env.clock.now();
     let kept = hash(&[secret.as_bytes()]);
-    let id = tenant.add_api_key(kept, role.name(), label, person, now).await?;
+    let id = tenant.add_api_key(kept, role.name(), label, (person, recipient), now).await?;
     Ok((id, secret))
 }
 
@@ -105,6 +105,8 @@ pub struct Holder {
     pub role: Role,
     /// Whose key it is; always there for a client.
     pub person: Option<PersonId>,
+    /// For whom a program reads with it, where it is not the tenant's own.
+    pub recipient: Option<Arc<str>>,
 }
 
 /// A key that was recognised. It keeps no desk open.
@@ -114,13 +116,15 @@ struct Known {
     key: u64,
     role: Role,
     person: Option<PersonId>,
+    recipient: Option<Arc<str>>,
     until: Duration,
 }
 
 impl Known {
     fn holder(&self) -> Option<Holder> {
         let desk = self.desk.upgrade()?;
-        Some(Holder { desk, key: self.key, role: self.role, person: self.person })
+        let (key, recipient) = (self.key, self.recipient.clone());
+        Some(Holder { desk, key, role: self.role, person: self.person, recipient })
     }
 }
 
@@ -196,6 +200,7 @@ impl Keys {
                 key: holder.key,
                 role: holder.role,
                 person: holder.person,
+                recipient: holder.recipient.clone(),
                 until: now + REMEMBERED,
             };
             remembered.by_hash.insert(hash, known);
@@ -222,7 +227,8 @@ fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, AppEr
     let key = desk.tenant.api_key(hash).map_err(StoreError::from)?;
     let Some(key) = key else { return Ok(None) };
     let Ok(role) = key.role.parse() else { return Ok(None) };
-    Ok(Some(Holder { desk, key: key.id, role, person: key.person }))
+    let recipient = key.recipient.map(Arc::from);
+    Ok(Some(Holder { desk, key: key.id, role, person: key.person, recipient }))
 }
 
 /// A client's key is good as long as its person is: the row goes last in an erasure.

@@ -11,17 +11,20 @@ use std::time::Duration;
 
 use domain::person::Erased;
 use domain::{Event, Position, RetentionClass};
+use eventstore::engine::Notices;
+use eventstore::keyring::KeyError;
 use eventstore::ledger::codec;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::inclusion;
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::note::{NoteError, Signer, Verifier};
 use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError};
-use eventstore::{IdKind, PersonId, StoreError, Tenant};
+use eventstore::{PersonId, StoreError, Tenant};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::recipients;
 
 /// The first words of every receipt's text.
 const FORMAT: &str = "tidbok erasure receipt 1";
@@ -41,6 +44,9 @@ pub struct Statement {
     pub kept: Vec<Kept>,
     /// The log in which the fence stands.
     pub log: String,
+    /// Who else had been given something of it, and when they have said that they know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<Told>,
     pub seals_ended: u64,
     pub signed_at: Timestamp,
     pub tenant: String,
@@ -66,6 +72,20 @@ pub struct Kept {
     pub ground: String,
     /// The last day.
     pub until: String,
+}
+
+/// Somebody who had been given data, and was told of the erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When they acknowledged it; none while they have not.
+    pub acknowledged_at: Option<Timestamp>,
+    pub name: String,
+}
+
+/// What is left of an erasure elsewhere than in the ledger.
+pub struct Left {
+    pub kept: Vec<Kept>,
+    pub recipients: Vec<Told>,
 }
 
 /// A receipt as a file.
@@ -138,6 +158,27 @@ pub fn kept(tenant: &Tenant, person: PersonId) -> Result<Vec<Kept>, StoreError> 
     Ok(kept.collect())
 }
 
+/// Who is told of the erasure whose fence stands at a position, and who knows by now.
+///
+/// # Errors
+/// Where the ledger or its keyring cannot be read.
+pub fn told(tenant: &Tenant, fence: Position) -> Result<Vec<Told>, StoreError> {
+    let notices = tenant.notices(Notices::Of(fence))?;
+    let recipients = if notices.is_empty() {
+        BTreeMap::new()
+    } else {
+        recipients::of(tenant).map_err(KeyError::from)?
+    };
+    let told = notices.into_iter().map(|notice| {
+        let known = recipients.get(&notice.recipient);
+        Told {
+            acknowledged_at: notice.acknowledged_at.and_then(|at| Timestamp::from_second(at).ok()),
+            name: known.map_or(notice.recipient, |recipient| recipient.name.clone()),
+        }
+    });
+    Ok(told.collect())
+}
+
 /// Signs the receipt of an erasure that is through.
 ///
 /// # Errors
@@ -145,8 +186,8 @@ pub fn kept(tenant: &Tenant, person: PersonId) -> Result<Vec<Kept>, StoreError> 
 pub fn sign(
     app: &App,
     tenant: &Tenant,
-    person: PersonId,
-    (fence, kept): (Position, Vec<Kept>),
+    client: String,
+    (fence, left): (Position, Left),
     window: Duration,
 ) -> Result<String, StoreError> {
     let erased = erasure_at(tenant, fence)?.ok_or_else(broken)?;
@@ -161,13 +202,14 @@ pub fn sign(
             out_of_reach_at: due,
             out_of_reach: false,
         },
-        client: tenant.ids().show(IdKind::Client, person.0),
+        client,
         destroyed: erased.classes.iter().map(|class| class.name().to_owned()).collect(),
         erased_at,
         fence: fence.0,
         format: FORMAT.to_owned(),
-        kept,
+        kept: left.kept,
         log: signer(tenant)?.verifier().name().to_owned(),
+        recipients: left.recipients,
         seals_ended: erased.ended,
         signed_at: app.env.clock.now(),
         tenant: tenant.name().to_owned(),
@@ -200,10 +242,11 @@ pub fn confirm(
     if !reach.out_of_reach {
         return Err(NotConfirmed::NotYet(reach.out_of_reach_at));
     }
+    let recipients = told(tenant, fence)?;
     let out_of_reach_at = reach.out_of_reach_at;
     let backups = Backups { out_of_reach_at, out_of_reach: true, ..statement.backups };
     let signed_at = app.env.clock.now();
-    Ok(write(tenant, Statement { backups, signed_at, ..statement })?)
+    Ok(write(tenant, Statement { backups, recipients, signed_at, ..statement })?)
 }
 
 fn broken() -> StoreError {

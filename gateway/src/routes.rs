@@ -11,6 +11,7 @@ mod log;
 mod me;
 mod policy;
 mod privacy;
+mod recipients;
 mod resources;
 mod services;
 mod shown;
@@ -88,6 +89,14 @@ fn rights_and_history() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(privacy::list, privacy::ask))
         .routes(routes!(privacy::preview))
         .routes(routes!(privacy::read))
+        .routes(routes!(privacy::approve))
+        .routes(routes!(privacy::withdraw))
+        .routes(routes!(privacy::receipt))
+        .routes(routes!(recipients::list))
+        .routes(routes!(recipients::secret))
+        .routes(routes!(recipients::disclose))
+        .routes(routes!(recipients::notices))
+        .routes(routes!(recipients::acknowledge))
         .routes(routes!(statistics::read))
         .routes(routes!(audit::events))
         .routes(routes!(log::checkpoint))

@@ -221,7 +221,16 @@ fn assert_unlinked(hotel: &Hotel, known: &Known, erased: &BTreeSet<PersonId>) {
     };
     // Every column of persons there is; a new table must be thought of here.
     let tables = column_names(&conn, "person");
-    let expected = ["api_key", "data_key", "lookup", "person_key", "person_tag", "privacy_request"];
+    let expected = [
+        "api_key",
+        "data_key",
+        "given",
+        "lookup",
+        "notice",
+        "person_key",
+        "person_tag",
+        "privacy_request",
+    ];
     assert_eq!(tables, expected);
     for table in expected {
         let named =

@@ -8,7 +8,7 @@ use eventstore::store::rotation::WINDOW;
 use gateway::erasure;
 use gateway::intake::Who;
 use gateway::receipt::words::{Language, page};
-use gateway::receipt::{self, Invalid, NotConfirmed};
+use gateway::receipt::{self, Invalid, Left, NotConfirmed};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use system_tests::{TestApp, on_postgres};
@@ -26,7 +26,8 @@ async fn erased(app: &TestApp) -> String {
     let (desk, person) = (Arc::clone(&salon.tenant.desk), salon.tenant.person(&id));
     let kept = receipt::kept(&desk.tenant, person).unwrap();
     let erased = erasure::erase(&desk, person, true).await.unwrap();
-    receipt::sign(&app.app, &desk.tenant, person, (erased.fence, kept), WINDOW).unwrap()
+    let left = Left { kept, recipients: Vec::new() };
+    receipt::sign(&app.app, &desk.tenant, id, (erased.fence, left), WINDOW).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,8 +100,8 @@ async fn a_receipt_names_the_day_from_which_no_backup_opens() {
         Ok(Arc::clone(&app.app.desk(name)?.tenant))
     };
     tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ())).unwrap();
-    let after = (erased.fence, Vec::new());
-    let signed = receipt::sign(&app.app, &desk.tenant, person, after, WINDOW).unwrap();
+    let after = (erased.fence, Left { kept: Vec::new(), recipients: Vec::new() });
+    let signed = receipt::sign(&app.app, &desk.tenant, id, after, WINDOW).unwrap();
     let (statement, _) = receipt::check(&signed, None).unwrap();
     let at = statement.backups.out_of_reach_at.unwrap();
     let days = at.duration_since(statement.erased_at).as_hours() / 24;

@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use domain::slot::Zone;
 use eventstore::{Clock, Entropy, Environment, IdKind, PersonId};
 use gateway::keys::{self, Role};
+use gateway::recipients::outbound::{Outbound, Reach};
 use gateway::{App, Desk};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -137,7 +138,10 @@ impl TestApp {
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
+        let mut app = App::open_at(ledger.as_deref(), &data, &keys, env).unwrap();
+        // What tests send goes to themselves.
+        app.outbound = Outbound::new(Reach::Any);
+        let app = Arc::new(app);
         let router = gateway::http::router(Arc::clone(&app));
         Self { app, clock, folder, ledger, router }
     }
@@ -169,15 +173,16 @@ impl TestApp {
         let desk = desk.await.unwrap().unwrap();
         self.app.keep_following(&tokio::runtime::Handle::current());
         let (staff, admin, auditor) = (
-            self.caller(&desk, Role::Staff, None).await,
-            self.caller(&desk, Role::Admin, None).await,
-            self.caller(&desk, Role::Auditor, None).await,
+            self.caller(&desk, Role::Staff).await,
+            self.caller(&desk, Role::Admin).await,
+            self.caller(&desk, Role::Auditor).await,
         );
         TestTenant { desk, staff, admin, auditor }
     }
 
-    async fn caller(&self, desk: &Desk, role: Role, person: Option<PersonId>) -> Caller {
-        let issued = keys::issue(&desk.tenant, role, "test", person, &self.app.env).await;
+    /// Another of a role.
+    pub async fn caller(&self, desk: &Desk, role: Role) -> Caller {
+        let issued = keys::issue(&desk.tenant, role, "test", (None, None), &self.app.env).await;
         Caller { router: self.router.clone(), key: Some(issued.unwrap().1) }
     }
 

@@ -40,7 +40,18 @@ pub struct Recipient {
     pub role: RecipientRole,
 }
 
+/// The European Economic Area: the Union, Iceland, Liechtenstein and Norway.
+const EEA: [&str; 30] = [
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IS",
+    "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
+];
+
 impl Recipient {
+    /// Whether what they are given leaves the European Economic Area (GDPR Art. 44).
+    pub fn is_outside_the_eea(&self) -> bool {
+        !EEA.contains(&self.country.as_str())
+    }
+
     /// Whether everything about it is as it should be.
     pub(super) fn is_sound(&self) -> bool {
         let country = self.country.len() == 2;

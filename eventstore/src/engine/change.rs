@@ -1,9 +1,10 @@
-//! Changes of rows that are no events: credentials, requests, keys wrapped anew.
+//! Changes of rows that are no events: credentials, requests, notices, keys wrapped anew.
 
-use domain::{Position, RetentionClass};
+use domain::RetentionClass;
 
 use super::{Covered, Hanging, Replaced};
 use crate::keyring::person::PersonId;
+use crate::store::requests::Stage;
 use crate::tree::Hash;
 
 /// A change of rows that are no events.
@@ -14,21 +15,46 @@ pub enum Change {
         role: String,
         label: String,
         person: Option<PersonId>,
+        recipient: Option<String>,
         at: i64,
     },
     RevokeApiKey {
         id: u64,
         at: i64,
     },
-    AddPrivacyRequest {
+    AddRequest {
         kind: String,
         person: PersonId,
+        stage: Stage,
+        course: String,
         at: i64,
     },
-    DecidePrivacyRequest {
+    /// Only from the stage that it was seen in; with `at` it is decided.
+    MoveRequest {
         id: u64,
-        status: String,
-        fence: Option<Position>,
+        from: Stage,
+        to: Stage,
+        course: String,
+        at: Option<i64>,
+    },
+    KeepReceipt {
+        id: u64,
+        receipt: String,
+    },
+    /// That a recipient was given something of each of these, unless they are erased.
+    Give {
+        persons: Vec<PersonId>,
+        recipient: String,
+        at: i64,
+    },
+    /// A notice is taken on, by one of those who saw it as it was.
+    TakeOn {
+        id: u64,
+        attempts: u32,
+        again_at: i64,
+    },
+    Acknowledge {
+        id: u64,
         at: i64,
     },
     /// A period's key; whoever was first has made it for all.

@@ -19,6 +19,7 @@ pub enum IdKind {
     Part,
     Key,
     PrivacyRequest,
+    Notice,
 }
 
 impl IdKind {
@@ -33,6 +34,7 @@ impl IdKind {
             Self::Part => "prt",
             Self::Key => "key",
             Self::PrivacyRequest => "prq",
+            Self::Notice => "ntc",
         }
     }
 
@@ -47,6 +49,7 @@ impl IdKind {
             Self::Part => 7,
             Self::Key => 8,
             Self::PrivacyRequest => 9,
+            Self::Notice => 10,
         }
     }
 }

@@ -20,13 +20,18 @@ impl Keyring {
         Ok(Signer::new(origin.as_str(), seed.key.expose()))
     }
 
+    /// A new random key under the tenant's.
+    pub(crate) fn wrapped_for_tenant(&self) -> Result<Vec<u8>, KeyError> {
+        Ok(self.tenant_key()?.key.wrap(&Key::random(&self.env)).to_vec())
+    }
+
     /// Makes sure that there is a key to sign with. Whoever comes second keeps the first one's.
     pub(crate) fn ensure_log_key(&self, engine: &mut dyn Writer) -> Result<(), KeyError> {
         match self.secret(SECRET_LOG) {
             Err(KeyError::Missing) => (),
             known => return known.map(drop),
         }
-        let wrapped = self.tenant_key()?.key.wrap(&Key::random(&self.env)).to_vec();
+        let wrapped = self.wrapped_for_tenant()?;
         let made = engine.change(&Change::Secret { name: SECRET_LOG, wrapped });
         made.map(drop).map_err(|error| ReadError::from(error).into())
     }

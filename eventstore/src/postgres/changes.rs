@@ -1,37 +1,14 @@
-//! Rows of the keyring that are changed outside of a batch: keys to sign in with, requests, secrets.
-
-use tokio_postgres::Row;
+//! Rows of the keyring that are changed outside of a batch.
 
 use super::writer::Tx;
-use super::{PgError, int, rotation, uint};
+use super::{PgError, papers, rotation};
 use crate::engine::{Change, repeats_of};
 
 pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
-    let number = |rows: Vec<Row>| -> Result<u64, PgError> {
-        let id = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
-        Ok(uint(id.map_err(PgError::Altered)?.unwrap_or(0)))
-    };
+    if let Some(done) = papers::make(tx, change)? {
+        return Ok(done);
+    }
     match change {
-        Change::AddApiKey { hash, role, label, person, at } => {
-            let sql = "INSERT INTO api_key (hash, role, label, person, created_at)
-                       VALUES ($1, $2, $3, $4, $5) RETURNING id";
-            let person = person.map(|person| int(person.0));
-            number(tx.rows(sql, &[&hash.as_slice(), role, label, &person, at])?)
-        }
-        Change::AddPrivacyRequest { kind, person, at } => {
-            let sql = "INSERT INTO privacy_request (kind, person, requested_at, status)
-                       VALUES ($1, $2, $3, 'received') RETURNING id";
-            number(tx.rows(sql, &[kind, &int(person.0), at])?)
-        }
-        Change::RevokeApiKey { id, at } => {
-            let sql = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-            tx.run(sql, &[&int(*id), at])
-        }
-        Change::DecidePrivacyRequest { id, status, fence, at } => {
-            let sql = "UPDATE privacy_request SET status = $2, fence_at = $3, decided_at = $4
-                       WHERE id = $1";
-            tx.run(sql, &[&int(*id), status, &fence.map(|at| int(at.0)), at])
-        }
         Change::Period { class, year, wrapped } => {
             let sql = "INSERT INTO period_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
             tx.run(sql, &[&i16::from(class.code()), year, wrapped])
@@ -57,5 +34,14 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
             tx.run(sql, &[&today, &yesterday])?;
             Ok(made)
         }
+        // Papers, made above.
+        Change::AddApiKey { .. }
+        | Change::RevokeApiKey { .. }
+        | Change::AddRequest { .. }
+        | Change::MoveRequest { .. }
+        | Change::KeepReceipt { .. }
+        | Change::Give { .. }
+        | Change::TakeOn { .. }
+        | Change::Acknowledge { .. } => Ok(0),
     }
 }

@@ -19,7 +19,7 @@ use crate::sqlite;
 const STRETCH: &str = "FETCH FORWARD 4000 FROM copied";
 
 /// Each table with its columns, alike on both sides.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 16] = [
     ("entry", "position, bytes, leaf"),
     ("seal", "id, ciphertext"),
     ("tag", "tag, position"),
@@ -32,8 +32,16 @@ const TABLES: [(&str, &str); 14] = [
     ("data_key", "id, person, year, wrapped"),
     ("person_tag", "person, until, position, handle, booking, seals, year, visits"),
     ("lookup", "value, person, kind"),
-    ("api_key", "id, hash, role, label, person, created_at, revoked_at"),
-    ("privacy_request", "id, kind, person, requested_at, decided_at, status, fence_at"),
+    ("api_key", "id, hash, role, label, person, created_at, revoked_at, recipient"),
+    (
+        "privacy_request",
+        "id, kind, person, requested_at, decided_at, status, fence_at, course, receipt",
+    ),
+    ("given", "person, recipient, since"),
+    (
+        "notice",
+        "id, recipient, kind, person, position, made_at, attempts, next_at, acknowledged_at",
+    ),
 ];
 
 const HEAD: &str = "SELECT id, tenant, origin, size, frontier, recorded_at, indexed,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::pool::Server;
 use super::wait::wait;
-use super::{PgError, SCHEMA_VERSION};
+use super::{PgError, migrate};
 use crate::keyring::provider::TenantId;
 
 /// One program at a time makes the table; the number is the lock's name.
@@ -61,11 +61,15 @@ impl Directory {
         borrowed.done();
         let Some(row) = row else { return Ok(None) };
         let version: i32 = row.try_get(1).map_err(PgError::Altered)?;
-        if version > SCHEMA_VERSION {
+        if version > migrate::VERSION {
             return Err(PgError::Newer(version));
         }
         let id: &[u8] = row.try_get(0).map_err(PgError::Altered)?;
-        Ok(id.try_into().ok().map(TenantId))
+        let id = id.try_into().ok().map(TenantId);
+        if let (Some(id), true) = (id, version < migrate::VERSION) {
+            migrate::upgrade(&self.0, name, id)?;
+        }
+        Ok(id)
     }
 
     /// Gives a tenant its name; whether it was free.
@@ -73,7 +77,7 @@ impl Directory {
         let borrowed = self.0.borrow()?;
         let sql = "INSERT INTO tidbok.tenant VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&name, &id.0.as_slice(), &SCHEMA_VERSION];
+            [&name, &id.0.as_slice(), &migrate::VERSION];
         let named = wait(borrowed.client()?.execute(sql, &params)).map_err(PgError::of)?;
         borrowed.done();
         Ok(named == 1)

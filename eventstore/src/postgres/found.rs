@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use super::pool::Server;
 use super::wait::wait;
-use super::{Names, PgError};
+use super::{Names, PgError, migrate};
 use crate::keyring::Founding;
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-
-const SCHEMA: &str = include_str!("../../migrations/postgres/0001-ledger-and-keyring.sql");
 
 /// Gives a new ledger its roles, its schemas, its head and the keys of its tenant: all or nothing.
 pub(crate) fn found(
@@ -18,26 +16,22 @@ pub(crate) fn found(
     which: Which,
     keys: &Founding,
 ) -> Result<(), PgError> {
-    let Names { owner, role, ledger, keyring } = Names::of(tenant, which);
+    let names = Names::of(tenant, which);
+    let Names { owner, role, ledger, keyring } = &names;
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
     let mut roles = String::from("BEGIN;");
     if which == Which::Ledger {
-        for name in [&owner, &role] {
+        for name in [owner, role] {
             roles.push_str(&format!(
                 "CREATE ROLE {name} NOLOGIN NOINHERIT; GRANT {name} TO CURRENT_USER;"
             ));
         }
     }
-    let schema = SCHEMA
-        .replace("{owner}", &owner)
-        .replace("{role}", &role)
-        .replace("{ledger}", &ledger)
-        .replace("{keyring}", &keyring);
     let epoch = i32::try_from(keys.epoch).unwrap_or(i32::MAX);
     let founded = wait(async {
         client.batch_execute(&roles).await?;
-        client.batch_execute(&schema).await?;
+        migrate::steps(client, &names, 0).await?;
         let path = format!("SET LOCAL ROLE {owner}; SET LOCAL search_path = {ledger}, {keyring}");
         client.batch_execute(&path).await?;
         let sql = "INSERT INTO head VALUES (1, $1, 1, 0, '', 0, 0)";

@@ -21,7 +21,6 @@ use crate::keyring::sealing::stored_kind;
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
-use crate::store::credentials::{ApiKey, PrivacyRequest};
 use crate::tree::{Frontier, Hash};
 
 /// Reads one ledger on a server.
@@ -38,7 +37,7 @@ impl PgReader {
         Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
     }
 
-    fn row<T>(
+    pub(super) fn row<T>(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
@@ -56,7 +55,7 @@ pub(super) fn number(row: &Row, column: usize) -> Result<u64, PgError> {
     Ok(uint(get::<i64>(row, column)?))
 }
 
-fn maybe(row: &Row, column: usize) -> Result<Option<u64>, PgError> {
+pub(super) fn maybe(row: &Row, column: usize) -> Result<Option<u64>, PgError> {
     Ok(get::<Option<i64>>(row, column)?.map(uint))
 }
 
@@ -83,22 +82,6 @@ macro_rules! person_row {
         concat!(
             "SELECT person, until, position, handle, booking, seals, year, visits
              FROM person_tag ",
-            $rest
-        )
-    };
-}
-
-macro_rules! api_key {
-    ($rest:literal) => {
-        concat!("SELECT id, role, label, person, created_at, revoked_at FROM api_key ", $rest)
-    };
-}
-
-macro_rules! request {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, kind, person, requested_at, decided_at, status, fence_at
-             FROM privacy_request ",
             $rest
         )
     };
@@ -344,24 +327,6 @@ impl Reader for PgReader {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {
-        let sql = api_key!("WHERE hash = $1 AND revoked_at IS NULL");
-        self.row(sql, &[&hash.as_slice()], api_key)
-    }
-
-    fn api_keys(&self) -> Read<Vec<ApiKey>> {
-        self.rows(api_key!("ORDER BY id"), &[], api_key)
-    }
-
-    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>> {
-        self.row(request!("WHERE id = $1"), &[&int(id)], privacy_request)
-    }
-
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        let sql = request!("ORDER BY id DESC LIMIT $1");
-        self.rows(sql, &[&i64::from(limit)], privacy_request)
-    }
-
     fn reserve(&self, counter: Counter, count: u64) -> Read<Option<u64>> {
         Ok(Some(self.0.reserve(counter.name(), count)?))
     }
@@ -417,28 +382,5 @@ fn info(row: &Row) -> Result<PersonInfo, PgError> {
         ),
         registration: maybe(row, 4)?.map(RegistrationId),
         contact: contact.map(|(at, handle)| (Position(at), Handle(handle))),
-    })
-}
-
-fn api_key(row: &Row) -> Result<ApiKey, PgError> {
-    Ok(ApiKey {
-        id: number(row, 0)?,
-        role: get(row, 1)?,
-        label: get(row, 2)?,
-        person: maybe(row, 3)?.map(PersonId),
-        created_at: get(row, 4)?,
-        revoked_at: get(row, 5)?,
-    })
-}
-
-fn privacy_request(row: &Row) -> Result<PrivacyRequest, PgError> {
-    Ok(PrivacyRequest {
-        id: number(row, 0)?,
-        kind: get(row, 1)?,
-        person: maybe(row, 2)?.map(PersonId),
-        requested_at: get(row, 3)?,
-        decided_at: get(row, 4)?,
-        status: get(row, 5)?,
-        fence_at: maybe(row, 6)?.map(Position),
     })
 }

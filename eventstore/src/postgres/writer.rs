@@ -13,13 +13,14 @@ use tokio_postgres::{Row, Statement};
 use super::columns::Rows;
 use super::follow::Follower;
 use super::pool::Borrowed;
-use super::{PgError, Scope, changes, int};
+use super::{PgError, Scope, changes, int, papers};
 use crate::engine::{Change, Cleared, Commit, Effect, EngineError, KINDS, Outcome, Writer};
 use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
 use crate::ledger::log::Log;
 use crate::postgres::wait::wait;
+use crate::store::notices::NoticeKind;
 
 const COMMIT: &str = include_str!("commit.sql");
 
@@ -305,19 +306,22 @@ impl Tx {
             self.run(sql, &[&int(person.0), &reference, &new, &KINDS])?;
         }
         for effect in &commit.effects {
-            self.apply(effect)?;
+            self.apply(effect, commit.second())?;
         }
-        if let Some(person) = commit.fenced {
+        if let Some((person, position)) = commit.fence() {
             // The state first: whoever rotates the person's keys at another node holds their row,
             // and what they add is only seen by a statement that begins after them.
             let sql = "UPDATE person SET state = $2 WHERE id = $1";
             self.run(sql, &[&int(person.0), &state(PersonState::Erasing)])?;
             self.run("DELETE FROM person_key WHERE person = $1", &[&int(person.0)])?;
+            let when = (position, commit.second());
+            papers::tell(self, NoticeKind::Erased, person, when)?;
+            papers::done(self, person, when)?;
         }
         Ok(())
     }
 
-    fn apply(&mut self, effect: &Effect) -> Result<(), PgError> {
+    fn apply(&mut self, effect: &Effect, at: i64) -> Result<(), PgError> {
         match effect {
             Effect::Registered { person, position, handle } => {
                 let sql = "UPDATE person SET registration = $2, contact_at = $2,
@@ -325,21 +329,25 @@ impl Tx {
                 self.run(sql, &[&int(person.0), &int(position.0), &int(handle.0)])?;
             }
             Effect::Rectified { person, position, was, handle } => {
-                let person = int(person.0);
+                let (whose, person) = (*person, int(person.0));
                 self.end_key(*was, RetentionClass::Contact)?;
                 let sql = "DELETE FROM seal USING person WHERE person.id = $1
                            AND seal.id >= 65536 * contact_at AND seal.id < 65536 * (1 + contact_at)";
                 self.run(sql, &[&person])?;
                 let sql = "UPDATE person SET contact_at = $2, contact_handle = $3 WHERE id = $1";
                 self.run(sql, &[&person, &int(position.0), &int(handle.0)])?;
+                // After the row is held: whoever is given the old value meanwhile is told too.
+                papers::tell(self, NoticeKind::Rectified, whose, (*position, at))?;
                 let sql = "UPDATE person_tag SET seals = 0
                            WHERE person = $1 AND until = 0 AND handle = $2";
                 self.run(sql, &[&person, &int(was.0)])?;
             }
-            Effect::Restricted { person, restricted } => {
+            Effect::Restricted { person, position, restricted } => {
                 let (from, to) = PersonState::restriction(*restricted);
                 let sql = "UPDATE person SET state = $3 WHERE id = $1 AND state = $2";
                 self.run(sql, &[&int(person.0), &state(from), &state(to)])?;
+                let kind = NoticeKind::of_restriction(*restricted);
+                papers::tell(self, kind, *person, (*position, at))?;
             }
             Effect::PeriodEnded(period) => {
                 let sql = "DELETE FROM period_key WHERE class = $1 AND year = $2";
@@ -406,6 +414,7 @@ impl Tx {
         for sql in [
             "DELETE FROM lookup WHERE person = $1",
             "DELETE FROM api_key WHERE person = $1",
+            "DELETE FROM given WHERE person = $1",
             "UPDATE privacy_request SET person = NULL WHERE person = $1",
             "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
              contact_at = NULL, contact_handle = NULL WHERE id = $1",

@@ -55,6 +55,8 @@ impl Part {
                 ("lookup", "*"),
                 ("api_key", "*"),
                 ("privacy_request", "*"),
+                ("given", "*"),
+                ("notice", "*"),
                 ("idempotency", "*"),
             ],
         }
@@ -99,10 +101,16 @@ pub fn put_together(parts: [&Path; 3], file: &Path) -> Result<(), OpenError> {
     }
     let tx = conn.transaction()?;
     for part in Part::ALL {
-        for (table, columns) in part.tables() {
+        for (table, _) in part.tables() {
             let name = part.name();
-            let into = if *columns == "*" { String::new() } else { format!("({columns})") };
-            let sql = format!("INSERT INTO main.{table} {into} SELECT * FROM {name}.{table}");
+            // As the part has them: one that an older program made lacks what came since.
+            let of_part: Option<String> = tx.query_row(
+                "SELECT group_concat(name, ', ') FROM pragma_table_info(?1, ?2)",
+                (table, name),
+                |row| row.get(0),
+            )?;
+            let Some(columns) = of_part else { continue };
+            let sql = format!("INSERT INTO main.{table} ({columns}) SELECT * FROM {name}.{table}");
             tx.execute_batch(&sql)?;
         }
     }
@@ -135,5 +143,30 @@ mod tests {
         let known: Vec<String> = known.map(|(table, _)| (*table).to_owned()).collect();
         assert_eq!(known.len(), stored.len());
         assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), stored);
+    }
+
+    /// What came since is as it is in a new file.
+    #[test]
+    fn parts_that_an_older_program_made_are_put_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let live = open_writer(&path("ledger.sqlite")).unwrap();
+        let ask = "INSERT INTO privacy_request (kind, requested_at, status) VALUES ('erasure', 7, 'done')";
+        live.execute_batch(ask).unwrap();
+        let files = Part::ALL.map(|part| path(part.name()));
+        let parts = [files[0].as_path(), files[1].as_path(), files[2].as_path()];
+        take_apart(&path("ledger.sqlite"), parts).unwrap();
+        let keyring = Connection::open(parts[2]).unwrap();
+        let older = "ALTER TABLE privacy_request DROP COLUMN course;
+                     ALTER TABLE privacy_request DROP COLUMN receipt;
+                     DROP TABLE given; DROP TABLE notice;";
+        keyring.execute_batch(older).unwrap();
+        drop(keyring);
+        put_together(parts, &path("again.sqlite")).unwrap();
+        let again = Connection::open(path("again.sqlite")).unwrap();
+        let sql = "SELECT requested_at, course, receipt FROM privacy_request";
+        let row: (i64, String, Option<String>) =
+            again.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(row, (7, "{}".to_owned(), None));
     }
 }

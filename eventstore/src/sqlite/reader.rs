@@ -10,7 +10,9 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, rotation, seals, uint};
-use crate::engine::{Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow};
+use crate::engine::{
+    Covered, Hanging, KeyRow, Notices, Papers, PersonKeyRow, Place, Read, Reader, SealRow,
+};
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
@@ -18,7 +20,9 @@ use crate::keyring::{DataKeyRow, data_key};
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
-use crate::store::credentials::{ApiKey, PrivacyRequest};
+use crate::store::credentials::ApiKey;
+use crate::store::notices::Notice;
+use crate::store::requests::PrivacyRequest;
 use crate::tree::{Frontier, Hash};
 
 /// Readers of one file, each with a connection of its own.
@@ -61,7 +65,7 @@ impl SqliteReader {
 macro_rules! hand_on {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
         $(fn $name(&self, $($argument: $kind),*) -> Read<$answer> {
-            self.with(|conn| Reader::$name(conn, $($argument),*))
+            self.with(|conn| conn.$name($($argument),*))
         })*
     };
 }
@@ -93,10 +97,6 @@ impl Reader for SqliteReader {
         data_keys(ids: &[i64]) -> Vec<(i64, Vec<u8>)>;
         covered(after: &Covered, epoch: u32, limit: usize) -> Vec<Covered>;
         repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
-        api_key(hash: &Hash) -> Option<ApiKey>;
-        api_keys() -> Vec<ApiKey>;
-        privacy_request(id: u64) -> Option<PrivacyRequest>;
-        privacy_requests(limit: u32) -> Vec<PrivacyRequest>;
     }
 
     fn close(&self) {
@@ -108,9 +108,19 @@ impl Reader for SqliteReader {
     }
 }
 
-const KEY: &str = "SELECT id, role, label, person, created_at, revoked_at FROM api_key";
-const REQUEST: &str = "SELECT id, kind, person, requested_at, decided_at, status, fence_at
-                       FROM privacy_request";
+impl Papers for SqliteReader {
+    hand_on! {
+        api_key(hash: &Hash) -> Option<ApiKey>;
+        api_keys() -> Vec<ApiKey>;
+        privacy_request(id: u64) -> Option<PrivacyRequest>;
+        privacy_requests(limit: u32) -> Vec<PrivacyRequest>;
+        open_requests() -> Vec<PrivacyRequest>;
+        given_to(person: PersonId) -> Vec<String>;
+        given_of(recipient: &str) -> u64;
+        notices(which: Notices) -> Vec<Notice>;
+    }
+}
+
 const PERSON: &str =
     "SELECT id, state, fence, fields, registration, contact_at, contact_handle FROM person";
 
@@ -306,28 +316,6 @@ impl Reader for Connection {
         Ok(answered)
     }
 
-    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {
-        let sql = format!("{KEY} WHERE hash = ?1 AND revoked_at IS NULL");
-        Ok(self.prepare_cached(&sql)?.query_row([hash], api_key).optional()?)
-    }
-
-    fn api_keys(&self) -> Read<Vec<ApiKey>> {
-        let mut select = self.prepare_cached(&format!("{KEY} ORDER BY id"))?;
-        let rows = select.query_map([], api_key)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>> {
-        let sql = format!("{REQUEST} WHERE id = ?1");
-        Ok(self.prepare_cached(&sql)?.query_row([int(id)], privacy_request).optional()?)
-    }
-
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        let mut select = self.prepare_cached(&format!("{REQUEST} ORDER BY id DESC LIMIT ?1"))?;
-        let rows = select.query_map([limit], privacy_request)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
     fn close(&self) {}
 }
 
@@ -405,28 +393,5 @@ fn info(row: &Row<'_>) -> rusqlite::Result<PersonInfo> {
         contact: contact_at
             .zip(contact_handle)
             .map(|(at, handle)| (Position(uint(at)), Handle(uint(handle)))),
-    })
-}
-
-fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
-    Ok(ApiKey {
-        id: uint(row.get(0)?),
-        role: row.get(1)?,
-        label: row.get(2)?,
-        person: row.get::<_, Option<i64>>(3)?.map(|id| PersonId(uint(id))),
-        created_at: row.get(4)?,
-        revoked_at: row.get(5)?,
-    })
-}
-
-fn privacy_request(row: &Row<'_>) -> rusqlite::Result<PrivacyRequest> {
-    Ok(PrivacyRequest {
-        id: uint(row.get(0)?),
-        kind: row.get(1)?,
-        person: row.get::<_, Option<i64>>(2)?.map(|id| PersonId(uint(id))),
-        requested_at: row.get(3)?,
-        decided_at: row.get(4)?,
-        status: row.get(5)?,
-        fence_at: row.get::<_, Option<i64>>(6)?.map(|at| Position(uint(at))),
     })
 }

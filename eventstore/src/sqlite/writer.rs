@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Handle, Position, RetentionClass, Tag};
 use rusqlite::{Connection, params};
 
-use super::{int, rotation};
+use super::{int, papers, rotation};
 use crate::engine::{
     Change, Cleared, Commit, Effect, EngineError, KINDS, Outcome, Writer, repeats_of,
 };
@@ -13,6 +13,7 @@ use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
 use crate::ledger::batch::{Batch, NewEntry};
 use crate::ledger::index::PersonRow;
+use crate::store::notices::NoticeKind;
 
 /// How long a checkpoint waits for readers.
 const BRIEFLY: Duration = Duration::from_millis(5);
@@ -26,15 +27,19 @@ impl Writer for SqliteWriter {
         insert_entries(&tx, &commit.batch.entries)?;
         insert_keyring(&tx, commit.batch)?;
         for effect in &commit.effects {
-            apply(&tx, effect)?;
+            apply(&tx, effect, commit.second())?;
         }
         insert_repeats(&tx, commit.batch)?;
         insert_tags(&tx, commit.tags)?;
         insert_persons(&tx, commit.persons)?;
-        if let Some(PersonId(person)) = commit.fenced {
-            tx.execute("DELETE FROM person_key WHERE person = ?1", [int(person)])?;
+        if let Some((person, position)) = commit.fence() {
+            let id = int(person.0);
+            tx.execute("DELETE FROM person_key WHERE person = ?1", [id])?;
             let state = PersonState::Erasing.code();
-            tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (int(person), state))?;
+            tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (id, state))?;
+            let when = (position, commit.second());
+            papers::tell(&tx, NoticeKind::Erased, person, when)?;
+            papers::done(&tx, person, when)?;
         }
         tx.prepare_cached(
             "UPDATE head SET size = ?1, frontier = ?2, recorded_at = ?3, indexed = ?4,
@@ -93,33 +98,10 @@ impl Writer for SqliteWriter {
 }
 
 fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
+    if let Some(done) = papers::make(conn, change)? {
+        return Ok(done);
+    }
     let changed = match change {
-        Change::AddApiKey { hash, role, label, person, at } => {
-            let person = person.map(|person| int(person.0));
-            conn.execute(
-                "INSERT INTO api_key (hash, role, label, person, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![hash, role, label, person, at],
-            )?;
-            return Ok(super::uint(conn.last_insert_rowid()));
-        }
-        Change::AddPrivacyRequest { kind, person, at } => {
-            conn.execute(
-                "INSERT INTO privacy_request (kind, person, requested_at, status)
-                 VALUES (?1, ?2, ?3, 'received')",
-                params![kind, int(person.0), at],
-            )?;
-            return Ok(super::uint(conn.last_insert_rowid()));
-        }
-        Change::RevokeApiKey { id, at } => conn.execute(
-            "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
-            (int(*id), at),
-        ),
-        Change::DecidePrivacyRequest { id, status, fence, at } => conn.execute(
-            "UPDATE privacy_request SET status = ?2, fence_at = ?3, decided_at = ?4
-             WHERE id = ?1",
-            params![int(*id), status, fence.map(|at| int(at.0)), at],
-        ),
         Change::Period { class, year, wrapped } => conn.execute(
             "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
             (class.code(), year, wrapped),
@@ -135,6 +117,15 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
         Change::Recovered(rows) => rotation::recover(conn, rows),
         Change::Replaced(replaced) => rotation::replace(conn, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
+        // Papers, made above.
+        Change::AddApiKey { .. }
+        | Change::RevokeApiKey { .. }
+        | Change::AddRequest { .. }
+        | Change::MoveRequest { .. }
+        | Change::KeepReceipt { .. }
+        | Change::Give { .. }
+        | Change::TakeOn { .. }
+        | Change::Acknowledge { .. } => Ok(0),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
 }
@@ -195,7 +186,7 @@ pub fn insert_persons(conn: &Connection, rows: &[PersonRow]) -> rusqlite::Result
     Ok(())
 }
 
-fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
+fn apply(conn: &Connection, effect: &Effect, at: i64) -> rusqlite::Result<()> {
     match effect {
         Effect::Registered { person, position, handle } => {
             conn.prepare_cached(
@@ -205,6 +196,7 @@ fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
             .execute((int(person.0), int(position.0), int(handle.0)))?;
         }
         Effect::Rectified { person, position, was, handle } => {
+            papers::tell(conn, NoticeKind::Rectified, *person, (*position, at))?;
             let person = int(person.0);
             end_key(conn, *was, RetentionClass::Contact)?;
             conn.execute(
@@ -221,7 +213,9 @@ fn apply(conn: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 (person, int(was.0)),
             )?;
         }
-        Effect::Restricted { person, restricted } => {
+        Effect::Restricted { person, position, restricted } => {
+            let kind = NoticeKind::of_restriction(*restricted);
+            papers::tell(conn, kind, *person, (*position, at))?;
             let (from, to) = PersonState::restriction(*restricted);
             conn.execute(
                 "UPDATE person SET state = ?3 WHERE id = ?1 AND state = ?2",
@@ -297,6 +291,7 @@ fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     let id = int(person.0);
     conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
     conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
+    conn.execute("DELETE FROM given WHERE person = ?1", [id])?;
     conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
     conn.execute(
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,

@@ -32,7 +32,7 @@ pub(super) fn measure(
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
     let desk = rig.app.desk(rig.bench.tenant.name())?;
     desk.follow_with(&|done, total| console.progress(done, total))?;
-    let key = keys::issue(&rig.bench.tenant, Role::Staff, "bench", None, &rig.app.env);
+    let key = keys::issue(&rig.bench.tenant, Role::Staff, "bench", (None, None), &rig.app.env);
     let (_, key) = rig.runtime.block_on(key).map_err(failed)?;
     let listener = rig.runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

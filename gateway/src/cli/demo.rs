@@ -65,7 +65,7 @@ struct Keys {
 fn issue(app: &App, guide: &Guide, runtime: &tokio::runtime::Handle) -> Result<Keys, CliError> {
     let desk = app.desk(&guide.tenant)?;
     let key = |role, person| {
-        let issued = keys::issue(&desk.tenant, role, "demo", person, &app.env);
+        let issued = keys::issue(&desk.tenant, role, "demo", (person, None), &app.env);
         runtime
             .block_on(issued)
             .map(|(_, secret)| secret)

@@ -7,18 +7,17 @@ use std::sync::Arc;
 
 use domain::person::PersonRefusal;
 use domain::{BookingId, Refusal};
-use eventstore::keyring::lease::LEASE;
 use eventstore::ledger::appender::AppendError;
 use eventstore::{IdKind, PersonId, PersonState};
 use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{CliError, Outcome};
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::config::Erase;
 use crate::desk::Desk;
 use crate::erasure::{self, Erased};
-use crate::receipt;
+use crate::requests::{self, By, RequestError};
 use crate::rotation::days;
 
 pub(super) fn run(
@@ -33,6 +32,7 @@ pub(super) fn run(
         return preview(&desk, &persons, console, runtime);
     }
     let receipts = receipts(&desk, command, &persons)?;
+    let rule = requests::rule(&desk)?;
     let total = u64::try_from(persons.len()).unwrap_or(u64::MAX);
     let (mut rows, mut erased) = (Vec::new(), Vec::new());
     for (done, (id, person)) in (1..).zip(&persons) {
@@ -44,31 +44,53 @@ pub(super) fn run(
                 json!({ "id": id, "state": "erased", "already": true })
             }
             false => {
-                // Afterwards nobody knows what was whose.
-                let kept = receipt.map(|_| receipt::kept(&desk.tenant, *person)).transpose()?;
-                let ended = runtime.block_on(erasure::erase(&desk, *person, command.cancel_open));
-                let unsigned = receipt.zip(kept);
-                if let (Ok(ended), Some((to, kept))) = (&ended, unsigned) {
-                    erased.push((*person, to, (ended.fence, kept)));
+                let by = (By::Operator, command.cancel_open);
+                let ask = requests::ask(app, &desk.tenant, *person, by, rule);
+                let (request, free) = runtime.block_on(ask)?;
+                let shown = desk.tenant.ids().show(IdKind::PrivacyRequest, request);
+                if free {
+                    let ended = runtime.block_on(requests::carry_out(app, &desk, request, false));
+                    if let (Ok(Some(_)), Some(to)) = (&ended, receipt) {
+                        erased.push((request, to));
+                    }
+                    row((id, shown), state(&desk, *person)?, ended, receipt)?
+                } else {
+                    receipt.map(std::fs::remove_file);
+                    json!({ "id": id, "state": "waiting", "request": shown })
                 }
-                row(id, state(&desk, *person)?, ended, receipt)?
             }
         };
         rows.push(row);
         console.progress(done, total);
     }
-    if !erased.is_empty() && desk.tenant.log().path().is_none() {
+    if !erased.is_empty() {
         // What another node has at hand opens until then.
-        runtime.block_on(async { tokio::time::sleep(LEASE).await });
+        let wait = requests::until_closed(&desk.tenant);
+        runtime.block_on(async { tokio::time::sleep(wait).await });
     }
-    for (person, to, ended) in erased {
-        let signed = receipt::sign(app, &desk.tenant, person, ended, days(command.window))?;
+    for (request, to) in erased {
+        let signed = requests::receipt(app, &desk.tenant, request, days(command.window));
+        let signed = runtime.block_on(signed).map_err(failed)?;
         std::fs::write(to, signed).map_err(|error| unwritten(to, error))?;
     }
-    let refused = rows.iter().any(|row| row.get("refused").is_some());
+    let open = |row: &Value| row.get("refused").is_some() || row.get("request").is_some();
+    let found = rows.iter().any(open);
     let text: Vec<String> = rows.iter().map(line).collect();
     console.answer(&json!(rows), text.join("\n"));
-    Ok(if refused { Outcome::Found } else { Outcome::Done })
+    Ok(if found { Outcome::Found } else { Outcome::Done })
+}
+
+/// A request that does not go on, as a command tells it.
+pub(super) fn failed(error: RequestError) -> CliError {
+    match error {
+        RequestError::App(error) => error.into(),
+        RequestError::Unknown
+        | RequestError::NotWaiting(_)
+        | RequestError::NoApproval
+        | RequestError::Own
+        | RequestError::Expired
+        | RequestError::NoReceipt => CliError::Request(error),
+    }
 }
 
 /// Shows what erasing would do; answers like a check, where it would be refused.
@@ -104,6 +126,7 @@ fn preview(
                 kept.fields, kept.class, kept.ground, kept.until
             )
         }));
+        lines.extend(preview.recipients.iter().map(|name| format!("  to be told: {name}")));
         rows.push(json!({
             "id": id,
             "state": state(desk, *person)?.name(),
@@ -112,6 +135,7 @@ fn preview(
             "seals": preview.seals,
             "classes": classes,
             "kept": preview.kept,
+            "recipients": preview.recipients,
         }));
     }
     console.answer(&json!(rows), lines.join("\n"));
@@ -175,19 +199,19 @@ fn persons(desk: &Desk, ids: &[String]) -> Result<Vec<(String, PersonId)>, CliEr
 }
 
 fn row(
-    id: &str,
+    (id, request): (&str, String),
     stands: PersonState,
-    ended: Result<Erased, AppendError>,
+    ended: Result<Option<Erased>, RequestError>,
     receipt: Option<&PathBuf>,
 ) -> Result<Value, CliError> {
-    if ended.is_err()
+    if !matches!(ended, Ok(Some(_)))
         && let Some(to) = receipt
     {
         // There will be none. Who removed it themselves is not told.
         drop(std::fs::remove_file(to));
     }
-    match ended {
-        Ok(erased) => {
+    let error = match ended {
+        Ok(Some(erased)) => {
             let mut row = json!({
                 "id": id,
                 "state": "erased",
@@ -197,25 +221,37 @@ fn row(
             if let (Some(row), Some(receipt)) = (row.as_object_mut(), receipt) {
                 row.insert("receipt".to_owned(), json!(receipt));
             }
-            Ok(row)
+            return Ok(row);
         }
-        Err(AppendError::OpenBookings(open)) => Ok(json!({
+        // Somebody else was faster.
+        Ok(None) => return Ok(json!({ "id": id, "state": stands.name(), "request": request })),
+        Err(error) => failed(error),
+    };
+    let CliError::App(AppError::Append(append)) = &error else { return Err(error) };
+    if let AppendError::OpenBookings(open) = append {
+        return Ok(json!({
             "id": id,
             "state": stands.name(),
             "refused": "erasure_blocked",
             "open_bookings": open,
-        })),
-        Err(AppendError::Refused(Refusal::Person(PersonRefusal::Held))) => {
-            Ok(json!({ "id": id, "state": stands.name(), "refused": "legal_hold" }))
-        }
-        Err(error) => Err(error.into()),
+        }));
     }
+    if let AppendError::Refused(Refusal::Person(PersonRefusal::Held)) = append {
+        return Ok(json!({ "id": id, "state": stands.name(), "refused": "legal_hold" }));
+    }
+    Err(error)
 }
 
 fn line(row: &Value) -> String {
     let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
     if row.get("refused").is_some_and(|refused| refused == "legal_hold") {
-        return format!("{id}  not erased: a legal hold is in place; see `person release`");
+        return format!("{id}  not erased: a legal hold is in place; see `hold lift`");
+    }
+    if let Some(request) = row.get("request").and_then(Value::as_str) {
+        return format!(
+            "{id}  not erased yet: the tenant's policy has it wait, as request {request}; see \
+             `request list`"
+        );
     }
     let number = |key| row.get(key).and_then(Value::as_u64);
     match (number("fence"), number("open_bookings")) {
@@ -227,7 +263,7 @@ fn line(row: &Value) -> String {
             "{id}  not erased: {open} open bookings; wait until they are over, or add --cancel-open"
         ),
         (None, None) => {
-            format!("{id}  erased before; a receipt is signed with an erasure, not after it")
+            format!("{id}  erased before; its receipt is kept with the request (`request list`)")
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{CliError, Outcome};
 use crate::app::App;
 use crate::config::Key;
 use crate::keys::{self, IssueError};
+use crate::recipients;
 
 pub(super) fn run(
     app: &Arc<App>,
@@ -18,7 +19,7 @@ pub(super) fn run(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
     match command {
-        Key::Create { tenant, role, label, person } => {
+        Key::Create { tenant, role, label, person, recipient } => {
             let desk = app.desk(tenant)?;
             let role = role
                 .parse()
@@ -32,7 +33,14 @@ pub(super) fn run(
                     Some(PersonId(number))
                 }
             };
-            let issued = keys::issue(&desk.tenant, role, label, person, &app.env);
+            if let Some(recipient) = recipient
+                && !recipients::is_given(&desk.tenant, recipient)?
+            {
+                let unknown = format!("{recipient} is no recipient of {tenant} by its policy");
+                return Err(CliError::Usage(unknown));
+            }
+            let issued =
+                keys::issue(&desk.tenant, role, label, (person, recipient.clone()), &app.env);
             let (id, secret) = runtime.block_on(issued).map_err(|error| match error {
                 IssueError::Append(error) => CliError::Append(error),
                 IssueError::PersonMismatch | IssueError::BadLabel => {

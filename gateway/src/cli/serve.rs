@@ -10,8 +10,9 @@ use super::console::Console;
 use super::{CliError, Outcome, remote};
 use crate::app::App;
 use crate::config::{Place, Serve};
+use crate::recipients::outbound::{Outbound, Reach};
 use crate::rotation::{self, days};
-use crate::{clock, http, openapi, retention};
+use crate::{chores, clock, http, openapi, retention};
 
 pub(super) fn serve(
     place: &Place,
@@ -20,12 +21,13 @@ pub(super) fn serve(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
     log_to_standard_error(&place.log)?;
-    let app = Arc::new(App::open_at(
-        place.ledger.as_deref(),
-        &place.data,
-        &place.keys(),
-        clock::system(),
-    )?);
+    let ledger = place.ledger.as_deref();
+    let mut app = App::open_at(ledger, &place.data, &place.keys(), clock::system())?;
+    app.window = days(command.window);
+    if command.private_recipients {
+        app.outbound = Outbound::new(Reach::Any);
+    }
+    let app = Arc::new(app);
     let listener = listen(&command.listen, runtime)?;
     let address =
         listener.local_addr().map_err(|error| CliError::Listen(command.listen.clone(), error))?;
@@ -39,8 +41,9 @@ pub(super) fn serve(
     let rotating = (command.rotate_every > 0)
         .then(|| runtime.spawn(rotation::keep_rotating(Arc::clone(&app), every, window)));
     let sweeping = runtime.spawn(retention::keep_sweeping(Arc::clone(&app)));
+    let chores = runtime.spawn(chores::keep_up(Arc::clone(&app)));
     until_told(app, listener, runtime);
-    for task in rotating.into_iter().chain([sweeping]) {
+    for task in rotating.into_iter().chain([sweeping, chores]) {
         // It lets go of the data then; what it was at goes on with the next start.
         task.abort();
         drop(runtime.block_on(task));

@@ -86,3 +86,36 @@ pub struct Erase {
     #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
     pub window: u32,
 }
+
+#[derive(Debug, Subcommand)]
+pub enum Request {
+    /// Lists the newest, and what each waits for.
+    List {
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Approves one that somebody else has asked for; carries it out if nothing else is to wait for.
+    Approve(RequestId),
+    /// Takes one back that still waits.
+    Withdraw(RequestId),
+    /// Writes the signed receipt of one that is done.
+    Receipt {
+        #[command(flatten)]
+        which: RequestId,
+        /// Where to. A file that is there is not written over.
+        #[arg(long)]
+        to: PathBuf,
+        /// For how many days backups are kept, as the receipt says.
+        #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
+        window: u32,
+    },
+}
+
+/// Which request of which tenant.
+#[derive(Debug, Args)]
+pub struct RequestId {
+    /// By the id that `request list` shows.
+    pub id: String,
+    #[arg(long)]
+    pub tenant: String,
+}

@@ -71,6 +71,14 @@ codes! {
         "An administrator can lift the hold once its ground is gone; nothing was changed.";
     Unchanged = 409 "unchanged", "It stands so already",
         "Nothing is left to be done.";
+    NotWaiting = 409 "not_waiting", "The request does not wait for this",
+        "Read the request and look at its state.";
+    OwnRequest = 409 "own_request", "Somebody else has to approve",
+        "Ask another administrator: nobody approves what they have asked for.";
+    ApprovalExpired = 409 "approval_expired", "The request was not approved in time",
+        "Nothing was erased. Ask for the erasure again.";
+    ReceiptPending = 409 "receipt_pending", "There is no receipt yet",
+        "It is signed once no node can open anything any more, within a minute after the erasure.";
     Erased = 410 "erased", "The person has been erased",
         "Nothing is left to be had. Somebody who comes back is registered anew.";
     VersionConflict = 412 "version_conflict", "It has changed since it was read",

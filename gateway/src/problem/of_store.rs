@@ -11,6 +11,7 @@ use crate::app::AppError;
 use crate::desk::DeskError;
 use crate::intake::IntakeError;
 use crate::keys::IssueError;
+use crate::requests::RequestError;
 
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
@@ -30,6 +31,19 @@ impl From<AppendError> for Problem {
             | AppendError::Read(_)
             | AppendError::Commit(_)
             | AppendError::Stopped => Self::ours(Code::Unavailable, &error),
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Unknown => Code::NotFound.into(),
+            RequestError::NotWaiting(_) | RequestError::NoApproval => Code::NotWaiting.into(),
+            RequestError::Own => Code::OwnRequest.into(),
+            RequestError::Expired => Code::ApprovalExpired.into(),
+            RequestError::NoReceipt => Code::ReceiptPending.into(),
+            RequestError::App(error) => error.into(),
         }
     }
 }

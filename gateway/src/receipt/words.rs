@@ -22,6 +22,9 @@ struct Words {
     classes: [(&'static str, &'static str); 5],
     kept: &'static str,
     nothing_kept: &'static str,
+    recipients: &'static str,
+    acknowledged: &'static str,
+    unacknowledged: &'static str,
     stays: &'static str,
     backups: &'static str,
     backups_later: &'static str,
@@ -42,6 +45,9 @@ const SV: Words = Words {
     ],
     kept: "{} bokföringsuppgifter sparas till och med {} enligt bokföringslagen, utan koppling till dig.",
     nothing_kept: "Inget sparas av andra skäl.",
+    recipients: "Dessa mottagare hade fått uppgifter om dig och har underrättats: {}.",
+    acknowledged: "bekräftat {}",
+    unacknowledged: "ännu inte bekräftat",
     stays: "Att någon bokade en viss tid finns kvar i historiken, utan uppgift om vem.",
     backups: "Säkerhetskopior från tiden före raderingen kan inte öppnas för detta efter {}.",
     backups_later: "Dagen då ingen säkerhetskopia längre kan öppnas bestäms vid nästa nyckelbyte; kopior sparas i {} dagar.",
@@ -62,6 +68,9 @@ const DA: Words = Words {
     ],
     kept: "{} regnskabsoplysninger gemmes til og med {} efter bogføringsreglerne, uden forbindelse til dig.",
     nothing_kept: "Intet gemmes af andre grunde.",
+    recipients: "Disse modtagere havde fået oplysninger om dig og er underrettet: {}.",
+    acknowledged: "bekræftet {}",
+    unacknowledged: "endnu ikke bekræftet",
     stays: "At nogen bookede et bestemt tidspunkt, bliver i historikken, uden oplysning om hvem.",
     backups: "Sikkerhedskopier fra før sletningen kan ikke åbnes for dette efter {}.",
     backups_later: "Dagen, hvor ingen sikkerhedskopi længere kan åbnes, fastsættes ved næste nøgleskift; kopier gemmes i {} dage.",
@@ -82,6 +91,9 @@ const NB: Words = Words {
     ],
     kept: "{} regnskapsopplysninger oppbevares til og med {} etter bokføringsreglene, uten kobling til deg.",
     nothing_kept: "Ingenting oppbevares av andre grunner.",
+    recipients: "Disse mottakerne hadde fått opplysninger om deg og er underrettet: {}.",
+    acknowledged: "bekreftet {}",
+    unacknowledged: "ennå ikke bekreftet",
     stays: "At noen bestilte en bestemt tid, blir i historikken, uten opplysning om hvem.",
     backups: "Sikkerhetskopier fra før slettingen kan ikke åpnes for dette etter {}.",
     backups_later: "Dagen da ingen sikkerhetskopi lenger kan åpnes, fastsettes ved neste nøkkelbytte; kopier oppbevares i {} dager.",
@@ -102,6 +114,9 @@ const EN: Words = Words {
     ],
     kept: "{} pieces of bookkeeping data are kept until {}, as the law demands, linked to nobody.",
     nothing_kept: "Nothing is kept for other reasons.",
+    recipients: "These recipients had been given data about you and are told: {}.",
+    acknowledged: "acknowledged {}",
+    unacknowledged: "not acknowledged yet",
     stays: "That somebody booked a certain time stays in the history, without saying who.",
     backups: "Backups from before the erasure cannot be opened for this after {}.",
     backups_later: "The day from which no backup can be opened is set by the next change of keys; backups are kept for {} days.",
@@ -144,6 +159,14 @@ pub fn page(statement: &Statement, language: Language) -> String {
     );
     if statement.kept.is_empty() {
         lines.push(words.nothing_kept.to_owned());
+    }
+    let told = statement.recipients.iter().map(|told| match told.acknowledged_at {
+        Some(at) => format!("{} ({})", told.name, fill(words.acknowledged, &[&day(at)])),
+        None => format!("{} ({})", told.name, words.unacknowledged),
+    });
+    let told: Vec<String> = told.collect();
+    if !told.is_empty() {
+        lines.push(fill(words.recipients, &[&told.join(", ")]));
     }
     lines.push(words.stays.to_owned());
     lines.push(match statement.backups.out_of_reach_at {

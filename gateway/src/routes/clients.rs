@@ -247,6 +247,7 @@ pub(super) async fn issue_key(
 ) -> Result<Answer<NewKey>, Problem> {
     let info = known(&caller, caller.client_id(&id)?)?;
     let (tenant, env) = (caller.tenant(), &caller.app.env);
-    let issued = keys::issue(tenant, Role::Client, &value.label, Some(info.id), env).await?;
+    let issued =
+        keys::issue(tenant, Role::Client, &value.label, (Some(info.id), None), env).await?;
     Ok(Answer::made(NewKey { id: caller.show(IdKind::Key, issued.0), key: issued.1 }))
 }

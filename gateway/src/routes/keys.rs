@@ -13,6 +13,7 @@ use crate::answer::{Answer, Page};
 use crate::caller::{Caller, MayKeepKeys};
 use crate::keys::{self, Role};
 use crate::problem::{Code, Problem};
+use crate::recipients;
 use crate::sent::Sent;
 
 /// A key, as it is asked for.
@@ -25,6 +26,10 @@ pub(crate) struct KeyIn {
     /// What it is for. No names of clients: labels are not sealed.
     #[serde(default)]
     label: String,
+    /// For whom a program reads with it, by the policy's name of the recipient: then they are told of
+    /// what becomes of the data of whomever it has read.
+    #[serde(default)]
+    recipient: Option<String>,
 }
 
 /// A key, without its secret.
@@ -37,6 +42,9 @@ pub(crate) struct KeyOut {
     /// Whose, for a client's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
+    /// For whom a program reads with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<String>,
     #[schema(value_type = String)]
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +59,7 @@ fn shown<P>(caller: &Caller<P>, key: ApiKey) -> KeyOut {
         role: key.role,
         label: key.label,
         client_id: key.person.map(|person| caller.show(IdKind::Client, person.0)),
+        recipient: key.recipient,
         created_at: at(key.created_at),
         revoked_at: key.revoked_at.map(at),
     }
@@ -79,7 +88,13 @@ pub(super) async fn create(
     Sent(asked): Sent<KeyIn>,
 ) -> Result<Answer<NewKey>, Problem> {
     let role: Role = asked.role.parse().map_err(|_| Problem::invalid("/role", "invalid"))?;
-    let issued = keys::issue(caller.tenant(), role, &asked.label, None, &caller.app.env).await?;
+    if let Some(recipient) = &asked.recipient
+        && !recipients::is_given(caller.tenant(), recipient)?
+    {
+        return Err(Problem::invalid("/recipient", "unknown"));
+    }
+    let whose = (None, asked.recipient);
+    let issued = keys::issue(caller.tenant(), role, &asked.label, whose, &caller.app.env).await?;
     Ok(Answer::made(NewKey { id: caller.show(IdKind::Key, issued.0), key: issued.1 }))
 }
 

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use axum::extract::Path;
 use domain::Position;
-use eventstore::{AppendError, IdKind, PersonId, PersonState};
+use domain::policy::ErasureRule;
+use eventstore::store::requests::{PrivacyRequest, Stage};
+use eventstore::{IdKind, PersonState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answer::{Answer, Page};
-use crate::app::App;
-use crate::caller::{Caller, MayAskPrivacy, MaySeePrivacy};
-use crate::desk::Desk;
-use crate::erasure::{self, Erased};
+use crate::caller::{Caller, MayApproveErasure, MayAskPrivacy, MaySeePrivacy};
+use crate::erasure;
 use crate::problem::{Code, Problem};
+use crate::requests::{self, By, Course};
 use crate::sent::Sent;
 
 /// How long an answer waits for an erasure to be through. It goes on without the caller.
@@ -58,8 +60,21 @@ pub(crate) struct Request {
     #[schema(example = "prq_00112233445566778899aabbccddeeff")]
     id: String,
     kind: String,
-    /// received, done, refused or failed.
-    state: String,
+    /// waiting, received, done, refused, failed, withdrawn or expired.
+    state: &'static str,
+    /// Whether it waits for the approval of another administrator than who asked.
+    waits_for_approval: bool,
+    /// Until when that can be given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    approve_until: Option<Timestamp>,
+    /// Until when it can be withdrawn: it is not carried out before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    not_before: Option<Timestamp>,
+    /// What stood in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     /// Where the fence stands in the ledger. Nothing of the person opens from there on.
     #[serde(skip_serializing_if = "Option::is_none")]
     fence_position: Option<u64>,
@@ -75,23 +90,27 @@ fn find<P>(caller: &Caller<P>, id: u64) -> Result<Request, Problem> {
     Ok(shown(caller, request))
 }
 
-fn shown<P>(
-    caller: &Caller<P>,
-    request: eventstore::store::credentials::PrivacyRequest,
-) -> Request {
+fn shown<P>(caller: &Caller<P>, request: PrivacyRequest) -> Request {
     let at = |second| Timestamp::from_second(second).unwrap_or_default();
+    let course = Course::of(&request);
+    let waiting = course.as_ref().filter(|_| request.stage == Stage::Waiting);
+    let approval = waiting.is_some_and(|course| course.approval && course.approved_by.is_none());
     Request {
         id: caller.show(IdKind::PrivacyRequest, request.id),
         kind: request.kind,
-        state: request.status,
+        state: request.stage.name(),
+        waits_for_approval: approval,
+        approve_until: waiting.filter(|_| approval).and_then(|course| course.approve_until),
+        not_before: waiting.and_then(|course| course.not_before),
+        refused: course.and_then(|course| course.refused),
         fence_position: request.fence_at.map(|position| position.0),
         requested_at: at(request.requested_at),
         decided_at: request.decided_at.map(at),
     }
 }
 
-/// Asks for an erasure, which begins at once: open bookings stand in its way unless they are to be
-/// cancelled. For clients (themselves), staff and administrators.
+/// Asks for an erasure. Unless the policy has it wait it begins at once: open bookings stand in its
+/// way where they are not to be cancelled. For clients (themselves), staff and administrators.
 #[utoipa::path(post, path = "/v1/privacy-requests", tag = "privacy",
     request_body = AskIn, responses((status = ACCEPTED, body = Request)))]
 pub(super) async fn ask(
@@ -104,15 +123,36 @@ pub(super) async fn ask(
     if matches!(info.state, PersonState::Erasing | PersonState::Erased) {
         return Err(Code::Erased.into());
     }
-    let now = caller.app.env.clock.now();
-    let id = caller.tenant().add_privacy_request("erasure", person, now).await?;
+    let rule = rule(&caller).await?;
+    let by = (By::Key(caller.holder.key), asked.cancel_open_bookings);
+    let (id, free) = requests::ask(&caller.app, caller.tenant(), person, by, rule).await?;
+    if free {
+        carry_out(&caller, id).await?;
+    }
+    answer(&caller, id)
+}
+
+/// What the policy says now.
+async fn rule<P>(caller: &Caller<P>) -> Result<ErasureRule, Problem> {
+    caller.caught_up_now().await?;
+    let (policy, _) = caller.read(|reader| reader.catalogue().policy())?;
+    Ok(policy.map(|(policy, _)| policy.erasure).unwrap_or_default())
+}
+
+/// Carries a request out, and waits for it as long as an answer can wait.
+async fn carry_out<P>(caller: &Caller<P>, id: u64) -> Result<(), Problem> {
     let (app, desk) = (Arc::clone(&caller.app), Arc::clone(caller.desk()));
     // On its own: a caller who hangs up does not stop it.
-    let erasing = tokio::spawn(erase(app, desk, id, person, asked.cancel_open_bookings));
-    if let Ok(erased) = tokio::time::timeout(PATIENCE, erasing).await {
-        erased??;
+    let erasing =
+        tokio::spawn(async move { requests::carry_out(&app, &desk, id, false).await.map(drop) });
+    match tokio::time::timeout(PATIENCE, erasing).await {
+        Ok(erased) => Ok(erased??),
+        Err(_) => Ok(()),
     }
-    let request = find(&caller, id)?;
+}
+
+fn answer<P>(caller: &Caller<P>, id: u64) -> Result<Answer<Request>, Problem> {
+    let request = find(caller, id)?;
     let path = format!("/v1/privacy-requests/{}", request.id);
     let fence = request.fence_position;
     let answer = Answer::accepted(request).located(&path);
@@ -120,6 +160,53 @@ pub(super) async fn ask(
         Some(fence) => answer.reflecting(Position(fence).next()),
         None => answer,
     })
+}
+
+/// Approves a request of somebody else's. It is carried out at once, or when its time to think again
+/// is over. For administrators.
+#[utoipa::path(post, path = "/v1/privacy-requests/{id}/approve", tag = "privacy",
+    params(("id" = String, Path)), responses((status = ACCEPTED, body = Request)))]
+pub(super) async fn approve(
+    caller: Caller<MayApproveErasure>,
+    Path(id): Path<String>,
+) -> Result<Answer<Request>, Problem> {
+    let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
+    let by = By::Key(caller.holder.key);
+    if requests::approve(&caller.app, caller.tenant(), id, by).await? {
+        carry_out(&caller, id).await?;
+    }
+    answer(&caller, id)
+}
+
+/// Takes a request back that still waits. For clients (their own), staff and administrators.
+#[utoipa::path(post, path = "/v1/privacy-requests/{id}/withdraw", tag = "privacy",
+    params(("id" = String, Path)), responses((status = ACCEPTED, body = Request)))]
+pub(super) async fn withdraw(
+    caller: Caller<MayAskPrivacy>,
+    Path(id): Path<String>,
+) -> Result<Answer<Request>, Problem> {
+    let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
+    let request = caller.tenant().privacy_request(id)?.ok_or(Code::NotFound)?;
+    if caller.is_client() && request.person != caller.person() {
+        return Err(Code::NotFound.into());
+    }
+    requests::withdraw(&caller.app, caller.tenant(), id).await?;
+    answer(&caller, id)
+}
+
+/// Gives out the signed receipt of an erasure, as soon as no node can open anything any more. Check
+/// it with `tidbok audit receipt`. For staff and administrators.
+#[utoipa::path(get, path = "/v1/privacy-requests/{id}/receipt", tag = "privacy",
+    params(("id" = String, Path)), responses((status = OK, body = Value)))]
+pub(super) async fn receipt(
+    caller: Caller<MaySeePrivacy>,
+    Path(id): Path<String>,
+) -> Result<Answer<Value>, Problem> {
+    let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
+    let (app, tenant) = (&caller.app, caller.tenant());
+    let text = requests::receipt(app, tenant, id, app.window).await?;
+    let file = serde_json::from_str(&text).map_err(|_| Code::Internal)?;
+    Ok(Answer::read(file, caller.desk().position()))
 }
 
 /// What an erasure would do.
@@ -135,6 +222,12 @@ pub(crate) struct Preview {
     classes: Vec<String>,
     /// What would stay, linked to nobody.
     kept: Vec<Kept>,
+    /// Who was given something of it, and would be told.
+    recipients: Vec<String>,
+    /// Whether somebody else than who asks has to approve.
+    needs_approval: bool,
+    /// For how many hours it could be withdrawn.
+    cooling_off_hours: u32,
 }
 
 /// Something that the law keeps for a while.
@@ -158,7 +251,7 @@ pub(super) async fn preview(
 ) -> Result<Answer<Preview>, Problem> {
     let Right::Erasure = asked.kind;
     let person = caller.subject(asked.client_id.as_deref(), "/client_id")?;
-    caller.caught_up_now().await?;
+    let rule = rule(&caller).await?;
     let preview = erasure::preview(caller.desk(), person).await?;
     let open = preview.open.iter().map(|id| caller.show(IdKind::Booking, id.0));
     let kept = preview.kept.into_iter().map(|kept| Kept {
@@ -173,26 +266,11 @@ pub(super) async fn preview(
         seals: preview.seals,
         classes: preview.classes.iter().map(|class| class.name().to_owned()).collect(),
         kept: kept.collect(),
+        recipients: preview.recipients,
+        needs_approval: rule.approval,
+        cooling_off_hours: rule.cooling_off_hours,
     };
     Ok(Answer::read(shown, caller.desk().position()))
-}
-
-async fn erase(
-    app: Arc<App>,
-    desk: Arc<Desk>,
-    id: u64,
-    person: PersonId,
-    cancel_open: bool,
-) -> Result<(), AppendError> {
-    let erased = erasure::erase(&desk, person, cancel_open).await;
-    let (status, fence) = match &erased {
-        Ok(Erased { fence, .. }) => ("done", Some(*fence)),
-        Err(AppendError::OpenBookings(_) | AppendError::Refused(_)) => ("refused", None),
-        Err(_) => ("failed", None),
-    };
-    let now = app.env.clock.now();
-    desk.tenant.decide_privacy_request(id, status, fence, now).await?;
-    erased.map(drop)
 }
 
 /// Reads what became of a request. For staff and administrators.

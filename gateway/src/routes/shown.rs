@@ -110,6 +110,8 @@ impl Openings {
         }
         let whom: Vec<PersonId> = self.whom.into_iter().collect();
         let classes: Vec<RetentionClass> = self.classes.into_iter().collect();
+        // Before anything opens: whoever is given it is to hear of what becomes of it.
+        caller.gives(&whom).await?;
         let ticket = caller.tenant().disclose(caller.actor(), purpose, &classes, &whom).await?;
         let desk = std::sync::Arc::clone(caller.desk());
         let seals = self.seals;

@@ -111,7 +111,8 @@ impl Batch {
             }),
             Effect::PeriodEnded(period) => Some(engine::Effect::PeriodEnded(*period)),
             Effect::Restricted { person, restricted } => {
-                Some(engine::Effect::Restricted { person: *person, restricted: *restricted })
+                let (person, restricted) = (*person, *restricted);
+                Some(engine::Effect::Restricted { person, position, restricted })
             }
             Effect::ContentErased { handles, classes, ended } => {
                 Some(engine::Effect::ContentErased {

@@ -1,0 +1,232 @@
+//! Rows that change and are no events, on a server: read, and made by commits.
+
+use domain::Position;
+use tokio_postgres::Row;
+
+use super::reader::{get, maybe, number};
+use super::writer::Tx;
+use super::{PgError, PgReader, int, uint};
+use crate::engine::{Change, Notices, Papers, Read};
+use crate::keyring::person::PersonId;
+use crate::store::credentials::ApiKey;
+use crate::store::notices::{Notice, NoticeKind};
+use crate::store::requests::{PrivacyRequest, Stage};
+use crate::tree::Hash;
+
+macro_rules! api_key {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, role, label, person, created_at, revoked_at, recipient FROM api_key ",
+            $rest
+        )
+    };
+}
+
+macro_rules! request {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, kind, person, requested_at, decided_at, status, fence_at, course, receipt
+             FROM privacy_request ",
+            $rest
+        )
+    };
+}
+
+macro_rules! notice {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, recipient, kind, person, position, made_at, attempts, next_at,
+             acknowledged_at FROM notice ",
+            $rest
+        )
+    };
+}
+
+impl Papers for PgReader {
+    fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>> {
+        let sql = api_key!("WHERE hash = $1 AND revoked_at IS NULL");
+        self.row(sql, &[&hash.as_slice()], api_key)
+    }
+
+    fn api_keys(&self) -> Read<Vec<ApiKey>> {
+        self.rows(api_key!("ORDER BY id"), &[], api_key)
+    }
+
+    fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>> {
+        self.row(request!("WHERE id = $1"), &[&int(id)], request)
+    }
+
+    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
+        let sql = request!("ORDER BY id DESC LIMIT $1");
+        self.rows(sql, &[&i64::from(limit)], request)
+    }
+
+    fn open_requests(&self) -> Read<Vec<PrivacyRequest>> {
+        let sql = request!(
+            "WHERE decided_at IS NULL OR (status = 'done' AND receipt IS NULL AND course <> '{}') ORDER BY id"
+        );
+        self.rows(sql, &[], request)
+    }
+
+    fn given_to(&self, person: PersonId) -> Read<Vec<String>> {
+        let sql = "SELECT recipient FROM given WHERE person = $1 ORDER BY recipient COLLATE \"C\"";
+        self.rows(sql, &[&int(person.0)], |row| get(row, 0))
+    }
+
+    fn given_of(&self, recipient: &str) -> Read<u64> {
+        let sql = "SELECT count(*) FROM given WHERE recipient = $1";
+        Ok(self.row(sql, &[&recipient], |row| number(row, 0))?.unwrap_or(0))
+    }
+
+    fn notices(&self, which: Notices) -> Read<Vec<Notice>> {
+        let (sql, value) = match which {
+            Notices::One(id) => (notice!("WHERE id = $1"), int(id)),
+            Notices::Due(at) => {
+                let sql = notice!(
+                    "WHERE acknowledged_at IS NULL AND next_at <= $1 ORDER BY id LIMIT 100"
+                );
+                (sql, at)
+            }
+            Notices::Of(position) => (notice!("WHERE position = $1 ORDER BY id"), int(position.0)),
+            Notices::Newest(limit) => (notice!("ORDER BY id DESC LIMIT $1"), i64::from(limit)),
+        };
+        Ok(self.rows(sql, &[&value], notice)?.into_iter().flatten().collect())
+    }
+}
+
+fn api_key(row: &Row) -> Result<ApiKey, PgError> {
+    Ok(ApiKey {
+        id: number(row, 0)?,
+        role: get(row, 1)?,
+        label: get(row, 2)?,
+        person: maybe(row, 3)?.map(PersonId),
+        created_at: get(row, 4)?,
+        revoked_at: get(row, 5)?,
+        recipient: get(row, 6)?,
+    })
+}
+
+fn request(row: &Row) -> Result<PrivacyRequest, PgError> {
+    Ok(PrivacyRequest {
+        id: number(row, 0)?,
+        kind: get(row, 1)?,
+        person: maybe(row, 2)?.map(PersonId),
+        requested_at: get(row, 3)?,
+        decided_at: get(row, 4)?,
+        stage: Stage::of(get(row, 5)?),
+        fence_at: maybe(row, 6)?.map(Position),
+        course: get(row, 7)?,
+        receipt: get(row, 8)?,
+    })
+}
+
+/// A notice; none of a kind that this program does not know.
+fn notice(row: &Row) -> Result<Option<Notice>, PgError> {
+    let Some(kind) = NoticeKind::of(get(row, 2)?) else { return Ok(None) };
+    Ok(Some(Notice {
+        id: number(row, 0)?,
+        recipient: get(row, 1)?,
+        kind,
+        person: maybe(row, 3)?.map(PersonId),
+        position: Position(number(row, 4)?),
+        made_at: get(row, 5)?,
+        attempts: u32::try_from(get::<i32>(row, 6)?).unwrap_or(0),
+        next_at: get(row, 7)?,
+        acknowledged_at: get(row, 8)?,
+    }))
+}
+
+/// Makes a change of such rows; the number of what was added or how many were changed, none where
+/// the change is of others.
+pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<Option<u64>, PgError> {
+    let added = |rows: Vec<Row>| -> Result<Option<u64>, PgError> {
+        let id = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
+        Ok(id.map_err(PgError::Altered)?.map(uint))
+    };
+    match change {
+        Change::AddApiKey { hash, role, label, person, recipient, at } => {
+            let sql = "INSERT INTO api_key (hash, role, label, person, recipient, created_at)
+                       VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+            let person = person.map(|person| int(person.0));
+            added(tx.rows(sql, &[&hash.as_slice(), role, label, &person, recipient, at])?)
+        }
+        Change::RevokeApiKey { id, at } => {
+            let sql = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+            tx.run(sql, &[&int(*id), at]).map(Some)
+        }
+        Change::AddRequest { kind, person, stage, course, at } => {
+            let sql = "INSERT INTO privacy_request (kind, person, requested_at, status, course)
+                       VALUES ($1, $2, $3, $4, $5) RETURNING id";
+            added(tx.rows(sql, &[kind, &int(person.0), at, &stage.name(), course])?)
+        }
+        Change::MoveRequest { id, from, to, course, at } => {
+            let sql = "UPDATE privacy_request SET status = $3, course = $4, decided_at = $5
+                       WHERE id = $1 AND status = $2 AND decided_at IS NULL";
+            tx.run(sql, &[&int(*id), &from.name(), &to.name(), course, at]).map(Some)
+        }
+        Change::KeepReceipt { id, receipt } => {
+            let sql = "UPDATE privacy_request SET receipt = $2 WHERE id = $1";
+            tx.run(sql, &[&int(*id), receipt]).map(Some)
+        }
+        Change::Give { persons, recipient, at } => {
+            // Their rows are held, so that nothing is added behind a fence.
+            let sql = "INSERT INTO given
+                       SELECT id, $2::text, $3::int8 FROM person WHERE id = ANY ($1) AND state < 3
+                       ORDER BY id FOR UPDATE
+                       ON CONFLICT DO NOTHING";
+            let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+            tx.run(sql, &[&persons, recipient, at]).map(Some)
+        }
+        Change::TakeOn { id, attempts, again_at } => {
+            let sql = "UPDATE notice SET attempts = attempts + 1, next_at = $3
+                       WHERE id = $1 AND attempts = $2 AND acknowledged_at IS NULL";
+            let attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
+            tx.run(sql, &[&int(*id), &attempts, again_at]).map(Some)
+        }
+        Change::Acknowledge { id, at } => {
+            let sql = "UPDATE notice SET acknowledged_at = $2,
+                       person = CASE WHEN kind = 'erased' THEN NULL ELSE person END
+                       WHERE id = $1 AND acknowledged_at IS NULL";
+            let known = tx.run(sql, &[&int(*id), at])?;
+            if known > 0 {
+                // The receipt that says so is signed anew.
+                let sql = "UPDATE privacy_request SET receipt = NULL WHERE status = 'done'
+                           AND fence_at = (SELECT position FROM notice WHERE id = $1)";
+                tx.run(sql, &[&int(*id)])?;
+            }
+            Ok(Some(known))
+        }
+        Change::Period { .. }
+        | Change::Secret { .. }
+        | Change::Day { .. }
+        | Change::TenantKey { .. }
+        | Change::Rewrapped(_)
+        | Change::Recovered(_)
+        | Change::Replaced(_)
+        | Change::EndEpochs { .. } => Ok(None),
+    }
+}
+
+/// Has everybody who was given something of a person's be told what became of it.
+pub(super) fn tell(
+    tx: &mut Tx,
+    kind: NoticeKind,
+    whose: PersonId,
+    (position, at): (Position, i64),
+) -> Result<(), PgError> {
+    let sql = "INSERT INTO notice (recipient, kind, person, position, made_at, next_at)
+               SELECT recipient, $2::text, person, $3::int8, $4::int8, $4::int8 FROM given WHERE person = $1
+               ORDER BY recipient";
+    tx.run(sql, &[&int(whose.0), &kind.name(), &int(position.0), &at]).map(drop)
+}
+
+/// Ends what was asked for somebody who is erased: done, whoever had asked.
+pub(super) fn done(
+    tx: &mut Tx,
+    whose: PersonId,
+    (position, at): (Position, i64),
+) -> Result<(), PgError> {
+    let sql = "UPDATE privacy_request SET status = 'done', fence_at = $2, decided_at = $3
+               WHERE person = $1 AND kind = 'erasure' AND decided_at IS NULL";
+    tx.run(sql, &[&int(whose.0), &int(position.0), &at]).map(drop)
+}

@@ -1,0 +1,157 @@
+//! Whom a tenant gives personal data, by its policy as it stands in the ledger, and what they are
+//! told of what became of it.
+//!
+//! A notice names a client by the id that the recipient was given, and nothing else of them. It is
+//! a webhook after Standard Webhooks 1.0, sent until the other side says that it knows, or a line on
+//! a list that staff work through by hand.
+
+pub mod outbound;
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::policy::Recipient;
+use domain::{Event, Tag};
+use eventstore::engine::Notices;
+use eventstore::keyring::KeyError;
+use eventstore::ledger::codec;
+use eventstore::ledger::log::ReadError;
+use eventstore::store::notices::Notice;
+use eventstore::{AppendError, IdKind, Tenant};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::app::App;
+use outbound::Delivery;
+
+/// Seconds until a notice is sent again, by how often it was.
+const AGAIN: [i64; 7] = [5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600];
+
+/// All recipients of a tenant, by the policy's names.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub fn of(tenant: &Tenant) -> Result<BTreeMap<String, Recipient>, ReadError> {
+    let log = tenant.log();
+    let newest = log.positions(Tag::policy())?.into_iter().max();
+    let Some(entry) = newest.map(|at| log.entry(at)).transpose()?.flatten() else {
+        return Ok(BTreeMap::new());
+    };
+    match codec::decode_event(&entry.bytes) {
+        Ok(Event::PolicySet(set)) => Ok(set.policy.recipients),
+        Ok(_) | Err(_) => Ok(BTreeMap::new()),
+    }
+}
+
+/// With what a recipient checks that a notice is from this tenant, as Standard Webhooks shows it.
+///
+/// # Errors
+/// Where the keyring cannot be read or written.
+pub async fn secret(tenant: &Tenant, recipient: &str) -> Result<String, AppendError> {
+    let key = tenant.webhook_key(recipient).await?;
+    Ok(format!("whsec_{}", STANDARD.encode(key.as_slice())))
+}
+
+/// What a notice says.
+fn body(tenant: &Tenant, notice: &Notice) -> String {
+    let client = notice.person.map(|person| tenant.ids().show(IdKind::Client, person.0));
+    let at = Timestamp::from_second(notice.made_at).unwrap_or_default();
+    json!({
+        "type": format!("client.{}", notice.kind.name()),
+        "timestamp": at,
+        "data": {
+            "client": client,
+            "position": notice.position.0,
+            "tenant": tenant.name(),
+        },
+    })
+    .to_string()
+}
+
+/// Sends what is due; answers when to look again, if any recipient is still to be told.
+///
+/// # Errors
+/// Where the keyring cannot be read or written. What cannot be sent is tried again.
+pub async fn send(app: &App, tenant: &Tenant) -> Result<Option<Timestamp>, AppendError> {
+    let waiting = tenant.notices(Notices::Due(i64::MAX - 1))?;
+    if waiting.is_empty() {
+        return Ok(None);
+    }
+    let recipients = of(tenant)?;
+    let mut next: Option<i64> = None;
+    for notice in waiting {
+        let endpoint = recipients.get(&notice.recipient).and_then(|of| of.endpoint.as_deref());
+        // Staff tell those; they have a list.
+        let Some(endpoint) = endpoint else { continue };
+        let now = app.env.clock.now().as_second();
+        let at = match notice.next_at <= now {
+            true => deliver(app, tenant, &notice, endpoint).await?,
+            false => Some(notice.next_at),
+        };
+        next = next.into_iter().chain(at).min();
+    }
+    Ok(next.and_then(|at| Timestamp::from_second(at).ok()))
+}
+
+/// Sends one; when to send it again, if it has to be.
+async fn deliver(
+    app: &App,
+    tenant: &Tenant,
+    notice: &Notice,
+    endpoint: &str,
+) -> Result<Option<i64>, AppendError> {
+    let now = app.env.clock.now().as_second();
+    let wait = AGAIN.get(usize::try_from(notice.attempts).unwrap_or(usize::MAX));
+    let again_at = now + wait.or(AGAIN.last()).copied().unwrap_or_default();
+    // Whoever takes it on first sends it; should they not come to it, it is sent again.
+    if !tenant.take_on(notice, again_at).await? {
+        return Ok(Some(again_at));
+    }
+    let id = tenant.ids().show(IdKind::Notice, notice.id);
+    let body = body(tenant, notice);
+    let key = tenant.webhook_key(&notice.recipient).await?;
+    let signature = signature(key.as_slice(), &id, now, &body);
+    let delivery = Delivery { id: id.clone(), timestamp: now, signature, body };
+    match app.outbound.post(endpoint, delivery).await {
+        Ok(()) => {
+            tenant.acknowledge(notice.id, app.env.clock.now()).await?;
+            Ok(None)
+        }
+        Err(error) => {
+            let (name, recipient) = (tenant.name(), notice.recipient.as_str());
+            tracing::warn!(%error, tenant = name, recipient, notice = id, "a notice is sent again");
+            Ok(Some(again_at))
+        }
+    }
+}
+
+/// What shows that a notice is from whoever has the key (Standard Webhooks 1.0, symmetric).
+fn signature(key: &[u8], id: &str, at: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let tag = hmac::sign(&key, format!("{id}.{at}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(tag.as_ref()))
+}
+
+/// Who may be given something of somebody's with a key that reads for them: nobody retired.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub fn is_given(tenant: &Tenant, recipient: &str) -> Result<bool, KeyError> {
+    Ok(of(tenant)?.get(recipient).is_some_and(|known| !known.retired))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example that clients of Standard Webhooks are tested with.
+    #[test]
+    fn a_notice_is_signed_as_the_standard_says() {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+        let signed = signature(&key, id, 1_614_265_330, "{\"test\": 2432232314}");
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

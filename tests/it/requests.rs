@@ -1,0 +1,257 @@
+//! Requests for erasure: they wait for whom and what the policy says, and leave a receipt.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::policy::PolicyCommand;
+use domain::{Actor, Command};
+use eventstore::Append;
+use gateway::keys::Role;
+use gateway::{App, chores, clock, receipt};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use system_tests::{Caller, Salon, TestApp, on_postgres};
+
+use crate::program::run;
+
+const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
+const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
+const REQUESTS: &str = "/v1/privacy-requests";
+
+/// A salon whose erasures wait, and a client with a booking to come.
+async fn careful(app: &TestApp, approval: bool, hours: u32) -> (Salon, String) {
+    let salon = app.salon("salon").await;
+    let rule = json!({"approval": approval, "cooling_off_hours": hours});
+    salon.tenant.change_policy(|policy| policy["erasure"] = rule).await;
+    let client = salon.tenant.client("Astrid").await;
+    salon.booked(&client, NINE, TEN).await;
+    (salon, client)
+}
+
+fn erasure(client: &str) -> Value {
+    json!({"kind": "erasure", "client_id": client, "cancel_open_bookings": true})
+}
+
+/// What a server does by itself, now.
+async fn look(app: &TestApp, salon: &Salon) {
+    chores::look(&app.app, &salon.tenant.desk).await.unwrap();
+}
+
+async fn state(salon: &Salon, request: &str) -> String {
+    let request = salon.tenant.admin.get(&format!("{REQUESTS}/{request}")).await.ok();
+    request.body["state"].as_str().unwrap().to_owned()
+}
+
+async fn is_erased(salon: &Salon, client: &str) -> bool {
+    let answer = salon.tenant.staff.get(&format!("/v1/clients/{client}")).await;
+    assert!([200, 410].contains(&answer.status.as_u16()), "{}", answer.text());
+    answer.status.as_u16() == 410
+}
+
+async fn another_admin(app: &TestApp, salon: &Salon) -> Caller {
+    app.caller(&salon.tenant.desk, Role::Admin).await
+}
+
+/// F53: nobody erases alone where the tenant says so; who asked does not approve.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_waits_for_another_administrator() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, true, 0).await;
+    let admin = &salon.tenant.admin;
+    let preview = json!({"kind": "erasure", "client_id": client});
+    let preview = admin.post(&format!("{REQUESTS}/preview"), &preview).await.ok();
+    assert_eq!(preview.body["needs_approval"], true);
+    let asked = admin.post(REQUESTS, &erasure(&client)).await.is(202);
+    assert_eq!(
+        (&asked.body["state"], &asked.body["waits_for_approval"]),
+        (&json!("waiting"), &json!(true))
+    );
+    let approve = format!("{REQUESTS}/{}/approve", asked.id());
+    admin.post(&approve, &json!({})).await.problem(409, "own_request");
+    salon.tenant.staff.post(&approve, &json!({})).await.problem(403, "forbidden");
+    look(&app, &salon).await;
+    assert!(!is_erased(&salon, &client).await);
+
+    let second = another_admin(&app, &salon).await;
+    let done = second.post(&approve, &json!({})).await.is(202);
+    assert_eq!(done.body["state"], "done");
+    assert!(is_erased(&salon, &client).await);
+    second.post(&approve, &json!({})).await.problem(409, "not_waiting");
+    admin.post(REQUESTS, &erasure(&client)).await.problem(410, "erased");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_approves_in_time_expires() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, true, 0).await;
+    let asked = salon.tenant.staff.post(REQUESTS, &erasure(&client)).await.is(202);
+    app.clock.advance(SignedDuration::from_hours(14 * 24 + 1));
+    let approve = format!("{REQUESTS}/{}/approve", asked.id());
+    salon.tenant.admin.post(&approve, &json!({})).await.problem(409, "approval_expired");
+    look(&app, &salon).await;
+    assert_eq!(state(&salon, &asked.id()).await, "expired");
+    salon.tenant.admin.post(&approve, &json!({})).await.problem(409, "approval_expired");
+    assert!(!is_erased(&salon, &client).await);
+}
+
+/// Whoever asked for themselves can think again; afterwards it is carried out by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_can_be_withdrawn_until_its_time_and_is_carried_out_then() {
+    let app = TestApp::default();
+    let (salon, _) = careful(&app, false, 48).await;
+    let (client, own) = salon.tenant.client_with_key("Birgit").await;
+    let (_, other) = salon.tenant.client_with_key("Cecilia").await;
+    let asked = own.post(REQUESTS, &json!({"kind": "erasure"})).await.is(202);
+    assert_eq!(asked.body["not_before"], "2026-03-03T08:00:00Z");
+    let withdraw = |id: &str| format!("{REQUESTS}/{id}/withdraw");
+    other.post(&withdraw(&asked.id()), &json!({})).await.problem(404, "not_found");
+    let back = own.post(&withdraw(&asked.id()), &json!({})).await.is(202);
+    assert_eq!(back.body["state"], "withdrawn");
+    own.post(&withdraw(&asked.id()), &json!({})).await.problem(409, "not_waiting");
+
+    let again = own.post(REQUESTS, &json!({"kind": "erasure"})).await.is(202);
+    app.clock.advance(SignedDuration::from_hours(47));
+    look(&app, &salon).await;
+    assert!(!is_erased(&salon, &client).await);
+    app.clock.advance(SignedDuration::from_hours(1));
+    look(&app, &salon).await;
+    assert!(is_erased(&salon, &client).await);
+    assert_eq!(state(&salon, &asked.id()).await, "withdrawn");
+    assert_eq!(state(&salon, &again.id()).await, "done");
+}
+
+/// An approval does not shorten the time to think again, and what came in the way meanwhile is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_still_waits_for_its_time_and_for_no_hold() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, true, 24).await;
+    let asked = salon.tenant.staff.post(REQUESTS, &erasure(&client)).await.is(202);
+    let approve = format!("{REQUESTS}/{}/approve", asked.id());
+    let approved = salon.tenant.admin.post(&approve, &json!({})).await.is(202);
+    assert_eq!(
+        (&approved.body["state"], &approved.body["waits_for_approval"]),
+        (&json!("waiting"), &json!(false))
+    );
+    let second = another_admin(&app, &salon).await;
+    second.post(&approve, &json!({})).await.problem(409, "not_waiting");
+    let claim = json!({"ground": "legal_claim"});
+    second.post(&format!("/v1/clients/{client}/hold"), &claim).await.ok();
+    app.clock.advance(SignedDuration::from_hours(24));
+    look(&app, &salon).await;
+    let refused = second.get(&format!("{REQUESTS}/{}", asked.id())).await.ok();
+    assert_eq!(
+        (&refused.body["state"], &refused.body["refused"]),
+        (&json!("refused"), &json!("legal_hold"))
+    );
+    assert!(!is_erased(&salon, &client).await);
+}
+
+/// F53: a crash between the erasure and its receipt loses neither; another's request ends with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_is_signed_whoever_had_asked_and_whatever_came_between() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, false, 0).await;
+    let staff = &salon.tenant.staff;
+    // As a crash leaves it: the keys are gone, and nobody has heard of it.
+    let (desk, person) = (Arc::clone(&salon.tenant.desk), salon.tenant.person(&client));
+    let rule = domain::policy::ErasureRule { approval: true, cooling_off_hours: 0 };
+    let by = (gateway::requests::By::Operator, true);
+    let (waiting, free) =
+        gateway::requests::ask(&app.app, &desk.tenant, person, by, rule).await.unwrap();
+    assert!(!free);
+    gateway::erasure::erase(&desk, person, true).await.unwrap();
+
+    let listed = staff.get(REQUESTS).await.ok();
+    let request = listed.body["data"][0].clone();
+    assert_eq!(request["state"], "done");
+    let path = format!("{REQUESTS}/{}/receipt", request["id"].as_str().unwrap());
+    if on_postgres() {
+        // Another node may have something at hand until its lease is over.
+        staff.get(&path).await.problem(409, "receipt_pending");
+        app.clock.advance(SignedDuration::from_secs(32));
+    }
+    look(&app, &salon).await;
+    let kept = desk.tenant.privacy_request(waiting).unwrap().unwrap();
+    assert_eq!((kept.person, kept.receipt.is_some()), (None, true));
+    let signed = staff.get(&path).await.ok().text();
+    let (statement, _) = receipt::check(&signed, None).unwrap();
+    assert_eq!(
+        (statement.client, Some(statement.fence)),
+        (client, request["fence_position"].as_u64())
+    );
+    salon.tenant.auditor.get(&path).await.problem(403, "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_done_has_no_receipt() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, true, 0).await;
+    let asked = salon.tenant.staff.post(REQUESTS, &erasure(&client)).await.is(202);
+    let path = format!("{REQUESTS}/{}/receipt", asked.id());
+    salon.tenant.staff.get(&path).await.problem(409, "receipt_pending");
+    salon.tenant.staff.get(&format!("{REQUESTS}/prq_0/receipt")).await.problem(404, "not_found");
+}
+
+/// From now on somebody else has to approve.
+fn be_careful(data: &Path, tenant: &str) {
+    let app = App::open(data, &data.with_extension("keys"), clock::system()).unwrap();
+    let desk = app.desk(tenant).unwrap();
+    desk.follow().unwrap();
+    let (mut policy, _) = desk.read(|reader| reader.catalogue().policy()).unwrap().unwrap();
+    policy.erasure.approval = true;
+    let set = Command::Policy(PolicyCommand::Set(policy));
+    desk.tenant.ledger.append_blocking(Append::new(set, Actor::System)).unwrap();
+}
+
+/// The program at the command line keeps to the policy too.
+#[test]
+fn the_program_asks_approves_takes_back_and_writes_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("stays.csv");
+    let mapping = folder.path().join("stays.toml");
+    std::fs::write(&file, crate::erasure::stays(3, 3)).unwrap();
+    std::fs::write(&mapping, crate::erasure::STAYS).unwrap();
+    let said = |args: &[&str], code| run(&data, &[&["--json"], args].concat()).ended(code).json();
+    said(&["tenant", "create", "inn", "--zone", "Europe/Stockholm"], 0);
+    let (file, mapping) = (file.to_str().unwrap(), mapping.to_str().unwrap());
+    said(&["import", file, "--mapping", mapping, "--tenant", "inn"], 0);
+    let clients = said(&["clients", "list", "--tenant", "inn"], 0);
+    let of = |n: usize| clients[n]["id"].as_str().unwrap().to_owned();
+    let erase = |id: &str, code| {
+        said(&["erase", "--tenant", "inn", "--person", id, "--cancel-open"], code)[0].clone()
+    };
+    assert_eq!(erase(&of(0), 0)["state"], "erased");
+    let listed = said(&["request", "list", "--tenant", "inn"], 0);
+    assert_eq!(listed[0]["state"], "done");
+    let done = listed[0]["id"].as_str().unwrap().to_owned();
+
+    be_careful(&data, "inn");
+    let to = folder.path().join("receipt.json");
+    let to = to.to_str().unwrap();
+    let waiting = said(
+        &["erase", "--tenant", "inn", "--person", &of(1), "--cancel-open", "--receipt", to],
+        1,
+    );
+    assert_eq!(waiting[0]["state"], "waiting");
+    assert!(!Path::new(to).exists());
+    let id = waiting[0]["request"].as_str().unwrap();
+    let request = |what: &str, id: &str, code| {
+        run(&data, &["request", what, id, "--tenant", "inn"]).ended(code)
+    };
+    assert!(request("approve", id, 1).error.contains("somebody else"));
+    request("withdraw", id, 0);
+    request("withdraw", id, 1);
+    request("approve", "prq_nothing", 2);
+    let listed = said(&["request", "list", "--tenant", "inn"], 0);
+    assert_eq!(listed[0]["state"], "withdrawn");
+    let receipt = |code| {
+        let args = ["request", "receipt", done.as_str(), "--tenant", "inn", "--to", to];
+        run(&data, &args).ended(code)
+    };
+    if !on_postgres() {
+        receipt(0);
+        assert!(receipt(1).error.contains(to));
+        said(&["audit", "receipt", to], 0);
+    }
+}
