@@ -25,6 +25,7 @@ pub mod proof;
 pub mod sqlite;
 pub mod store;
 pub mod tree;
+mod wait;
 
 pub use environment::{Clock, Entropy, Environment};
 pub use keyring::access::Disclosure;

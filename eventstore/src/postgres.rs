@@ -18,7 +18,6 @@ mod pool;
 mod reader;
 mod rotation;
 mod seals;
-mod wait;
 mod writer;
 
 use std::sync::Arc;
@@ -28,13 +27,13 @@ use tokio_postgres::{Row, error::SqlState};
 
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
+use crate::wait::wait;
 pub(crate) use directory::Directory;
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
 use pool::Borrowed;
 pub use pool::Server;
 pub(crate) use reader::PgReader;
-use wait::wait;
 pub(crate) use writer::PgWriter;
 
 /// What went wrong with the database.

@@ -160,7 +160,10 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
             backup::restore_keys(&config.place, from, identity, console)
         }
         Command::Keys(Keys::Hsm { module, token, pin_file }) => {
-            keys::entrust(&config.place, (module, token, pin_file), console)
+            keys::entrust_hsm(&config.place, (module, token, pin_file), console)
+        }
+        Command::Keys(Keys::Kms { region, endpoint }) => {
+            keys::entrust_kms(&config.place, region, endpoint.as_deref(), console)
         }
         Command::Bench(bench) => {
             crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)

@@ -204,6 +204,17 @@ pub enum Keys {
         #[arg(long)]
         pin_file: PathBuf,
     },
+    /// Has epoch keys made by AWS KMS, or a service that speaks its protocol, from now on, as `hsm`
+    /// does. Who may use it is said as for all programs of AWS's: by the environment, a profile or the
+    /// machine's role.
+    Kms {
+        /// The region, such as eu-north-1.
+        #[arg(long)]
+        region: String,
+        /// The address of a service that is not AWS's own.
+        #[arg(long)]
+        endpoint: Option<String>,
+    },
     /// Makes a key store of its archive, where there is none.
     Restore {
         /// The archive, which `backup --keys-to` has made.

@@ -1,6 +1,7 @@
 //! Who keeps the epoch keys, and the mark that tells an old copy from the present.
 //!
-//! Epoch keys exist only at the provider, never beside the data: in private files, or in an HSM. The provider is not restored with
+//! Epoch keys exist only at the provider, never beside the data: in private files, in an HSM, or with
+//! a key service. The provider is not restored with
 //! the ledger or the keyring, so what it remembers of fences and sizes shows on every start whether
 //! either is older than what was already promised.
 
@@ -10,19 +11,22 @@ mod tests;
 mod archive;
 mod files;
 pub mod hsm;
+pub mod kms;
 mod store;
+mod vault;
 
 use std::path::PathBuf;
 
 use domain::FenceId;
 use domain::ids::Hash;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::key::{Key, Wrapped, WrongKey};
+use super::key::{Key, WrongKey};
 use crate::environment::Environment;
 pub use store::KeyStore;
+pub use vault::VaultPlace;
 
 /// The number of an epoch key: 1, 2, 3 ...
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,11 +76,18 @@ pub struct EpochInfo {
     pub finished_at: Option<Timestamp>,
     /// None while there is a key.
     pub destroyed_at: Option<Timestamp>,
+    /// For how long after that whoever keeps it could call it back.
+    pub lingering_days: u32,
 }
 
 impl EpochInfo {
     fn of(epoch: Epoch) -> Self {
-        Self { epoch, made_at: None, finished_at: None, destroyed_at: None }
+        Self { epoch, made_at: None, finished_at: None, destroyed_at: None, lingering_days: 0 }
+    }
+
+    /// So long after it was destroyed it is gone for good.
+    pub fn lingers(&self) -> SignedDuration {
+        SignedDuration::from_hours(i64::from(self.lingering_days) * 24)
     }
 
     /// Whether everything hangs on it that should.
@@ -111,8 +122,16 @@ pub enum ProviderError {
          right one there and start again"
     )]
     Pin(PathBuf),
-    #[error("the key store {0} has its keys in another HSM already; see its file hsm.json")]
-    OtherHsm(PathBuf),
+    #[error(
+        "the key service cannot be used ({0}); nothing opens until it can, and nothing is lost or \
+         erased by it"
+    )]
+    Kms(String),
+    #[error(
+        "the key store {0} has its keys in another HSM or key service already; see its file \
+         hsm.json or kms.json"
+    )]
+    OtherVault(PathBuf),
     #[error("the key store could not be read or written")]
     Io(#[from] std::io::Error),
 }
@@ -128,7 +147,8 @@ impl ProviderError {
             Self::Exposed(_) => "exposed",
             Self::Hsm(_) => "hsm_unusable",
             Self::Pin(_) => "pin_refused",
-            Self::OtherHsm(_) => "other_hsm",
+            Self::Kms(_) => "kms_unusable",
+            Self::OtherVault(_) => "other_vault",
             Self::Io(_) => "unreadable",
         }
     }
@@ -152,7 +172,7 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// Where the store cannot be reached or has no such epoch.
-    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError>;
+    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Vec<u8>, ProviderError>;
 
     /// Unwraps a key that was wrapped under an epoch key.
     ///

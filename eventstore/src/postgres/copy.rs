@@ -10,10 +10,10 @@ use rusqlite::{Connection, params_from_iter};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::wait::wait;
 use super::{PgError, Scope};
 use crate::ledger::log::ReadError;
 use crate::sqlite;
+use crate::wait::wait;
 
 /// How many rows are fetched at a time.
 const STRETCH: &str = "FETCH FORWARD 4000 FROM copied";

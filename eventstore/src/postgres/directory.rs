@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::pool::Server;
-use super::wait::wait;
 use super::{PgError, migrate};
 use crate::keyring::provider::TenantId;
+use crate::wait::wait;
 
 /// One program at a time makes the table; the number is the lock's name.
 const MAKE: &str = "BEGIN;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::pool::Server;
-use super::wait::wait;
 use super::{Names, PgError, migrate};
 use crate::keyring::Founding;
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
+use crate::wait::wait;
 
 /// Gives a new ledger its roles, its schemas, its head and the keys of its tenant: all or nothing.
 pub(crate) fn found(

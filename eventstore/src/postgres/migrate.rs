@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 use super::pool::Server;
-use super::wait::wait;
 use super::{Names, PgError};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
+use crate::wait::wait;
 
 const STEPS: [&str; 2] = [
     include_str!("../../migrations/postgres/0001-ledger-and-keyring.sql"),

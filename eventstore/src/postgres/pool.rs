@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Config, Statement};
 
 use super::PgError;
 use super::dial::Dial;
-use super::wait::wait;
+use crate::wait::wait;
 
 /// How many connections a node keeps to a server at most.
 const CONNECTIONS: usize = 16;

@@ -19,8 +19,8 @@ use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
 use crate::ledger::log::Log;
-use crate::postgres::wait::wait;
 use crate::store::notices::NoticeKind;
+use crate::wait::wait;
 
 const COMMIT: &str = include_str!("commit.sql");
 

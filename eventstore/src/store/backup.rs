@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::place::Place;
 pub use super::place::Which;
 use super::{Store, StoreError, Tenant};
-use crate::keyring::key::{Key, Wrapped};
+use crate::keyring::key::Key;
 use crate::keyring::provider::Epoch;
 use crate::sqlite::parts::{Part, put_together, take_apart};
 
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the key store cannot be reached.
-    pub fn backup_key(&self) -> Result<(Epoch, Key, Wrapped), StoreError> {
+    pub fn backup_key(&self) -> Result<(Epoch, Key, Vec<u8>), StoreError> {
         let epoch = self.provider.current()?;
         let key = Key::random(&self.env);
         let wrapped = self.provider.wrap(epoch, &key)?;

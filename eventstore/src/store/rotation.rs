@@ -165,7 +165,7 @@ impl Store {
     /// # Errors
     /// Where the tenant or the key store cannot be read.
     pub fn reach(&self, tenant: &Tenant, window: Duration) -> Result<Vec<Reach>, StoreError> {
-        let epochs = self.provider.epochs()?;
+        let (epochs, now) = (self.provider.epochs()?, self.env.clock.now());
         let log = tenant.log();
         let mut positions = log.reader().positions(TagKind::Fence.range(), Position(0))?;
         positions.extend(log.pending().positions_within(TagKind::Fence.range()));
@@ -178,12 +178,14 @@ impl Store {
             let erased_at = decoded.recorded.recorded_at;
             let at =
                 epochs.iter().rev().find(|info| info.made_at.is_none_or(|made| made <= erased_at));
-            let gone = at.and_then(|info| info.destroyed_at);
+            let lingers = at.map(EpochInfo::lingers).unwrap_or_default();
+            let gone = at.and_then(|info| info.destroyed_at?.checked_add(lingers).ok());
+            let ends = at.and_then(|at| ends_at(&epochs, at.epoch, window));
             reach.push(Reach {
                 fence: entry.position,
                 erased_at,
-                out_of_reach_at: gone.or(at.and_then(|at| ends_at(&epochs, at.epoch, window))),
-                out_of_reach: gone.is_some(),
+                out_of_reach_at: gone.or(ends.and_then(|end| end.checked_add(lingers).ok())),
+                out_of_reach: gone.is_some_and(|gone| gone <= now),
             });
         }
         Ok(reach)

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::keyring::provider::{KeyStore, Provider};
+use eventstore::keyring::provider::hsm::HsmPlace;
+use eventstore::keyring::provider::kms::KmsPlace;
+use eventstore::keyring::provider::{KeyStore, Provider, VaultPlace};
 use eventstore::{StoreError, Tenant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ pub(super) fn run(
             confirm(app, tenant, (receipt, to), days(*window), console)
         }
         // Done before anything is opened.
-        Keys::Restore { .. } | Keys::Hsm { .. } => {
+        Keys::Restore { .. } | Keys::Hsm { .. } | Keys::Kms { .. } => {
             Err(CliError::Usage("there is a key store".to_owned()))
         }
     }
@@ -67,9 +69,45 @@ fn confirm(
 }
 
 /// Names an HSM in the key store, which a running server sees too.
-pub(super) fn entrust(
+pub(super) fn entrust_hsm(
     place: &Place,
     (module, token, pin_file): (&Path, &str, &Path),
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| CliError::File(path.display().to_string(), error))
+    };
+    let hsm = HsmPlace {
+        module: absolute(module)?,
+        token: token.to_owned(),
+        pin_file: absolute(pin_file)?,
+        name: new_name(),
+    };
+    entrust(place, VaultPlace::Hsm(hsm), &format!("in the token {token}"), console)
+}
+
+/// Names a key service in the key store.
+pub(super) fn entrust_kms(
+    place: &Place,
+    region: &str,
+    endpoint: Option<&str>,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let (region, endpoint) = (region.to_owned(), endpoint.map(str::to_owned));
+    let told = format!("by the key service in {region}");
+    let kms = KmsPlace { region, endpoint, name: new_name() };
+    entrust(place, VaultPlace::Kms(kms), &told, console)
+}
+
+/// What this store's keys are to be called there.
+fn new_name() -> String {
+    clock::system().random::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn entrust(
+    place: &Place,
+    vault: VaultPlace,
+    told: &str,
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     let keys = place.keys();
@@ -82,20 +120,16 @@ pub(super) fn entrust(
             keys.display()
         )));
     }
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(|error| CliError::File(path.display().to_string(), error))
-    };
-    let named = (absolute(module)?, token.to_owned(), absolute(pin_file)?);
-    let store = KeyStore::entrust(&keys, named, &clock::system()).map_err(StoreError::from)?;
+    let store = KeyStore::entrust(&keys, vault, &clock::system()).map_err(StoreError::from)?;
     let epoch = store.current().map_err(StoreError::from)?;
     let text = format!(
-        "{}: epoch keys are made in the token {token} from now on; the key of epoch {} is where it \
-         was made.\nRun `tidbok keys rotate` to have one made there now. Where the HSM is lost, \
-         everybody is: keep it, or its backup, as its maker says.",
+        "{}: epoch keys are made {told} from now on; the key of epoch {} is where it was made.\n\
+         Run `tidbok keys rotate` to have one made there now. Where those keys are lost, everybody \
+         is: keep them as their keeper says.",
         keys.display(),
         epoch.0
     );
-    let shown = json!({ "keys": keys.display().to_string(), "token": token, "epoch": epoch.0 });
+    let shown = json!({ "keys": keys.display().to_string(), "made": told, "epoch": epoch.0 });
     console.answer(&shown, text);
     Ok(Outcome::Done)
 }
@@ -138,6 +172,10 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     let current = epochs.last().map(|(info, _)| info.epoch);
     for (info, ends_at) in &epochs {
         let state = match (info.destroyed_at, ends_at) {
+            (Some(at), _) if info.lingering_days > 0 => {
+                let gone = at.checked_add(info.lingers()).unwrap_or(at);
+                format!("destroyed {at}; its keeper can call it back until {gone}")
+            }
             (Some(at), _) => format!("destroyed {at}"),
             (None, Some(at)) => format!("kept for backups until {at}"),
             (None, None) if current == Some(info.epoch) && info.is_finished() => {
@@ -152,6 +190,7 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
             "made_at": info.made_at,
             "ends_at": ends_at,
             "destroyed_at": info.destroyed_at,
+            "lingering_days": info.lingering_days,
         }));
     }
     let oldest = epochs.iter().find(|(info, _)| info.destroyed_at.is_none());

@@ -19,8 +19,9 @@ use cryptoki::types::AuthPin;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::vault::{Vault, VaultPlace};
 use super::{Epoch, ProviderError, files};
-use crate::keyring::key::{Key, Wrapped};
+use crate::keyring::key::Key;
 
 /// Where an HSM is, and as whom it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,16 +60,6 @@ impl Hsm {
         Self { place, state: Mutex::new(State::New) }
     }
 
-    pub(super) fn place(&self) -> &HsmPlace {
-        &self.place
-    }
-
-    /// It lacks the key that all others hang on.
-    pub(super) fn lacks_the_newest(&self) -> ProviderError {
-        self.doubt();
-        ProviderError::Hsm(format!("the token {} lacks the store's newest key", self.place.token))
-    }
-
     /// It lacks what it must have. What the module knows may be old: it is begun anew next time.
     fn doubt(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,100 +71,6 @@ impl Hsm {
     fn missing(&self, epoch: Epoch) -> ProviderError {
         self.doubt();
         ProviderError::NoEpoch(epoch)
-    }
-
-    /// The numbers of the keys that are there.
-    pub(super) fn kept(&self) -> Result<BTreeSet<Epoch>, ProviderError> {
-        self.with(|session| {
-            let mut kept = BTreeSet::new();
-            for key in session.find_objects(&self.named(None))? {
-                for attribute in session.get_attributes(key, &[AttributeType::Id])? {
-                    if let Attribute::Id(id) = attribute
-                        && let Ok(number) = id.try_into()
-                    {
-                        kept.insert(Epoch(u32::from_be_bytes(number)));
-                    }
-                }
-            }
-            Ok(kept)
-        })
-    }
-
-    /// Makes the key of an epoch. Nobody else makes one meanwhile.
-    pub(super) fn make(&self, epoch: Epoch) -> Result<(), ProviderError> {
-        self.with(|session| {
-            let mut template = self.named(Some(epoch));
-            template.extend([
-                Attribute::Token(true),
-                Attribute::Private(true),
-                Attribute::Sensitive(true),
-                Attribute::Extractable(false),
-                Attribute::Wrap(true),
-                Attribute::Unwrap(true),
-                Attribute::Encrypt(false),
-                Attribute::Decrypt(false),
-                Attribute::Sign(false),
-                Attribute::Verify(false),
-                Attribute::ValueLen(32.into()),
-            ]);
-            session.generate_key(&Mechanism::AesKeyGen, &template).map(drop)
-        })
-    }
-
-    /// Destroys the key of an epoch; whether there was one.
-    pub(super) fn destroy(&self, epoch: Epoch) -> Result<bool, ProviderError> {
-        self.with(|session| {
-            let keys = session.find_objects(&self.named(Some(epoch)))?;
-            keys.iter().try_for_each(|key| session.destroy_object(*key))?;
-            Ok(!keys.is_empty())
-        })
-    }
-
-    pub(super) fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError> {
-        let wrapped = self.with(|session| {
-            let Some(kek) = self.find(session, epoch)?.first().copied() else { return Ok(None) };
-            // For as long as it takes, and only in this session.
-            let mut template = fleeting();
-            template.push(Attribute::Value(key.expose().to_vec()));
-            let object = session.create_object(&template);
-            for attribute in &mut template {
-                if let Attribute::Value(bytes) = attribute {
-                    bytes.zeroize();
-                }
-            }
-            let object = object?;
-            let wrapped = session.wrap_key(&Mechanism::AesKeyWrap, kek, object);
-            session.destroy_object(object)?;
-            wrapped.map(Some)
-        })?;
-        let wrapped = wrapped.ok_or_else(|| self.missing(epoch))?;
-        let odd = |_| ProviderError::Hsm("it wraps keys in another form".to_owned());
-        wrapped.try_into().map_err(odd)
-    }
-
-    pub(super) fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError> {
-        let found = self.with(|session| {
-            let keks = self.find(session, epoch)?;
-            if keks.is_empty() {
-                return Ok(None);
-            }
-            // One, but for a token that failed after it had made one.
-            for kek in keks {
-                match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &fleeting()) {
-                    Ok(object) => return read_out(session, object).map(Some),
-                    Err(Error::Pkcs11(error, _)) if is_about_the_key(error) => (),
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(Some(None))
-        })?;
-        let value = found.ok_or_else(|| self.missing(epoch))?.ok_or(ProviderError::WrongStore)?;
-        let mut bytes = Zeroizing::new([0; 32]);
-        if value.len() != bytes.len() {
-            return Err(ProviderError::WrongStore);
-        }
-        bytes.copy_from_slice(&value);
-        Ok(Key::from_bytes(bytes))
     }
 
     fn named(&self, epoch: Option<Epoch>) -> Vec<Attribute> {
@@ -258,6 +155,106 @@ impl Hsm {
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(missing)?;
         Ok(AuthPin::from(text.trim_end_matches(['\r', '\n'])))
+    }
+}
+
+impl Vault for Hsm {
+    fn kept(&self) -> Result<BTreeSet<Epoch>, ProviderError> {
+        self.with(|session| {
+            let mut kept = BTreeSet::new();
+            for key in session.find_objects(&self.named(None))? {
+                for attribute in session.get_attributes(key, &[AttributeType::Id])? {
+                    if let Attribute::Id(id) = attribute
+                        && let Ok(number) = id.try_into()
+                    {
+                        kept.insert(Epoch(u32::from_be_bytes(number)));
+                    }
+                }
+            }
+            Ok(kept)
+        })
+    }
+
+    fn make(&self, epoch: Epoch) -> Result<(), ProviderError> {
+        self.with(|session| {
+            let mut template = self.named(Some(epoch));
+            template.extend([
+                Attribute::Token(true),
+                Attribute::Private(true),
+                Attribute::Sensitive(true),
+                Attribute::Extractable(false),
+                Attribute::Wrap(true),
+                Attribute::Unwrap(true),
+                Attribute::Encrypt(false),
+                Attribute::Decrypt(false),
+                Attribute::Sign(false),
+                Attribute::Verify(false),
+                Attribute::ValueLen(32.into()),
+            ]);
+            session.generate_key(&Mechanism::AesKeyGen, &template).map(drop)
+        })
+    }
+
+    fn destroy(&self, epoch: Epoch) -> Result<bool, ProviderError> {
+        self.with(|session| {
+            let keys = session.find_objects(&self.named(Some(epoch)))?;
+            keys.iter().try_for_each(|key| session.destroy_object(*key))?;
+            Ok(!keys.is_empty())
+        })
+    }
+
+    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Vec<u8>, ProviderError> {
+        let wrapped = self.with(|session| {
+            let Some(kek) = self.find(session, epoch)?.first().copied() else { return Ok(None) };
+            // For as long as it takes, and only in this session.
+            let mut template = fleeting();
+            template.push(Attribute::Value(key.expose().to_vec()));
+            let object = session.create_object(&template);
+            for attribute in &mut template {
+                if let Attribute::Value(bytes) = attribute {
+                    bytes.zeroize();
+                }
+            }
+            let object = object?;
+            let wrapped = session.wrap_key(&Mechanism::AesKeyWrap, kek, object);
+            session.destroy_object(object)?;
+            wrapped.map(Some)
+        })?;
+        wrapped.ok_or_else(|| self.missing(epoch))
+    }
+
+    fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError> {
+        let found = self.with(|session| {
+            let keks = self.find(session, epoch)?;
+            if keks.is_empty() {
+                return Ok(None);
+            }
+            // One, but for a token that failed after it had made one.
+            for kek in keks {
+                match session.unwrap_key(&Mechanism::AesKeyWrap, kek, wrapped, &fleeting()) {
+                    Ok(object) => return read_out(session, object).map(Some),
+                    Err(Error::Pkcs11(error, _)) if is_about_the_key(error) => (),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Some(None))
+        })?;
+        let value = found.ok_or_else(|| self.missing(epoch))?.ok_or(ProviderError::WrongStore)?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        if value.len() != bytes.len() {
+            return Err(ProviderError::WrongStore);
+        }
+        bytes.copy_from_slice(&value);
+        Ok(Key::from_bytes(bytes))
+    }
+
+    fn lacks_the_newest(&self) -> ProviderError {
+        self.doubt();
+        ProviderError::Hsm(format!("the token {} lacks the store's newest key", self.place.token))
+    }
+
+    fn place(&self) -> VaultPlace {
+        VaultPlace::Hsm(self.place.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The key store: a private folder outside the data with the record of epochs and the marks. The
-//! epoch keys are files in it, or in an HSM that it names; a store that moves into one keeps both
-//! until its last file's epoch has ended.
+//! epoch keys are files in it, or in an HSM or with a key service that it names; a store that moves
+//! keeps both until its last file's epoch has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::hsm::{Hsm, HsmPlace};
+use super::vault::{Vault, VaultPlace};
 use super::{Epoch, EpochInfo, Mark, Provider, ProviderError, TenantId, archive, files};
 use crate::environment::Environment;
-use crate::keyring::key::{Key, Wrapped};
+use crate::keyring::key::Key;
 
 const MARKS: &str = "marks";
-const HSM: &str = "hsm.json";
 
 /// A line of the record of epochs.
 #[derive(Default, Serialize, Deserialize)]
@@ -31,13 +30,21 @@ struct EpochLine {
     finished_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     destroyed_at: Option<Timestamp>,
+    /// For how long it can be called back then.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    lingering_days: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(days: &u32) -> bool {
+    *days == 0
 }
 
 /// A key store on this machine.
 pub struct KeyStore {
     folder: PathBuf,
     /// Once the store names one: from then on new keys are made there.
-    hsm: OnceLock<Hsm>,
+    vault: OnceLock<Box<dyn Vault>>,
 }
 
 impl KeyStore {
@@ -59,31 +66,33 @@ impl KeyStore {
         if !folder.is_dir() {
             return Err(ProviderError::Missing(folder.to_owned()));
         }
-        let store = Self { folder: folder.to_owned(), hsm: OnceLock::new() };
+        let store = Self { folder: folder.to_owned(), vault: OnceLock::new() };
         store.current()?;
         Ok(store)
     }
 
-    /// Has epoch keys made in an HSM from now on: the first one, where there is no store yet, else
-    /// with the next rotation. Nothing is changed before the HSM was used.
+    /// Has epoch keys made in an HSM or by a key service from now on: the first one, where there is
+    /// no store yet, else with the next rotation. Nothing is changed before it was used.
     ///
     /// # Errors
-    /// Where the HSM cannot be used, or the store names another one.
+    /// Where it cannot be used, or the store names another one.
     pub fn entrust(
         folder: &Path,
-        (module, token, pin_file): (PathBuf, String, PathBuf),
+        place: VaultPlace,
         env: &Environment,
     ) -> Result<Self, ProviderError> {
-        let name = env.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-        let place = HsmPlace { module, token, pin_file, name };
-        Hsm::new(place.clone()).kept()?;
+        place.clone().open(folder).kept()?;
         let store = Self::at(folder)?;
-        if let Some(hsm) = store.hsm()? {
-            let named = hsm.place();
-            let same = HsmPlace { name: named.name.clone(), ..place } == *named;
-            return if same { Ok(store) } else { Err(ProviderError::OtherHsm(folder.to_owned())) };
+        if let Some(vault) = store.vault()? {
+            let named = vault.place();
+            let same = place.called_as(&named) == named;
+            return if same {
+                Ok(store)
+            } else {
+                Err(ProviderError::OtherVault(folder.to_owned()))
+            };
         }
-        store.name(&place)?;
+        place.write(folder)?;
         if store.kept()?.is_empty() {
             store.make(Epoch(1), env)?;
         }
@@ -94,51 +103,38 @@ impl KeyStore {
         for folder in [folder.to_owned(), folder.join(MARKS)] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(Self { folder: folder.to_owned(), hsm: OnceLock::new() })
+        Ok(Self { folder: folder.to_owned(), vault: OnceLock::new() })
     }
 
-    /// Writes down which HSM it is: whole or not at all.
-    fn name(&self, place: &HsmPlace) -> Result<(), ProviderError> {
-        let (path, beside) = (self.folder.join(HSM), self.folder.join(".hsm.new"));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(place).map_err(std::io::Error::from)?)?;
-        file.sync_all()?;
-        fs::rename(beside, path)?;
-        Ok(File::open(&self.folder)?.sync_all()?)
-    }
-
-    /// The HSM that the store names, if it names one; also when it came to do so while it was open.
-    fn hsm(&self) -> Result<Option<&Hsm>, ProviderError> {
-        if let Some(hsm) = self.hsm.get() {
-            return Ok(Some(hsm));
+    /// The one that the store names, if it names one; also when it came to do so while it was open.
+    fn vault(&self) -> Result<Option<&dyn Vault>, ProviderError> {
+        if let Some(vault) = self.vault.get() {
+            return Ok(Some(vault.as_ref()));
         }
-        let path = self.folder.join(HSM);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let place = serde_json::from_slice(&bytes).map_err(|_| ProviderError::Damaged(path))?;
-        Ok(Some(self.hsm.get_or_init(|| Hsm::new(place))))
+        let Some(place) = VaultPlace::of(&self.folder)? else { return Ok(None) };
+        Ok(Some(self.vault.get_or_init(|| place.open(&self.folder)).as_ref()))
     }
 
     /// Makes an epoch key, and notes when.
     fn make(&self, epoch: Epoch, env: &Environment) -> Result<(), ProviderError> {
-        match self.hsm()? {
-            Some(hsm) => {
-                // A token would take two of the same name: of several nodes one makes it.
-                let lock = File::open(self.folder.join(HSM))?;
+        let lingering_days = match self.vault()? {
+            Some(vault) => {
+                // It would make two of the same name: of several nodes one makes it.
+                let lock = File::open(self.folder.join(vault.place().file()))?;
                 lock.lock()?;
                 if self.kept()?.contains(&epoch) {
                     return Err(std::io::Error::from(ErrorKind::AlreadyExists).into());
                 }
-                hsm.make(epoch)?;
+                vault.make(epoch)?;
+                vault.lingering_days()
             }
-            None => files::make(&self.folder, epoch, env)?,
-        }
+            None => {
+                files::make(&self.folder, epoch, env)?;
+                0
+            }
+        };
         let made_at = Some(env.clock.now());
-        self.note(&EpochLine { epoch: epoch.0, made_at, ..EpochLine::default() })
+        self.note(&EpochLine { epoch: epoch.0, made_at, lingering_days, ..EpochLine::default() })
     }
 
     fn record_path(&self) -> PathBuf {
@@ -153,8 +149,8 @@ impl KeyStore {
     /// The numbers of the keys that are there.
     fn kept(&self) -> Result<BTreeSet<Epoch>, ProviderError> {
         let mut kept = files::kept(&self.folder)?;
-        if let Some(hsm) = self.hsm()? {
-            kept.extend(hsm.kept()?);
+        if let Some(vault) = self.vault()? {
+            kept.extend(vault.kept()?);
         }
         Ok(kept)
     }
@@ -170,9 +166,9 @@ impl Provider for KeyStore {
         let noted = noted.iter().map(|line| Epoch(line.epoch)).max();
         // The newest is never destroyed: an older one in its place would seal what is lost with it.
         let kept = self.kept()?.pop_last().filter(|newest| Some(*newest) >= noted);
-        match (kept, self.hsm()?, noted) {
+        match (kept, self.vault()?, noted) {
             (Some(newest), ..) => Ok(newest),
-            (None, Some(hsm), _) => Err(hsm.lacks_the_newest()),
+            (None, Some(vault), _) => Err(vault.lacks_the_newest()),
             (None, None, Some(noted)) if noted > Epoch(1) => Err(ProviderError::NoEpoch(noted)),
             (None, None, _) => Err(ProviderError::Missing(self.folder.join("epoch-1.key"))),
         }
@@ -190,6 +186,7 @@ impl Provider for KeyStore {
             info.made_at = info.made_at.or(line.made_at);
             info.finished_at = info.finished_at.or(line.finished_at);
             info.destroyed_at = line.destroyed_at.or(info.destroyed_at);
+            info.lingering_days = info.lingering_days.max(line.lingering_days);
         }
         // Noted before it was done, and cut off in between.
         for epoch in kept {
@@ -219,11 +216,11 @@ impl Provider for KeyStore {
         let destroyed_at = Some(at);
         self.note(&EpochLine { epoch: epoch.0, destroyed_at, ..EpochLine::default() })?;
         let of_file = files::destroy(&self.folder, epoch)?;
-        let of_hsm = match self.hsm()? {
-            Some(hsm) => hsm.destroy(epoch)?,
+        let of_vault = match self.vault()? {
+            Some(vault) => vault.destroy(epoch)?,
             None => false,
         };
-        if of_file || of_hsm { Ok(()) } else { Err(ProviderError::NoEpoch(epoch)) }
+        if of_file || of_vault { Ok(()) } else { Err(ProviderError::NoEpoch(epoch)) }
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {
@@ -237,18 +234,18 @@ impl Provider for KeyStore {
         Ok(tenants)
     }
 
-    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Wrapped, ProviderError> {
-        match (files::read(&self.folder, epoch)?, self.hsm()?) {
-            (Some(epoch_key), _) => Ok(epoch_key.wrap(key)),
-            (None, Some(hsm)) => hsm.wrap(epoch, key),
+    fn wrap(&self, epoch: Epoch, key: &Key) -> Result<Vec<u8>, ProviderError> {
+        match (files::read(&self.folder, epoch)?, self.vault()?) {
+            (Some(epoch_key), _) => Ok(epoch_key.wrap(key).to_vec()),
+            (None, Some(vault)) => vault.wrap(epoch, key),
             (None, None) => Err(ProviderError::NoEpoch(epoch)),
         }
     }
 
     fn unwrap(&self, epoch: Epoch, wrapped: &[u8]) -> Result<Key, ProviderError> {
-        match (files::read(&self.folder, epoch)?, self.hsm()?) {
+        match (files::read(&self.folder, epoch)?, self.vault()?) {
             (Some(epoch_key), _) => Ok(epoch_key.unwrap(wrapped)?),
-            (None, Some(hsm)) => hsm.unwrap(epoch, wrapped),
+            (None, Some(vault)) => vault.unwrap(epoch, wrapped),
             (None, None) => Err(ProviderError::NoEpoch(epoch)),
         }
     }
@@ -274,7 +271,9 @@ impl Provider for KeyStore {
 
 /// The lines of a file, if there is one. A line without its end was cut off by a crash before
 /// anybody was told of it.
-fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, ProviderError> {
+pub(super) fn read_lines<T: serde::de::DeserializeOwned>(
+    path: &Path,
+) -> Result<Vec<T>, ProviderError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -286,7 +285,7 @@ fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Pro
 }
 
 /// Adds a line to a private file, durably.
-fn append_line<T: Serialize>(path: &Path, value: &T) -> Result<(), std::io::Error> {
+pub(super) fn append_line<T: Serialize>(path: &Path, value: &T) -> Result<(), std::io::Error> {
     let mut file =
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let mut line = serde_json::to_vec(value)?;

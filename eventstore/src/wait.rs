@@ -1,4 +1,4 @@
-//! Waiting for the database on whatever thread asks.
+//! Waiting for something on a network on whatever thread asks.
 //!
 //! The connections live on a runtime of their own, so an answer comes even while the thread that
 //! waits for it belongs to another one.
@@ -19,7 +19,7 @@ impl Wake for Unpark {
 }
 
 /// Blocks until the future is done. A worker of a runtime hands its other tasks over first.
-pub(super) fn wait<F: Future>(future: F) -> F::Output {
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let worker = Handle::try_current()
         .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if worker { tokio::task::block_in_place(|| park(future)) } else { park(future) }
