@@ -2,31 +2,36 @@
 //! erasure.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
-use crate::erasure::{STAYS, stays};
-use crate::processes::call;
-use crate::program::{Said, finish, tidbok};
+use crate::program::{Said, finish};
+use crate::site::{Server, Site};
 
 const PIN: &str = "482913";
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// A token of its own, and an installation beside it.
-struct Site {
-    folder: TempDir,
+struct Token(Site);
+
+impl Deref for Token {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.0
+    }
 }
 
-impl Site {
+impl Token {
     fn new() -> Self {
-        let site = Self { folder: TempDir::new().unwrap() };
+        let mut site = Site::new();
+        let conf = site.at("softhsm2.conf").display().to_string();
+        site.env.push(("SOFTHSM2_CONF", conf));
+        let site = Self(site);
         fs::create_dir(site.tokens()).unwrap();
         let conf =
             format!("directories.tokendir = {}\nlog.level = ERROR\n", site.tokens().display());
@@ -44,16 +49,8 @@ impl Site {
         assert!(made.unwrap().status.success());
     }
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     fn tokens(&self) -> PathBuf {
         self.at("tokens")
-    }
-
-    fn keys(&self) -> PathBuf {
-        self.at("data.keys")
     }
 
     fn keep_pin(&self, pin: &str) {
@@ -61,47 +58,11 @@ impl Site {
         fs::set_permissions(self.at("pin"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = tidbok(&self.at("data"), args);
-        command.env("SOFTHSM2_CONF", self.at("softhsm2.conf"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Said {
-        finish(&mut self.command(args))
-    }
-
     /// Names the token in the key store.
     fn entrust(&self, module: &str, token: &str) -> Said {
         let pin = self.at("pin");
         let pin = pin.to_str().unwrap();
         self.run(&["keys", "hsm", "--module", module, "--token", token, "--pin-file", pin])
-    }
-
-    fn epoch_files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.keys()).unwrap().map(|file| file.unwrap().file_name());
-        let names = names.map(|name| name.into_string().unwrap());
-        let mut names: Vec<String> = names.filter(|name| name.starts_with("epoch-")).collect();
-        names.sort();
-        names
-    }
-
-    /// An inn with three guests; answers their ids.
-    fn inn(&self) -> Vec<String> {
-        self.run(&["tenant", "create", "inn", "--zone", "Europe/Stockholm"]).ended(0);
-        fs::write(self.at("stays.csv"), stays(3, 3)).unwrap();
-        fs::write(self.at("stays.toml"), STAYS).unwrap();
-        let (file, mapping) = (self.at("stays.csv"), self.at("stays.toml"));
-        let (file, mapping) = (file.to_str().unwrap(), mapping.to_str().unwrap());
-        self.run(&["import", file, "--mapping", mapping, "--tenant", "inn"]).ended(0);
-        let clients = self.run(&["--json", "clients", "list", "--tenant", "inn"]).ended(0).json();
-        let ids = clients.as_array().unwrap().iter().map(|client| client["id"].as_str().unwrap());
-        ids.map(str::to_owned).collect()
-    }
-
-    fn admin(&self) -> String {
-        let create = ["--json", "key", "create", "--tenant", "inn", "--role", "admin"];
-        self.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned()
     }
 
     /// What a program of others says of the objects in the token.
@@ -113,49 +74,9 @@ impl Site {
     }
 }
 
-/// A server on a site.
-struct Server {
-    address: SocketAddr,
-    process: Child,
-}
-
-impl Server {
-    fn on(site: &Site) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let listen = address.to_string();
-        let mut serve = site.command(&["serve", "--listen", &listen]);
-        let process = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let server = Self { address, process };
-        server.wait_for(200, "/ready", "");
-        server
-    }
-
-    fn wait_for(&self, status: u16, path: &str, key: &str) -> Value {
-        loop {
-            match call(self.address, key, "GET", path, "") {
-                Some((is, body)) if is == status => return body,
-                Some(_) | None => thread::sleep(Duration::from_millis(20)),
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn is_a_name(client: &Value) -> bool {
-    client["contact"]["name"].as_str().is_some_and(|name| name.ends_with("family"))
-}
-
 #[test]
 fn epoch_keys_are_made_in_the_hsm_and_never_leave_it() {
-    let site = Site::new();
+    let site = Token::new();
     site.entrust(MODULE, "tidbok").ended(0);
     let ids = site.inn();
     assert_eq!(site.epoch_files(), [""; 0].map(str::to_owned));
@@ -169,9 +90,7 @@ fn epoch_keys_are_made_in_the_hsm_and_never_leave_it() {
     // The day goes on as without one: opening, rotating, erasing.
     let key = site.admin();
     let server = Server::on(&site);
-    let (_, client) =
-        call(server.address, &key, "GET", &format!("/v1/clients/{}", ids[0]), "").unwrap();
-    assert!(is_a_name(&client), "{client}");
+    assert!(server.shows_the_name(&key, &ids[0]));
     drop(server);
     let rotated = site.run(&["--json", "keys", "rotate", "--window", "0"]).ended(0).json();
     assert_eq!(rotated["epoch"], 2);
@@ -183,7 +102,7 @@ fn epoch_keys_are_made_in_the_hsm_and_never_leave_it() {
 
 #[test]
 fn a_key_store_moves_into_an_hsm_with_a_rotation() {
-    let site = Site::new();
+    let site = Token::new();
     let ids = site.inn();
     let key = site.admin();
     assert_eq!(site.epoch_files(), ["epoch-1.key"]);
@@ -203,21 +122,18 @@ fn a_key_store_moves_into_an_hsm_with_a_rotation() {
     // What was read under the first key hangs on the second now.
     fs::remove_file(site.keys().join("epoch-1.key")).unwrap();
     let server = Server::on(&site);
-    let (_, client) =
-        call(server.address, &key, "GET", &format!("/v1/clients/{}", ids[1]), "").unwrap();
-    assert!(is_a_name(&client), "{client}");
+    assert!(server.shows_the_name(&key, &ids[1]));
 }
 
 /// Away, it is missed with a reason; nobody is taken for erased, and nothing needs a restart.
 #[test]
 fn an_hsm_that_is_away_is_no_erasure() {
-    let site = Site::new();
+    let site = Token::new();
     site.entrust(MODULE, "tidbok").ended(0);
     let ids = site.inn();
     let key = site.admin();
     let server = Server::on(&site);
-    let path = format!("/v1/clients/{}", ids[0]);
-    assert!(is_a_name(&server.wait_for(200, &path, &key)));
+    assert!(server.shows_the_name(&key, &ids[0]));
     fs::rename(site.tokens(), site.at("away")).unwrap();
     let why = server.wait_for(503, "/ready", "");
     assert_eq!(why["reasons"], json!(["key_store: hsm_unusable"]), "{why}");
@@ -225,7 +141,7 @@ fn an_hsm_that_is_away_is_no_erasure() {
     assert!(said.contains("HSM") || said.contains("tenant"), "{said}");
     fs::rename(site.at("away"), site.tokens()).unwrap();
     server.wait_for(200, "/ready", "");
-    assert!(is_a_name(&server.wait_for(200, &path, &key)));
+    assert!(server.shows_the_name(&key, &ids[0]));
     drop(server);
     fs::rename(site.tokens(), site.at("away")).unwrap();
     let mut serve = site.command(&["serve", "--listen", "127.0.0.1:0"]);
@@ -237,7 +153,7 @@ fn an_hsm_that_is_away_is_no_erasure() {
 
 #[test]
 fn what_is_wrong_with_an_hsm_is_said() {
-    let site = Site::new();
+    let site = Token::new();
     let no_module = site.entrust("/nowhere/module.so", "tidbok").ended(1).error;
     assert!(no_module.contains("the HSM cannot be used"), "{no_module}");
     let no_token = site.entrust(MODULE, "other").ended(1).error;

@@ -17,6 +17,7 @@ use system_tests::TestApp;
 use tempfile::TempDir;
 
 use crate::hotel::{Guest, Hotel, NAME, NOON};
+use crate::others::{said, target, with};
 use crate::program::{Said, run, tidbok};
 
 /// A hotel, and a folder beside it into which its log is exported.
@@ -93,37 +94,14 @@ fn at(position: u64, code: &str) -> (Value, String) {
     (json!(position), code.to_owned())
 }
 
-fn target() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    this.ancestors().nth(3).unwrap().to_owned()
-}
-
 fn peers() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/peers-tlog"))
 }
 
-/// What a command of others says on standard output; it must succeed.
-#[track_caller]
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {error}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A Python that has `metamorphic-log`, made once below `target`.
+/// A Python that has `metamorphic-log`.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = target().join("venv-tlog");
-        let python = folder.join("bin/python");
-        if !python.exists() {
-            said(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        }
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        said(Command::new(&python).args(pip).arg("metamorphic-log==0.1.11"));
-        python
-    })
+    PYTHON.get_or_init(|| with("venv-tlog", &["metamorphic-log==0.1.11"]))
 }
 
 /// The program that checks with `tlog_tiles` and `signed_note`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use eventstore::keyring::provider::hsm::HsmPlace;
 use eventstore::keyring::provider::kms::KmsPlace;
-use eventstore::keyring::provider::{KeyStore, Provider, VaultPlace};
+use eventstore::keyring::provider::{Epoch, EpochInfo, KeyStore, Provider, VaultPlace};
 use eventstore::{StoreError, Tenant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -171,18 +171,7 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     let mut shown = Vec::new();
     let current = epochs.last().map(|(info, _)| info.epoch);
     for (info, ends_at) in &epochs {
-        let state = match (info.destroyed_at, ends_at) {
-            (Some(at), _) if info.lingering_days > 0 => {
-                let gone = at.checked_add(info.lingers()).unwrap_or(at);
-                format!("destroyed {at}; its keeper can call it back until {gone}")
-            }
-            (Some(at), _) => format!("destroyed {at}"),
-            (None, Some(at)) => format!("kept for backups until {at}"),
-            (None, None) if current == Some(info.epoch) && info.is_finished() => {
-                "current".to_owned()
-            }
-            (None, None) => "in use; a rotation is to be gone on with".to_owned(),
-        };
+        let state = state(info, *ends_at, current);
         let made = info.made_at.map_or_else(|| "at first".to_owned(), |at| at.to_string());
         lines.push(format!("epoch {}: made {made}, {state}", info.epoch.0));
         shown.push(json!({
@@ -237,6 +226,20 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     });
     console.answer(&answer, lines.join("\n"));
     Ok(Outcome::Done)
+}
+
+/// How it stands with an epoch's key.
+fn state(info: &EpochInfo, ends_at: Option<Timestamp>, current: Option<Epoch>) -> String {
+    match (info.destroyed_at, ends_at) {
+        (Some(at), _) if info.lingering_days > 0 => {
+            let gone = at.checked_add(info.lingers()).unwrap_or(at);
+            format!("destroyed {at}; its keeper can call it back until {gone}")
+        }
+        (Some(at), _) => format!("destroyed {at}"),
+        (None, Some(at)) => format!("kept for backups until {at}"),
+        (None, None) if current == Some(info.epoch) && info.is_finished() => "current".to_owned(),
+        (None, None) => "in use; a rotation is to be gone on with".to_owned(),
+    }
 }
 
 /// How old the newest backup is: by half the window there should be another, so that there is one

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::Client;
-use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::Tag;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Kms {
         };
         wait(answer).map_err(|_| Asked::Stopped)?.map_err(|error| {
             let code = error.code().unwrap_or_default().to_owned();
-            Asked::Answer(code, DisplayErrorContext(&error).to_string())
+            Asked::Answer(code, told(&error))
         })
     }
 
@@ -122,6 +122,14 @@ impl Kms {
     fn context(&self, epoch: Epoch) -> [(String, String); 2] {
         [("tidbok".to_owned(), self.place.name.clone()), ("epoch".to_owned(), epoch.0.to_string())]
     }
+}
+
+/// What an error says, and what lies under it, without the bodies of requests.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut told: Vec<String> = causes.map(ToString::to_string).collect();
+    told.dedup();
+    told.join(": ")
 }
 
 /// Why the service did not do something.
