@@ -51,6 +51,8 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted is overwritten: FAST leaves whole freed pages as they were.
     conn.pragma_update(None, "secure_delete", "ON")?;
+    // In KiB where it is negative. What does not fit is written before its time.
+    conn.pragma_update(None, "cache_size", -32_768)?;
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > SCHEMA_VERSION {
         return Err(OpenError::Newer(version));

@@ -13,7 +13,7 @@ use domain::RetentionClass;
 
 use super::key::Key;
 use super::person::PersonId;
-use super::rotation::unwrap_under;
+use super::rotation::{Pace, unwrap_under};
 use super::{KeyError, Keyring};
 use crate::engine::{CLASSES, Change, HangingOf, Replaced};
 use crate::ledger::Ledger;
@@ -77,7 +77,7 @@ impl Ledger {
                 }
             }
             if !replaced.is_empty() {
-                done += self.change_between(Change::Replaced(replaced))?;
+                done += Pace::new().change(self, Change::Replaced(replaced))?;
             }
             persons.into_iter().for_each(|person| self.keyring().leases.replace_person(person));
         }
@@ -158,7 +158,7 @@ impl Ledger {
                 }
             }
             if !replaced.is_empty() {
-                self.change_between(Change::Replaced(replaced))?;
+                Pace::new().change(self, Change::Replaced(replaced))?;
             }
         }
     }

@@ -24,8 +24,10 @@ use crate::environment::Environment;
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::{Ledger, codec};
 
-/// How many rows are wrapped anew in one transaction: others wait for it.
+/// How many rows are wrapped anew in one transaction while others wait for it.
 const PAGE: usize = 256;
+/// How many while nobody does.
+const LARGEST: usize = 16_384;
 /// How much longer the writer is left to others, where there are any.
 const OTHERS: u32 = 5;
 
@@ -118,6 +120,33 @@ pub(super) fn covered(tenant_key: &Key, hash: [u8; 16]) -> [u8; 16] {
     tenant_key.derived(b"lookup cover").encrypt_block(hash)
 }
 
+/// How fast rows are changed: the more at once the less each costs, and the longer others wait.
+pub(super) struct Pace {
+    page: usize,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { page: PAGE }
+    }
+
+    /// Makes a change. Where others have written meanwhile the writer is left to them for a while, and
+    /// the next page is a small one; else it is larger.
+    pub(super) fn change(&mut self, ledger: &Ledger, change: Change) -> Result<u64, AppendError> {
+        let clock = &ledger.keyring().env.clock;
+        let (size, start) = (ledger.log().size(), clock.since_boot());
+        let changed = ledger.change_blocking(change)?;
+        if ledger.log().size() == size {
+            self.page = (2 * self.page).min(LARGEST);
+        } else {
+            self.page = PAGE;
+            let taken = clock.since_boot().saturating_sub(start);
+            std::thread::sleep((taken * OTHERS).min(PAUSE));
+        }
+        Ok(changed)
+    }
+}
+
 impl Ledger {
     /// Wraps everything that hangs on the tenant's keys anew under one of this epoch. What was
     /// wrapped anew before a crash is not touched again.
@@ -153,9 +182,9 @@ impl Ledger {
         let Some((newest_epoch, newest)) = keys.first().cloned() else { return Ok(()) };
         // Almost all hang on the key before: it is tried first, and the newest last.
         keys.rotate_left(1);
-        let mut person = None;
+        let (mut person, mut pace) = (None, Pace::new());
         loop {
-            let page = self.log().reader().hanging(after, PAGE)?;
+            let page = self.log().reader().hanging(after, pace.page)?;
             let mut anew = Vec::new();
             let mut last = None;
             for row in page {
@@ -177,25 +206,13 @@ impl Ledger {
                 }
             }
             if !anew.is_empty() {
-                done.keys += self.change_between(Change::Rewrapped(anew))?;
+                done.keys += pace.change(self, Change::Rewrapped(anew))?;
             }
             match last {
                 Some(place) => after = Some(place),
                 None => return Ok(()),
             }
         }
-    }
-
-    /// Makes a change, and leaves the writer to others for a while if there are any.
-    pub(super) fn change_between(&self, change: Change) -> Result<u64, AppendError> {
-        let clock = &self.keyring().env.clock;
-        let (size, start) = (self.log().size(), clock.since_boot());
-        let changed = self.change_blocking(change)?;
-        if self.log().size() != size {
-            let taken = clock.since_boot().saturating_sub(start);
-            std::thread::sleep((taken * OTHERS).min(PAUSE));
-        }
-        Ok(changed)
     }
 
     fn cover_anew(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
@@ -205,8 +222,9 @@ impl Ledger {
             keys.iter().map(|(epoch, key)| (*epoch, key.key.derived(b"lookup cover"))).collect();
         let Some((newest, cover)) = covers.first() else { return Ok(()) };
         let mut after = Covered { person: -1, ..Covered::default() };
+        let mut pace = Pace::new();
         loop {
-            let page = self.log().reader().covered(&after, *newest, PAGE)?;
+            let page = self.log().reader().covered(&after, *newest, pace.page)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = *last;
             let anew = page.into_iter().filter_map(|was| {
@@ -216,7 +234,7 @@ impl Ledger {
                 Some((was, Covered { value, kind: stored_kind(was.kind, *newest), ..was }))
             });
             let anew: Vec<(Covered, Covered)> = anew.collect();
-            done.lookups += self.change_between(Change::Recovered(anew))?;
+            done.lookups += pace.change(self, Change::Recovered(anew))?;
         }
     }
 

@@ -136,11 +136,17 @@ pub(super) fn rewrap(conn: &Connection, rows: &[(Hanging, Vec<u8>)]) -> rusqlite
 pub(super) fn recover(conn: &Connection, rows: &[(Covered, Covered)]) -> rusqlite::Result<usize> {
     let mut delete = conn.prepare_cached("DELETE FROM lookup WHERE value = ?1 AND person = ?2")?;
     let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
-    let mut changed = 0;
+    let mut there = Vec::with_capacity(rows.len());
     for (was, is) in rows {
         if delete.execute(params![was.value, was.person])? == 1 {
-            changed += insert.execute(params![is.value, is.person, is.kind])?;
+            there.push(is);
         }
+    }
+    // What lies together is written together.
+    there.sort_unstable_by_key(|is| is.value);
+    let mut changed = 0;
+    for is in there {
+        changed += insert.execute(params![is.value, is.person, is.kind])?;
     }
     Ok(changed)
 }
