@@ -359,7 +359,7 @@ impl Keyring {
 
     /// Takes back everything in memory that could open anybody's seals: another node has erased
     /// somebody.
-    pub(crate) fn evict_all(&self) {
+    pub fn evict_all(&self) {
         self.leases.end_everybody();
         self.persons.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -12,6 +12,7 @@ mod busy;
 mod erase;
 mod http;
 mod import;
+mod nodes;
 mod page;
 mod plain;
 mod replay;
@@ -87,12 +88,13 @@ struct Extent {
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 9] = [
+const MEASURES: [(&str, Measure); 10] = [
     ("append", append::measure),
     ("privacy", plain::measure),
     ("busy", busy::measure),
     ("http", http::measure),
     ("erase", erase::measure),
+    ("nodes", nodes::measure),
     ("page", page::measure),
     ("replay", replay::measure),
     ("import", import::measure),

@@ -1,9 +1,10 @@
 //! Erasing: from the request until nothing of the person opens (fence and key destruction), for
-//! somebody with ten bookings and for somebody with ten thousand.
+//! somebody with ten bookings and for somebody with ten thousand, among few and among many others.
 
 use std::time::Instant;
 
-use eventstore::PersonId;
+use domain::slot::Zone;
+use eventstore::{PersonId, Tenant};
 
 use super::rig::{Rig, register};
 use super::{Extent, Figure};
@@ -12,6 +13,8 @@ use crate::cli::console::Console;
 
 const FEW: i64 = 10;
 const MANY: i64 = 10_000;
+/// How many others there are in a small tenant.
+const OTHERS: u64 = 10;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -35,7 +38,44 @@ pub(super) fn measure(
         }
         console.progress(u64::from(run) + 1, total);
     }
-    Ok(vec![Figure::new("erase_10000", "ms", &many, "10 events", &few, "at most 1.5")])
+    let (among_few, among_many) = among(rig, extent, console)?;
+    let (wanted, base) = ("at most 1.5", "among 10 others");
+    Ok(vec![
+        Figure::new("erase_10000", "ms", &many, "10 events", &few, wanted),
+        Figure::new("erase_among_many", "ms", &among_many, base, &among_few, wanted),
+    ])
+}
+
+/// How long an erasure takes in a tenant of ten others, and in one of as many as bookings are stored
+/// elsewhere.
+fn among(
+    rig: &Rig,
+    extent: Extent,
+    console: &mut Console,
+) -> Result<(Vec<f64>, Vec<f64>), CliError> {
+    let create = |name: &str| {
+        let name = format!("{}-{name}", rig.bench.tenant.name());
+        Ok::<_, CliError>(rig.app.store.create_tenant(&name, Zone::utc())?)
+    };
+    let (small, large) = (create("small")?, create("large")?);
+    register(&small, OTHERS)?;
+    console.say(format_args!("erase: registering {} others ...", extent.stored));
+    register(&large, extent.stored)?;
+    let (mut few, mut many) = (vec![], vec![]);
+    for run in 0..extent.runs {
+        // Each on a tenant that has done the same just before; who goes first changes.
+        let mut each = [(&small, &mut few), (&large, &mut many)];
+        if run % 2 == 1 {
+            each.reverse();
+        }
+        for (tenant, taken) in each {
+            let persons = register(tenant, 1)?;
+            for person in persons {
+                taken.push(end(rig, tenant, person)?);
+            }
+        }
+    }
+    Ok((few, many))
 }
 
 /// Bookings that are over, for one person.
@@ -54,7 +94,11 @@ fn book(rig: &Rig, person: PersonId, run: i64, count: i64) -> Result<(), CliErro
 }
 
 fn erase(rig: &Rig, person: PersonId) -> Result<f64, CliError> {
-    let ledger = &rig.bench.tenant.ledger;
+    end(rig, &rig.bench.tenant, person)
+}
+
+fn end(rig: &Rig, tenant: &Tenant, person: PersonId) -> Result<f64, CliError> {
+    let ledger = &tenant.ledger;
     let start = Instant::now();
     let erased = rig.runtime.block_on(ledger.erase(person))?;
     let taken = start.elapsed().as_secs_f64() * 1000.0;

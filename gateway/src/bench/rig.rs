@@ -32,6 +32,8 @@ pub(super) struct Rig {
     pub folder: tempfile::TempDir,
     pub runtime: tokio::runtime::Handle,
     pub app: Arc<App>,
+    /// The address of the database, where ledgers are in one.
+    pub ledger: Option<String>,
     pub bench: Arc<Bench>,
     /// How many bookings the tenant holds.
     pub stored: u64,
@@ -68,7 +70,8 @@ impl Rig {
         let name = format!("bench-{}", app.env.clock.now().as_microsecond());
         let tenant = app.store.create_tenant(&name, Zone::utc())?;
         let bench = Arc::new(Bench::furnish(tenant, &app)?);
-        Ok(Self { folder, runtime, app, bench, stored: 0 })
+        let ledger = ledger.map(str::to_owned);
+        Ok(Self { folder, runtime, app, ledger, bench, stored: 0 })
     }
 
     /// Fills the tenant up to so many bookings.
