@@ -15,7 +15,7 @@ use std::time::Duration;
 use eventstore::StoreError;
 use eventstore::keyring::provider::Epoch;
 use eventstore::sqlite::parts::Part;
-use eventstore::store::backup::{Parts, Which, join, part};
+use eventstore::store::backup::{Parts, Which, inspect, join, part};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::{App, AppError};
@@ -212,10 +212,7 @@ pub fn restore(
             return Err(BackupError::NoTenant(wanted.to_owned()));
         }
     }
-    let epoch = Epoch(manifest.wrapping.epoch);
-    let key = app.store.backed_up_key(epoch, &manifest.wrapping.key()?);
-    let key = key.map_err(|error| BackupError::Ended(epoch.0, Box::new(error)))?;
-    let inner = manifest.wrapping.identity(&key)?;
+    let inner = inner(app, &manifest)?;
     let workshop = app.store.workshop()?;
     let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
     for (done, name) in (1..).zip(&names) {
@@ -233,6 +230,74 @@ pub fn restore(
         progress(done, total);
     }
     Ok(names)
+}
+
+/// What the keyrings' archives open with besides, as long as their epoch lasts.
+fn inner(app: &App, manifest: &Manifest) -> Result<Identities, BackupError> {
+    let epoch = Epoch(manifest.wrapping.epoch);
+    let key = app.store.backed_up_key(epoch, &manifest.wrapping.key()?);
+    let key = key.map_err(|error| BackupError::Ended(epoch.0, Box::new(error)))?;
+    manifest.wrapping.identity(&key)
+}
+
+/// Sees whether a backup can be brought back: decrypts all of it, puts it together beside the data,
+/// reads it, and lets it go. Takes note of it; answers when it was made, and the tenants with how many
+/// entries they have.
+///
+/// # Errors
+/// As [`restore`], and where what comes out is no ledger.
+pub fn check(
+    app: &App,
+    from: &Path,
+    identities: &Identities,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(Timestamp, Vec<(String, u64)>), BackupError> {
+    let manifest = Manifest::read(&from.join(MANIFEST))?;
+    let inner = inner(app, &manifest)?;
+    let workshop = app.store.workshop()?;
+    let (mut checked, names) = (Vec::new(), manifest.tenants());
+    let total = u64::try_from(names.len()).unwrap_or(u64::MAX);
+    for (done, name) in (1..).zip(names) {
+        let folder = workshop.folder().join("checked");
+        fs::create_dir(&folder).map_err(at(&folder))?;
+        let mut entries = 0;
+        for which in Which::ALL {
+            let archives = manifest.of(&name, which);
+            if archives.is_empty() {
+                continue;
+            }
+            let parts = unpack(&archives, from, workshop.folder(), identities, &inner)?;
+            join(&parts, which, &folder)?;
+            let size = inspect(which, &folder)?;
+            if which == Which::Ledger {
+                entries = size;
+            }
+        }
+        fs::remove_dir_all(&folder).map_err(at(&folder))?;
+        checked.push((name, entries));
+        progress(done, total);
+    }
+    app.store.note_verified(manifest.made_at)?;
+    Ok((manifest.made_at, checked))
+}
+
+/// What is to be said of backups: that none was seen to be whole for longer than half the time for
+/// which they are kept. Nothing of a database's, and nothing as long as the store is that new.
+///
+/// # Errors
+/// Where the key store cannot be read.
+pub fn warning(app: &App, window: Duration) -> Result<Option<&'static str>, StoreError> {
+    if !app.store.is_in_files() {
+        return Ok(None);
+    }
+    let age = |at: Timestamp| Duration::try_from(app.env.clock.now().duration_since(at));
+    let is_old = |at: Timestamp| age(at).is_ok_and(|age| age > window / 2);
+    if let Some(newest) = app.store.newest_verified() {
+        return Ok(is_old(newest).then_some("verified_backup_old"));
+    }
+    let epochs = app.store.epochs(window)?;
+    let first = epochs.first().and_then(|(info, _)| info.made_at);
+    Ok(first.is_some_and(is_old).then_some("no_verified_backup"))
 }
 
 fn unpack(

@@ -399,6 +399,9 @@ pub struct Restore {
     /// Accept that what an older copy lacks is lost. The erased stay erased.
     #[arg(long, required_unless_present = "from")]
     pub accept_loss: bool,
+    /// Only see whether the backup could be brought back, all of it, and take note of that.
+    #[arg(long, requires = "from", conflicts_with_all = ["tenant", "accept_loss"])]
+    pub check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod home;
 
 use crate::app::App;
+use crate::backup;
 
 pub(crate) use home::{home, style};
 
@@ -20,6 +21,8 @@ pub struct Pulse {
     pub closed: u64,
     /// Why the key store cannot be used, if it cannot.
     pub keys: Option<&'static str>,
+    /// What is to be said of backups, if anything.
+    pub backups: Option<&'static str>,
 }
 
 /// Looks at every tenant. Opens those of which nothing is known yet; blocks for as long.
@@ -29,7 +32,9 @@ pub fn pulse(app: &App) -> Pulse {
         tracing::error!(%error, "the key store cannot be used");
     }
     let keys = keys.map(|error| error.code());
-    let mut pulse = Pulse { keys, ..Pulse::default() };
+    // That the key store cannot be read is said already.
+    let backups = backup::warning(app, app.window).unwrap_or_default();
+    let mut pulse = Pulse { keys, backups, ..Pulse::default() };
     let Ok(names) = app.store.tenants() else { return Pulse { closed: 1, ..pulse } };
     for name in names {
         pulse.tenants += 1;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret;
 use age::x25519;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use system_tests::on_postgres;
+use system_tests::{TestApp, on_postgres};
 
 use crate::erasure::{STAYS, stays};
 use crate::hotel::{MARK, files};
@@ -108,6 +109,12 @@ fn a_tenant_comes_back_as_it_was() {
     assert!(!place.data().join("backup.tmp").exists(), "nothing is left in the clear");
     let status = place.said(&["keys", "status"]);
     assert!(status["newest_backup"].is_string(), "{status}");
+    assert_eq!(status["newest_verified_backup"], Value::Null);
+    let checked = place.restore(&folder, &["--check"]).ended(0).json();
+    assert!(checked["verified"] == true && checked["tenants"][0]["entries"].as_u64() > Some(20));
+    assert!(!place.data().join("backup.tmp").exists());
+    let status = place.said(&["keys", "status"]);
+    assert_eq!(status["newest_verified_backup"], checked["made_at"]);
     place.lose();
     let back = place.restore(&folder, &[]).ended(0).json();
     assert_eq!(back["tenants"][0]["opens"], true);
@@ -190,6 +197,30 @@ fn a_key_store_that_was_lost_comes_back_from_its_own_archive() {
     place.assert_sound();
 }
 
+/// Whoever watches the server hears of it when nobody has checked a backup for half the window.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_warns_while_no_backup_was_checked() {
+    let app = TestApp::default();
+    let _salon = app.salon("salon").await;
+    let warnings = async || app.anybody().get("/ready").await.ok().body["warnings"].clone();
+    app.clock.advance(SignedDuration::from_hours(10 * 24));
+    assert_eq!(warnings().await, Value::Null);
+    app.clock.advance(SignedDuration::from_hours(24));
+    let (missing, old) = match on_postgres() {
+        true => (Value::Null, Value::Null),
+        false => (json!(["no_verified_backup"]), json!(["verified_backup_old"])),
+    };
+    assert_eq!(warnings().await, missing);
+    let noted = |days: i64| {
+        let at = app.app.env.clock.now() - SignedDuration::from_hours(24 * days);
+        app.app.store.note_verified(at).unwrap();
+    };
+    noted(11);
+    assert_eq!(warnings().await, old);
+    noted(1);
+    assert_eq!(warnings().await, Value::Null);
+}
+
 /// Each says what is wrong, and nothing is there afterwards that was not before.
 #[test]
 fn what_cannot_be_restored_says_why_and_leaves_nothing() {
@@ -201,6 +232,9 @@ fn what_cannot_be_restored_says_why_and_leaves_nothing() {
         assert!(said.error.contains(words), "{} lacks {words}", said.error);
         said.ended(1);
         assert!(!place.data().join("tenants/hotel").exists());
+        let checked = place.restore(&folder, &["--check"]).ended(1).error;
+        assert!(checked.contains(words), "{checked} lacks {words}");
+        assert!(!place.data().join("verified-backup").exists());
     };
     let seals = folder.join("hotel.ledger.seals.age");
     let whole = fs::read(&seals).unwrap();

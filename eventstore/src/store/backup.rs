@@ -9,19 +9,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use domain::Position;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::place::Place;
 pub use super::place::Which;
 use super::{Store, StoreError, Tenant};
+use crate::engine::Reader;
 use crate::keyring::key::Key;
 use crate::keyring::provider::Epoch;
+use crate::ledger::log::ReadError;
+use crate::sqlite::SqliteReader;
 use crate::sqlite::parts::{Part, put_together, take_apart};
 
 const WORKSHOP: &str = "backup.tmp";
 /// Says when the newest backup was made.
 const NOTED: &str = "newest-backup";
+/// Says when the newest one was made of those that were seen to be whole.
+const VERIFIED: &str = "verified-backup";
 
 /// The parts of one ledger, as files.
 pub type Parts = [PathBuf; 3];
@@ -65,6 +71,27 @@ impl Store {
     /// When the newest backup was made, if there is one.
     pub fn newest_backup(&self) -> Option<Timestamp> {
         fs::read_to_string(self.dir.join(NOTED)).ok()?.trim().parse().ok()
+    }
+
+    /// Takes note that a backup of this moment was seen to be whole.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn note_verified(&self, made_at: Timestamp) -> Result<(), StoreError> {
+        if self.newest_verified().is_some_and(|newest| newest >= made_at) {
+            return Ok(());
+        }
+        Ok(fs::write(self.dir.join(VERIFIED), made_at.to_string())?)
+    }
+
+    /// When the newest backup was made of those that were seen to be whole.
+    pub fn newest_verified(&self) -> Option<Timestamp> {
+        fs::read_to_string(self.dir.join(VERIFIED)).ok()?.trim().parse().ok()
+    }
+
+    /// Whether ledgers lie in files, which this program backs up, and not in a database.
+    pub fn is_in_files(&self) -> bool {
+        matches!(self.place, Place::Files)
     }
 
     /// A folder beside the data for what is taken apart. What a crash left there before is removed.
@@ -162,6 +189,22 @@ pub fn part(tenant: &Tenant, which: Which, folder: &Path) -> Result<Option<Parts
     let [history, seals, keyring] = &parts;
     take_apart(&file, [history, seals, keyring]).map_err(crate::sqlite::OpenError::from)?;
     Ok(Some(parts))
+}
+
+/// Whether a file that was made of parts is a ledger that can be read; how many entries it has.
+///
+/// # Errors
+/// Where it is not.
+pub fn inspect(which: Which, folder: &Path) -> Result<u64, StoreError> {
+    let file = SqliteReader::open(&folder.join(which.file()))?;
+    let head = file.with(|conn| {
+        let sound: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if sound == "ok" { conn.head() } else { Err(ReadError::Head) }
+    })?;
+    let size = head.frontier.size();
+    let last = size.checked_sub(1).map(Position);
+    let found = file.entries_at(last.as_slice())?;
+    if found.len() == last.iter().len() { Ok(size) } else { Err(ReadError::Head.into()) }
 }
 
 /// Makes a ledger's file of its parts, in the folder that is to be a tenant's.

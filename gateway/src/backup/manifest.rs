@@ -25,7 +25,7 @@ const PURPOSE: &[u8] = b"tidbok backup keyring";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     format: String,
-    made_at: Timestamp,
+    pub made_at: Timestamp,
     /// The day by which seals and keyrings are to be deleted.
     pub delete_by: Timestamp,
     pub wrapping: Wrapping,

@@ -70,6 +70,9 @@ pub(super) fn restore(
         return Ok(Outcome::Done);
     };
     let identities = Identities::read(identity)?;
+    if command.check {
+        return check(app, from, &identities, console);
+    }
     let progress = |done, total| console.progress(done, total);
     let tenant = command.tenant.as_deref();
     let names = backup::restore(app, from, &identities, tenant, &progress)?;
@@ -95,6 +98,25 @@ pub(super) fn restore(
     }
     console.answer(&json!({ "tenants": rows }), lines.join("\n"));
     Ok(outcome)
+}
+
+fn check(
+    app: &App,
+    from: &Path,
+    identities: &Identities,
+    console: &mut Console,
+) -> Result<Outcome, CliError> {
+    let progress = |done, total| console.progress(done, total);
+    let (made_at, tenants) = backup::check(app, from, identities, &progress)?;
+    let text = format!(
+        "{}: {} tenants, made {made_at}; every archive opens, and each ledger can be read.",
+        from.display(),
+        tenants.len()
+    );
+    let rows = tenants.iter().map(|(name, entries)| json!({ "tenant": name, "entries": entries }));
+    let rows: Vec<_> = rows.collect();
+    console.answer(&json!({ "made_at": made_at, "verified": true, "tenants": rows }), text);
+    Ok(Outcome::Done)
 }
 
 fn is_older(error: &StoreError) -> bool {

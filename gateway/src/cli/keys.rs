@@ -188,7 +188,8 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
         lines.push(format!("Backups made since {at} can be opened, none older."));
     }
     let newest = app.store.newest_backup();
-    lines.push(backups(newest, app.env.clock.now(), window));
+    let verified = app.store.newest_verified();
+    lines.push(backups(newest, verified, app.env.clock.now(), window));
     let mut tenants = Vec::new();
     for name in app.store.tenants()? {
         let reach = app.store.reach(tenant(app, &name)?.as_ref(), window)?;
@@ -222,6 +223,7 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
         "epochs": shown,
         "oldest_backup": oldest,
         "newest_backup": newest,
+        "newest_verified_backup": verified,
         "tenants": tenants,
     });
     console.answer(&answer, lines.join("\n"));
@@ -242,13 +244,23 @@ fn state(info: &EpochInfo, ends_at: Option<Timestamp>, current: Option<Epoch>) -
     }
 }
 
-/// How old the newest backup is: by half the window there should be another, so that there is one
-/// when the oldest ends.
-fn backups(newest: Option<Timestamp>, now: Timestamp, window: Duration) -> String {
+/// How old the newest backup is, and the newest that was seen to be whole: by half the window there
+/// should be another, so that there is one when the oldest ends.
+fn backups(
+    newest: Option<Timestamp>,
+    verified: Option<Timestamp>,
+    now: Timestamp,
+    window: Duration,
+) -> String {
     let Some(at) = newest else {
         return "No backup was made with `tidbok backup` yet.".to_owned();
     };
-    let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
-    let late = if age > window / 2 { ", which is long ago: make another" } else { "" };
-    format!("The newest backup was made {at}{late}.")
+    let is_old = |at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age > window / 2);
+    let late = if is_old(at) { ", which is long ago: make another" } else { "" };
+    let seen = match verified {
+        Some(at) if is_old(at) => format!("the newest that was checked is of {at}: check one"),
+        Some(at) => format!("the newest that was checked is of {at}"),
+        None => "none was checked yet (`tidbok restore --check`)".to_owned(),
+    };
+    format!("The newest backup was made {at}{late}; {seen}.")
 }

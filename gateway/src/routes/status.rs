@@ -40,7 +40,10 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Probl
         }
         return Err(problem);
     }
-    let body = json!({ "status": "ready", "tenants": pulse.tenants, "lag": pulse.lag });
+    let mut body = json!({ "status": "ready", "tenants": pulse.tenants, "lag": pulse.lag });
+    if let (Some(why), Some(body)) = (pulse.backups, body.as_object_mut()) {
+        body.insert("warnings".to_owned(), json!([why]));
+    }
     Ok((status, Json(body)).into_response())
 }
 
