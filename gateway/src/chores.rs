@@ -13,7 +13,9 @@ use crate::desk::Desk;
 use crate::{recipients, requests};
 
 /// How often tenants are looked after that somebody works with.
-const TICK: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_secs(5);
+/// After how many tenants those that only this has opened are closed.
+const OPEN: u64 = 32;
 
 /// Does what is due for one tenant; answers when to look again, if anything is left.
 ///
@@ -40,17 +42,22 @@ pub(crate) async fn keep_up(app: Arc<App>) {
         names.extend(due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()));
         names.sort_unstable();
         names.dedup();
-        for name in names {
+        for (done, name) in (1_u64..).zip(names) {
             match visit(&app, &name).await {
                 Ok(Some(at)) => due.insert(name, at),
                 Ok(None) => due.remove(&name),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(tenant = name, error, "a tenant is looked after again");
-                    let later = now.checked_add(TICK * 30).unwrap_or(Timestamp::MAX);
+                    let later = now.checked_add(TICK * 12).unwrap_or(Timestamp::MAX);
                     due.insert(name, later)
                 }
             };
+            if done.is_multiple_of(OPEN) {
+                let on = Arc::clone(&app);
+                // Where that fails, they are closed by whoever closes idle ones.
+                drop(tokio::task::spawn_blocking(move || on.rest()).await);
+            }
         }
         tokio::time::sleep(TICK).await;
     }

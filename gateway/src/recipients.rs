@@ -75,15 +75,16 @@ fn body(tenant: &Tenant, notice: &Notice) -> String {
 /// # Errors
 /// Where the keyring cannot be read or written. What cannot be sent is tried again.
 pub async fn send(app: &App, tenant: &Tenant) -> Result<Option<Timestamp>, AppendError> {
-    let waiting = tenant.notices(Notices::Due(i64::MAX - 1))?;
-    if waiting.is_empty() {
+    if tenant.notices(Notices::Waiting)?.is_empty() {
         return Ok(None);
     }
-    let recipients = of(tenant)?;
+    let mut recipients = of(tenant)?;
+    // The others are told by staff, who have a list.
+    recipients.retain(|_, recipient| recipient.endpoint.is_some());
+    let names: Vec<String> = recipients.keys().cloned().collect();
     let mut next: Option<i64> = None;
-    for notice in waiting {
+    for notice in tenant.notices(Notices::WaitingFor(&names))? {
         let endpoint = recipients.get(&notice.recipient).and_then(|of| of.endpoint.as_deref());
-        // Staff tell those; they have a list.
         let Some(endpoint) = endpoint else { continue };
         let now = app.env.clock.now().as_second();
         let at = match notice.next_at <= now {

@@ -131,7 +131,8 @@ impl Course {
     }
 }
 
-/// Takes down that an erasure is asked for; answers its number, and whether it waits for nothing.
+/// Takes down that an erasure is asked for; answers its number, and whether it waits for nothing. Where
+/// one waits for the same person already, that is it.
 ///
 /// # Errors
 /// Where the keyring cannot be written.
@@ -143,6 +144,16 @@ pub async fn ask(
     rule: ErasureRule,
 ) -> Result<(u64, bool), AppendError> {
     let now = app.env.clock.now();
+    if rule.waits() {
+        let open = tenant.open_requests()?;
+        let waits = |request: &&PrivacyRequest| {
+            request.stage == Stage::Waiting && request.person == Some(person)
+        };
+        let late = |request: &&PrivacyRequest| Course::of(request).is_none_or(|of| of.is_late(now));
+        if let Some(known) = open.iter().find(|request| waits(request) && !late(request)) {
+            return Ok((known.id, false));
+        }
+    }
     let after = |time: SignedDuration| now.checked_add(time).ok();
     let hours = SignedDuration::from_hours(i64::from(rule.cooling_off_hours));
     let course = Course {

@@ -184,6 +184,26 @@ async fn a_receipt_says_who_was_told() {
     staff.post("/v1/notices/ntc_0/acknowledge", &json!({})).await.problem(404, "not_found");
 }
 
+/// A long list for staff holds up nobody whom the program tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_staff_pass_on_by_hand_holds_up_nothing() {
+    let (app, inbox) = (TestApp::default(), Inbox::default());
+    let (salon, client) = salon(&app, &inbox.open().await).await;
+    give(&salon, "law", &client).await;
+    let staff = &salon.tenant.staff;
+    let path = |id: &str, what: &str| format!("/v1/clients/{id}/{what}");
+    let why = json!({"ground": "objection"});
+    for _ in 0..51 {
+        staff.post(&path(&client, "restrict"), &why).await.ok();
+        staff.post(&path(&client, "unrestrict"), &json!({})).await.ok();
+    }
+    let other = salon.tenant.client("Berit").await;
+    give(&salon, "books", &other).await;
+    staff.post(&path(&other, "restrict"), &why).await.ok();
+    look(&app, &salon).await;
+    assert_eq!(inbox.came().len(), 1);
+}
+
 /// F03: who is retired is given nothing new, and is still told of what they have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retired_recipient_reads_nothing_and_is_still_told() {

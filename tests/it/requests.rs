@@ -66,6 +66,8 @@ async fn an_erasure_waits_for_another_administrator() {
         (&asked.body["state"], &asked.body["waits_for_approval"]),
         (&json!("waiting"), &json!(true))
     );
+    let again = admin.post(REQUESTS, &erasure(&client)).await.is(202);
+    assert_eq!(again.id(), asked.id(), "nobody waits twice");
     let approve = format!("{REQUESTS}/{}/approve", asked.id());
     admin.post(&approve, &json!({})).await.problem(409, "own_request");
     salon.tenant.staff.post(&approve, &json!({})).await.problem(403, "forbidden");

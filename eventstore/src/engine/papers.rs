@@ -12,10 +12,12 @@ use crate::tree::Hash;
 
 /// Which notices.
 #[derive(Debug, Clone, Copy)]
-pub enum Notices {
+pub enum Notices<'a> {
     One(u64),
-    /// Those to be sent, or sent again, at a second since 1970.
-    Due(i64),
+    /// The oldest that nobody has acknowledged.
+    Waiting,
+    /// Those of them to one of these recipients; those first that are to be sent first.
+    WaitingFor(&'a [String]),
     /// Those that tell of an entry.
     Of(Position),
     /// So many, the newest first.
@@ -43,5 +45,5 @@ pub trait Papers {
     /// Of how many persons a recipient was given something.
     fn given_of(&self, recipient: &str) -> Read<u64>;
 
-    fn notices(&self, which: Notices) -> Read<Vec<Notice>>;
+    fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>>;
 }

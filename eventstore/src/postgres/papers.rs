@@ -78,19 +78,30 @@ impl Papers for PgReader {
         Ok(self.row(sql, &[&recipient], |row| number(row, 0))?.unwrap_or(0))
     }
 
-    fn notices(&self, which: Notices) -> Read<Vec<Notice>> {
-        let (sql, value) = match which {
-            Notices::One(id) => (notice!("WHERE id = $1"), int(id)),
-            Notices::Due(at) => {
-                let sql = notice!(
-                    "WHERE acknowledged_at IS NULL AND next_at <= $1 ORDER BY id LIMIT 100"
-                );
-                (sql, at)
+    fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>> {
+        let rows = match which {
+            Notices::One(id) => self.rows(notice!("WHERE id = $1"), &[&int(id)], notice),
+            Notices::Waiting => {
+                let sql = notice!("WHERE acknowledged_at IS NULL ORDER BY id LIMIT 1");
+                self.rows(sql, &[], notice)
             }
-            Notices::Of(position) => (notice!("WHERE position = $1 ORDER BY id"), int(position.0)),
-            Notices::Newest(limit) => (notice!("ORDER BY id DESC LIMIT $1"), i64::from(limit)),
+            Notices::WaitingFor(recipients) => {
+                let sql = notice!(
+                    "WHERE acknowledged_at IS NULL AND recipient = ANY ($1)
+                     ORDER BY next_at, id LIMIT 100"
+                );
+                self.rows(sql, &[&recipients], notice)
+            }
+            Notices::Of(position) => {
+                let sql = notice!("WHERE position = $1 ORDER BY id");
+                self.rows(sql, &[&int(position.0)], notice)
+            }
+            Notices::Newest(limit) => {
+                let sql = notice!("ORDER BY id DESC LIMIT $1");
+                self.rows(sql, &[&i64::from(limit)], notice)
+            }
         };
-        Ok(self.rows(sql, &[&value], notice)?.into_iter().flatten().collect())
+        Ok(rows?.into_iter().flatten().collect())
     }
 }
 
@@ -169,9 +180,10 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<Option<u64>, PgError>
             tx.run(sql, &[&int(*id), receipt]).map(Some)
         }
         Change::Give { persons, recipient, at } => {
-            // Their rows are held, so that nothing is added behind a fence.
+            // Their rows are held, so that nothing is added behind a fence; of those only who is new.
             let sql = "INSERT INTO given
                        SELECT id, $2::text, $3::int8 FROM person WHERE id = ANY ($1) AND state < 3
+                       AND NOT EXISTS (SELECT 1 FROM given WHERE person = id AND recipient = $2)
                        ORDER BY id FOR UPDATE
                        ON CONFLICT DO NOTHING";
             let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();

@@ -1,6 +1,7 @@
 //! Rows that change and are no events, in a file: read, and made by commits.
 
 use domain::Position;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, uint};
@@ -62,14 +63,21 @@ impl Papers for Connection {
         Ok(uint(self.prepare_cached(sql)?.query_row([recipient], |row| row.get(0))?))
     }
 
-    fn notices(&self, which: Notices) -> Read<Vec<Notice>> {
-        let (rest, value) = match which {
-            Notices::One(id) => ("WHERE id = ?1", int(id)),
-            Notices::Due(at) => {
-                ("WHERE acknowledged_at IS NULL AND next_at <= ?1 ORDER BY id LIMIT 100", at)
+    fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>> {
+        let (rest, value): (_, Value) = match which {
+            Notices::One(id) => ("WHERE id = ?1", int(id).into()),
+            Notices::Waiting => {
+                ("WHERE acknowledged_at IS NULL ORDER BY id LIMIT ?1", 1_i64.into())
             }
-            Notices::Of(position) => ("WHERE position = ?1 ORDER BY id", int(position.0)),
-            Notices::Newest(limit) => ("ORDER BY id DESC LIMIT ?1", i64::from(limit)),
+            Notices::WaitingFor(recipients) => {
+                let names = serde_json::to_string(recipients).unwrap_or_default();
+                let rest = "WHERE acknowledged_at IS NULL
+                            AND recipient IN (SELECT value FROM json_each(?1))
+                            ORDER BY next_at, id LIMIT 100";
+                (rest, names.into())
+            }
+            Notices::Of(position) => ("WHERE position = ?1 ORDER BY id", int(position.0).into()),
+            Notices::Newest(limit) => ("ORDER BY id DESC LIMIT ?1", i64::from(limit).into()),
         };
         let mut select = self.prepare_cached(&format!("{NOTICE} {rest}"))?;
         let rows = select.query_map([value], notice)?;

@@ -117,7 +117,7 @@ impl Papers for SqliteReader {
         open_requests() -> Vec<PrivacyRequest>;
         given_to(person: PersonId) -> Vec<String>;
         given_of(recipient: &str) -> u64;
-        notices(which: Notices) -> Vec<Notice>;
+        notices(which: Notices<'_>) -> Vec<Notice>;
     }
 }
 

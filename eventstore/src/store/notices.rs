@@ -98,7 +98,7 @@ impl Tenant {
     ///
     /// # Errors
     /// Where the keyring cannot be read.
-    pub fn notices(&self, which: Notices) -> Result<Vec<Notice>, KeyError> {
+    pub fn notices(&self, which: Notices<'_>) -> Result<Vec<Notice>, KeyError> {
         Ok(self.log().reader().notices(which)?)
     }
 
