@@ -26,7 +26,7 @@ use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
 use crate::tree::Hash;
 pub use change::Change;
-pub use papers::{Notices, Papers};
+pub use papers::{Notices, Paper, Papers};
 
 /// What a database had to say against a statement.
 #[derive(Debug, thiserror::Error)]

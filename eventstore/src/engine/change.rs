@@ -2,61 +2,12 @@
 
 use domain::RetentionClass;
 
-use super::{Covered, Hanging, Replaced};
-use crate::keyring::person::PersonId;
-use crate::store::requests::Stage;
-use crate::tree::Hash;
+use super::{Covered, Hanging, Paper, Replaced};
 
 /// A change of rows that are no events.
 #[derive(Debug)]
 pub enum Change {
-    AddApiKey {
-        hash: Hash,
-        role: String,
-        label: String,
-        person: Option<PersonId>,
-        recipient: Option<String>,
-        at: i64,
-    },
-    RevokeApiKey {
-        id: u64,
-        at: i64,
-    },
-    AddRequest {
-        kind: String,
-        person: PersonId,
-        stage: Stage,
-        course: String,
-        at: i64,
-    },
-    /// Only from the stage that it was seen in; with `at` it is decided.
-    MoveRequest {
-        id: u64,
-        from: Stage,
-        to: Stage,
-        course: String,
-        at: Option<i64>,
-    },
-    KeepReceipt {
-        id: u64,
-        receipt: String,
-    },
-    /// That a recipient was given something of each of these, unless they are erased.
-    Give {
-        persons: Vec<PersonId>,
-        recipient: String,
-        at: i64,
-    },
-    /// A notice is taken on, by one of those who saw it as it was.
-    TakeOn {
-        id: u64,
-        attempts: u32,
-        again_at: i64,
-    },
-    Acknowledge {
-        id: u64,
-        at: i64,
-    },
+    Paper(Paper),
     /// A period's key; whoever was first has made it for all.
     Period {
         class: RetentionClass,

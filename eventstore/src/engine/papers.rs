@@ -7,7 +7,7 @@ use super::Read;
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;
 use crate::store::notices::Notice;
-use crate::store::requests::PrivacyRequest;
+use crate::store::requests::{PrivacyRequest, Stage};
 use crate::tree::Hash;
 
 /// Which notices.
@@ -46,4 +46,56 @@ pub trait Papers {
     fn given_of(&self, recipient: &str) -> Read<u64>;
 
     fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>>;
+}
+
+/// A change of one.
+#[derive(Debug)]
+pub enum Paper {
+    AddApiKey {
+        hash: Hash,
+        role: String,
+        label: String,
+        person: Option<PersonId>,
+        recipient: Option<String>,
+        at: i64,
+    },
+    RevokeApiKey {
+        id: u64,
+        at: i64,
+    },
+    AddRequest {
+        kind: String,
+        person: PersonId,
+        stage: Stage,
+        course: String,
+        at: i64,
+    },
+    /// Only from the stage that it was seen in; with `at` it is decided.
+    MoveRequest {
+        id: u64,
+        from: Stage,
+        to: Stage,
+        course: String,
+        at: Option<i64>,
+    },
+    KeepReceipt {
+        id: u64,
+        receipt: String,
+    },
+    /// That a recipient was given something of each of these, unless they are erased.
+    Give {
+        persons: Vec<PersonId>,
+        recipient: String,
+        at: i64,
+    },
+    /// A notice is taken on, by one of those who saw it as it was.
+    TakeOn {
+        id: u64,
+        attempts: u32,
+        again_at: i64,
+    },
+    Acknowledge {
+        id: u64,
+        at: i64,
+    },
 }

@@ -5,10 +5,8 @@ use super::{PgError, papers, rotation};
 use crate::engine::{Change, repeats_of};
 
 pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
-    if let Some(done) = papers::make(tx, change)? {
-        return Ok(done);
-    }
     match change {
+        Change::Paper(paper) => papers::make(tx, paper),
         Change::Period { class, year, wrapped } => {
             let sql = "INSERT INTO period_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
             tx.run(sql, &[&i16::from(class.code()), year, wrapped])
@@ -34,14 +32,5 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
             tx.run(sql, &[&today, &yesterday])?;
             Ok(made)
         }
-        // Papers, made above.
-        Change::AddApiKey { .. }
-        | Change::RevokeApiKey { .. }
-        | Change::AddRequest { .. }
-        | Change::MoveRequest { .. }
-        | Change::KeepReceipt { .. }
-        | Change::Give { .. }
-        | Change::TakeOn { .. }
-        | Change::Acknowledge { .. } => Ok(0),
     }
 }

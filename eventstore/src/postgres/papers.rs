@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use super::reader::{get, maybe, number};
 use super::writer::Tx;
 use super::{PgError, PgReader, int, uint};
-use crate::engine::{Change, Notices, Papers, Read};
+use crate::engine::{Notices, Paper, Papers, Read};
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;
 use crate::store::notices::{Notice, NoticeKind};
@@ -147,39 +147,38 @@ fn notice(row: &Row) -> Result<Option<Notice>, PgError> {
     }))
 }
 
-/// Makes a change of such rows; the number of what was added or how many were changed, none where
-/// the change is of others.
-pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<Option<u64>, PgError> {
-    let added = |rows: Vec<Row>| -> Result<Option<u64>, PgError> {
+/// Makes a change of such rows; the number of what was added, or how many were changed.
+pub(super) fn make(tx: &mut Tx, change: &Paper) -> Result<u64, PgError> {
+    let added = |rows: Vec<Row>| -> Result<u64, PgError> {
         let id = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
-        Ok(id.map_err(PgError::Altered)?.map(uint))
+        Ok(id.map_err(PgError::Altered)?.map_or(0, uint))
     };
     match change {
-        Change::AddApiKey { hash, role, label, person, recipient, at } => {
+        Paper::AddApiKey { hash, role, label, person, recipient, at } => {
             let sql = "INSERT INTO api_key (hash, role, label, person, recipient, created_at)
                        VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
             let person = person.map(|person| int(person.0));
             added(tx.rows(sql, &[&hash.as_slice(), role, label, &person, recipient, at])?)
         }
-        Change::RevokeApiKey { id, at } => {
+        Paper::RevokeApiKey { id, at } => {
             let sql = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-            tx.run(sql, &[&int(*id), at]).map(Some)
+            tx.run(sql, &[&int(*id), at])
         }
-        Change::AddRequest { kind, person, stage, course, at } => {
+        Paper::AddRequest { kind, person, stage, course, at } => {
             let sql = "INSERT INTO privacy_request (kind, person, requested_at, status, course)
                        VALUES ($1, $2, $3, $4, $5) RETURNING id";
             added(tx.rows(sql, &[kind, &int(person.0), at, &stage.name(), course])?)
         }
-        Change::MoveRequest { id, from, to, course, at } => {
+        Paper::MoveRequest { id, from, to, course, at } => {
             let sql = "UPDATE privacy_request SET status = $3, course = $4, decided_at = $5
                        WHERE id = $1 AND status = $2 AND decided_at IS NULL";
-            tx.run(sql, &[&int(*id), &from.name(), &to.name(), course, at]).map(Some)
+            tx.run(sql, &[&int(*id), &from.name(), &to.name(), course, at])
         }
-        Change::KeepReceipt { id, receipt } => {
+        Paper::KeepReceipt { id, receipt } => {
             let sql = "UPDATE privacy_request SET receipt = $2 WHERE id = $1";
-            tx.run(sql, &[&int(*id), receipt]).map(Some)
+            tx.run(sql, &[&int(*id), receipt])
         }
-        Change::Give { persons, recipient, at } => {
+        Paper::Give { persons, recipient, at } => {
             // Their rows are held, so that nothing is added behind a fence; of those only who is new.
             let sql = "INSERT INTO given
                        SELECT id, $2::text, $3::int8 FROM person WHERE id = ANY ($1) AND state < 3
@@ -187,15 +186,15 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<Option<u64>, PgError>
                        ORDER BY id FOR UPDATE
                        ON CONFLICT DO NOTHING";
             let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
-            tx.run(sql, &[&persons, recipient, at]).map(Some)
+            tx.run(sql, &[&persons, recipient, at])
         }
-        Change::TakeOn { id, attempts, again_at } => {
+        Paper::TakeOn { id, attempts, again_at } => {
             let sql = "UPDATE notice SET attempts = attempts + 1, next_at = $3
                        WHERE id = $1 AND attempts = $2 AND acknowledged_at IS NULL";
             let attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
-            tx.run(sql, &[&int(*id), &attempts, again_at]).map(Some)
+            tx.run(sql, &[&int(*id), &attempts, again_at])
         }
-        Change::Acknowledge { id, at } => {
+        Paper::Acknowledge { id, at } => {
             let sql = "UPDATE notice SET acknowledged_at = $2,
                        person = CASE WHEN kind = 'erased' THEN NULL ELSE person END
                        WHERE id = $1 AND acknowledged_at IS NULL";
@@ -206,16 +205,8 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<Option<u64>, PgError>
                            AND fence_at = (SELECT position FROM notice WHERE id = $1)";
                 tx.run(sql, &[&int(*id)])?;
             }
-            Ok(Some(known))
+            Ok(known)
         }
-        Change::Period { .. }
-        | Change::Secret { .. }
-        | Change::Day { .. }
-        | Change::TenantKey { .. }
-        | Change::Rewrapped(_)
-        | Change::Recovered(_)
-        | Change::Replaced(_)
-        | Change::EndEpochs { .. } => Ok(None),
     }
 }
 

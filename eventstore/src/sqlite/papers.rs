@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, uint};
-use crate::engine::{Change, Notices, Papers, Read};
+use crate::engine::{Notices, Paper, Papers, Read};
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;
 use crate::store::notices::{Notice, NoticeKind};
@@ -131,13 +131,12 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
     }))
 }
 
-/// Makes a change of such rows; the number of what was added or how many were changed, none where
-/// the change is of others.
-pub(super) fn make(conn: &Connection, change: &Change) -> rusqlite::Result<Option<u64>> {
-    let added = |()| Some(uint(conn.last_insert_rowid()));
-    let changed = |rows: usize| Some(u64::try_from(rows).unwrap_or(u64::MAX));
+/// Makes a change of such rows; the number of what was added, or how many were changed.
+pub(super) fn make(conn: &Connection, change: &Paper) -> rusqlite::Result<u64> {
+    let added = |()| uint(conn.last_insert_rowid());
+    let changed = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
     match change {
-        Change::AddApiKey { hash, role, label, person, recipient, at } => {
+        Paper::AddApiKey { hash, role, label, person, recipient, at } => {
             let person = person.map(|person| int(person.0));
             conn.execute(
                 "INSERT INTO api_key (hash, role, label, person, recipient, created_at)
@@ -147,13 +146,13 @@ pub(super) fn make(conn: &Connection, change: &Change) -> rusqlite::Result<Optio
             .map(drop)
             .map(added)
         }
-        Change::RevokeApiKey { id, at } => conn
+        Paper::RevokeApiKey { id, at } => conn
             .execute(
                 "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
                 (int(*id), at),
             )
             .map(changed),
-        Change::AddRequest { kind, person, stage, course, at } => conn
+        Paper::AddRequest { kind, person, stage, course, at } => conn
             .execute(
                 "INSERT INTO privacy_request (kind, person, requested_at, status, course)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -161,33 +160,25 @@ pub(super) fn make(conn: &Connection, change: &Change) -> rusqlite::Result<Optio
             )
             .map(drop)
             .map(added),
-        Change::MoveRequest { id, from, to, course, at } => conn
+        Paper::MoveRequest { id, from, to, course, at } => conn
             .execute(
                 "UPDATE privacy_request SET status = ?3, course = ?4, decided_at = ?5
                  WHERE id = ?1 AND status = ?2 AND decided_at IS NULL",
                 params![int(*id), from.name(), to.name(), course, at],
             )
             .map(changed),
-        Change::KeepReceipt { id, receipt } => conn
+        Paper::KeepReceipt { id, receipt } => conn
             .execute("UPDATE privacy_request SET receipt = ?2 WHERE id = ?1", (int(*id), receipt))
             .map(changed),
-        Change::Give { persons, recipient, at } => give(conn, persons, recipient, *at).map(changed),
-        Change::TakeOn { id, attempts, again_at } => conn
+        Paper::Give { persons, recipient, at } => give(conn, persons, recipient, *at).map(changed),
+        Paper::TakeOn { id, attempts, again_at } => conn
             .execute(
                 "UPDATE notice SET attempts = attempts + 1, next_at = ?3
                  WHERE id = ?1 AND attempts = ?2 AND acknowledged_at IS NULL",
                 (int(*id), attempts, again_at),
             )
             .map(changed),
-        Change::Acknowledge { id, at } => acknowledge(conn, int(*id), *at).map(changed),
-        Change::Period { .. }
-        | Change::Secret { .. }
-        | Change::Day { .. }
-        | Change::TenantKey { .. }
-        | Change::Rewrapped(_)
-        | Change::Recovered(_)
-        | Change::Replaced(_)
-        | Change::EndEpochs { .. } => Ok(None),
+        Paper::Acknowledge { id, at } => acknowledge(conn, int(*id), *at).map(changed),
     }
 }
 

@@ -98,10 +98,8 @@ impl Writer for SqliteWriter {
 }
 
 fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
-    if let Some(done) = papers::make(conn, change)? {
-        return Ok(done);
-    }
     let changed = match change {
+        Change::Paper(paper) => return papers::make(conn, paper),
         Change::Period { class, year, wrapped } => conn.execute(
             "INSERT OR IGNORE INTO period_key VALUES (?1, ?2, ?3)",
             (class.code(), year, wrapped),
@@ -117,15 +115,6 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
         Change::Recovered(rows) => rotation::recover(conn, rows),
         Change::Replaced(replaced) => rotation::replace(conn, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
-        // Papers, made above.
-        Change::AddApiKey { .. }
-        | Change::RevokeApiKey { .. }
-        | Change::AddRequest { .. }
-        | Change::MoveRequest { .. }
-        | Change::KeepReceipt { .. }
-        | Change::Give { .. }
-        | Change::TakeOn { .. }
-        | Change::Acknowledge { .. } => Ok(0),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
 }

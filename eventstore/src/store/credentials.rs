@@ -3,7 +3,7 @@
 //! Of a key only a hash is kept. A client's key belongs to one person and is deleted with them.
 
 use super::Tenant;
-use crate::engine::Change;
+use crate::engine::{Change, Paper};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -38,7 +38,9 @@ impl Tenant {
     ) -> Result<u64, AppendError> {
         let (role, label) = (role.to_owned(), label.to_owned());
         let at = now.as_second();
-        self.ledger.change(Change::AddApiKey { hash, role, label, person, recipient, at }).await
+        self.ledger
+            .change(Change::Paper(Paper::AddApiKey { hash, role, label, person, recipient, at }))
+            .await
     }
 
     /// The key with this hash, unless it was revoked.
@@ -62,6 +64,10 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be written.
     pub async fn revoke_api_key(&self, id: u64, now: jiff::Timestamp) -> Result<bool, AppendError> {
-        Ok(self.ledger.change(Change::RevokeApiKey { id, at: now.as_second() }).await? > 0)
+        Ok(self
+            .ledger
+            .change(Change::Paper(Paper::RevokeApiKey { id, at: now.as_second() }))
+            .await?
+            > 0)
     }
 }

@@ -7,7 +7,7 @@ use domain::Position;
 use zeroize::Zeroizing;
 
 use super::Tenant;
-use crate::engine::{Change, Notices};
+use crate::engine::{Change, Notices, Paper};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -75,7 +75,7 @@ impl Tenant {
         now: jiff::Timestamp,
     ) -> Result<(), AppendError> {
         let (recipient, at) = (recipient.to_owned(), now.as_second());
-        self.ledger.change(Change::Give { persons, recipient, at }).await.map(drop)
+        self.ledger.change(Change::Paper(Paper::Give { persons, recipient, at })).await.map(drop)
     }
 
     /// Who was given something of a person's, by the policy's names, in order.
@@ -125,7 +125,7 @@ impl Tenant {
     /// Where the keyring cannot be written.
     pub async fn take_on(&self, notice: &Notice, again_at: i64) -> Result<bool, AppendError> {
         let (id, attempts) = (notice.id, notice.attempts);
-        Ok(self.ledger.change(Change::TakeOn { id, attempts, again_at }).await? > 0)
+        Ok(self.ledger.change(Change::Paper(Paper::TakeOn { id, attempts, again_at })).await? > 0)
     }
 
     /// Takes down that a recipient knows; whether it was not known before.
@@ -134,6 +134,6 @@ impl Tenant {
     /// Where the keyring cannot be written.
     pub async fn acknowledge(&self, id: u64, now: jiff::Timestamp) -> Result<bool, AppendError> {
         let at = now.as_second();
-        Ok(self.ledger.change(Change::Acknowledge { id, at }).await? > 0)
+        Ok(self.ledger.change(Change::Paper(Paper::Acknowledge { id, at })).await? > 0)
     }
 }

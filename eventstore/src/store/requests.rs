@@ -4,7 +4,7 @@
 use domain::Position;
 
 use super::Tenant;
-use crate::engine::Change;
+use crate::engine::{Change, Paper};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -97,7 +97,9 @@ impl Tenant {
         now: jiff::Timestamp,
     ) -> Result<u64, AppendError> {
         let (kind, at) = (kind.to_owned(), now.as_second());
-        self.ledger.change(Change::AddRequest { kind, person, stage, course, at }).await
+        self.ledger
+            .change(Change::Paper(Paper::AddRequest { kind, person, stage, course, at }))
+            .await
     }
 
     /// Takes a request from one stage to another, or to another course in the same; whether it was
@@ -113,7 +115,7 @@ impl Tenant {
         now: jiff::Timestamp,
     ) -> Result<bool, AppendError> {
         let at = to.is_decided().then(|| now.as_second());
-        let moved = Change::MoveRequest { id, from, to, course, at };
+        let moved = Change::Paper(Paper::MoveRequest { id, from, to, course, at });
         Ok(self.ledger.change(moved).await? > 0)
     }
 
@@ -122,7 +124,7 @@ impl Tenant {
     /// # Errors
     /// Where the keyring cannot be written.
     pub async fn keep_receipt(&self, id: u64, receipt: String) -> Result<(), AppendError> {
-        self.ledger.change(Change::KeepReceipt { id, receipt }).await.map(drop)
+        self.ledger.change(Change::Paper(Paper::KeepReceipt { id, receipt })).await.map(drop)
     }
 
     /// A request by its number.
