@@ -173,8 +173,13 @@ async fn a_hold_stops_erasure_and_retention_until_the_last_is_lifted() {
     let released = admin.post(&path("release"), &order).await.ok();
     assert_eq!(released.body["legal_holds"], Value::Null);
     admin.post(&path("release"), &order).await.problem(409, "unchanged");
+    // A hold on another class keeps the person, and nothing of what is due.
+    let contact = json!({"ground": "legal_claim", "class": "contact"});
+    admin.post(&path("hold"), &contact).await.ok();
     assert_eq!(sweep(), 1);
     assert_eq!(note(&salon, &booking).await, json!({"state": "erased"}));
+    admin.post("/v1/privacy-requests", &ask).await.problem(409, "legal_hold");
+    admin.post(&path("release"), &contact).await.ok();
     admin.post("/v1/privacy-requests", &ask).await.is(202);
     assert_sound(&salon);
 }
