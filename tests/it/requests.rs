@@ -148,6 +148,14 @@ async fn what_was_approved_still_waits_for_its_time_and_for_no_hold() {
     assert!(!is_erased(&salon, &client).await);
 }
 
+/// Where there may be other nodes, one may have something at hand until its lease is over.
+async fn until_closed(app: &TestApp, staff: &Caller, receipt: &str) {
+    if on_postgres() {
+        staff.get(receipt).await.problem(409, "receipt_pending");
+        app.clock.advance(SignedDuration::from_secs(32));
+    }
+}
+
 /// F53: a crash between the erasure and its receipt loses neither; another's request ends with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_is_signed_whoever_had_asked_and_whatever_came_between() {
@@ -167,11 +175,7 @@ async fn a_receipt_is_signed_whoever_had_asked_and_whatever_came_between() {
     let request = listed.body["data"][0].clone();
     assert_eq!(request["state"], "done");
     let path = format!("{REQUESTS}/{}/receipt", request["id"].as_str().unwrap());
-    if on_postgres() {
-        // Another node may have something at hand until its lease is over.
-        staff.get(&path).await.problem(409, "receipt_pending");
-        app.clock.advance(SignedDuration::from_secs(32));
-    }
+    until_closed(&app, staff, &path).await;
     look(&app, &salon).await;
     let kept = desk.tenant.privacy_request(waiting).unwrap().unwrap();
     assert_eq!((kept.person, kept.receipt.is_some()), (None, true));
