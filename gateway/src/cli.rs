@@ -238,7 +238,7 @@ pub(crate) fn execute(
         Command::Tenant(command) => tenant::run(app, command, console),
         Command::Key(command) => key::run(app, command, console, runtime),
         Command::Keys(command) => keys::run(app, command, console),
-        Command::Retention(command) => retention::run(app, command, console),
+        Command::Retention(command) => retention::run(app, command, console, runtime),
         Command::Import(command) => tenant::import(app, command, console),
         Command::Person(command) => person::run(app, command, console),
         Command::Hold(command) => person::hold(app, command, console),

@@ -13,10 +13,8 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::policy::Recipient;
-use domain::{Event, Tag};
 use eventstore::engine::Notices;
 use eventstore::keyring::KeyError;
-use eventstore::ledger::codec;
 use eventstore::ledger::log::ReadError;
 use eventstore::store::notices::Notice;
 use eventstore::{AppendError, IdKind, Tenant};
@@ -24,6 +22,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::app::App;
+use crate::policy;
 use outbound::Delivery;
 
 /// Seconds until a notice is sent again, by how often it was.
@@ -34,15 +33,7 @@ const AGAIN: [i64; 7] = [5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600];
 /// # Errors
 /// Where the ledger cannot be read.
 pub fn of(tenant: &Tenant) -> Result<BTreeMap<String, Recipient>, ReadError> {
-    let log = tenant.log();
-    let newest = log.positions(Tag::policy())?.into_iter().max();
-    let Some(entry) = newest.map(|at| log.entry(at)).transpose()?.flatten() else {
-        return Ok(BTreeMap::new());
-    };
-    match codec::decode_event(&entry.bytes) {
-        Ok(Event::PolicySet(set)) => Ok(set.policy.recipients),
-        Ok(_) | Err(_) => Ok(BTreeMap::new()),
-    }
+    Ok(policy::of(tenant)?.recipients)
 }
 
 /// With what a recipient checks that a notice is from this tenant, as Standard Webhooks shows it.
@@ -78,20 +69,22 @@ pub async fn send(app: &App, tenant: &Tenant) -> Result<Option<Timestamp>, Appen
     if tenant.notices(Notices::Waiting)?.is_empty() {
         return Ok(None);
     }
-    let mut recipients = of(tenant)?;
-    // The others are told by staff, who have a list.
-    recipients.retain(|_, recipient| recipient.endpoint.is_some());
-    let names: Vec<String> = recipients.keys().cloned().collect();
     let mut next: Option<i64> = None;
-    for notice in tenant.notices(Notices::WaitingFor(&names))? {
-        let endpoint = recipients.get(&notice.recipient).and_then(|of| of.endpoint.as_deref());
-        let Some(endpoint) = endpoint else { continue };
-        let now = app.env.clock.now().as_second();
-        let at = match notice.next_at <= now {
-            true => deliver(app, tenant, &notice, endpoint).await?,
-            false => Some(notice.next_at),
-        };
-        next = next.into_iter().chain(at).min();
+    for (name, recipient) in of(tenant)? {
+        // Without one they are told by staff, who have a list.
+        let Some(endpoint) = recipient.endpoint else { continue };
+        for notice in tenant.notices(Notices::WaitingFor(&name))? {
+            let now = app.env.clock.now().as_second();
+            let again_at = match notice.next_at <= now {
+                true => deliver(app, tenant, &notice, &endpoint).await?,
+                false => Some(notice.next_at),
+            };
+            next = next.into_iter().chain(again_at).min();
+            if again_at.is_some() {
+                // Who does not answer is not asked for each notice whether they do.
+                break;
+            }
+        }
     }
     Ok(next.and_then(|at| Timestamp::from_second(at).ok()))
 }

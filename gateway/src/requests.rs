@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use domain::Refusal;
-use domain::policy::ErasureRule;
 use eventstore::keyring::KeyError;
 use eventstore::keyring::lease::LEASE;
 use eventstore::store::requests::{PrivacyRequest, Stage};
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{App, AppError};
 use crate::desk::Desk;
 use crate::erasure::{self, Erased};
+use crate::policy;
 use crate::receipt::{self, Kept};
 
 /// What is asked for.
@@ -63,6 +63,8 @@ pub struct Course {
     /// When it was last begun to be carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<By>,
 }
 
 /// Why a request does not go on.
@@ -135,14 +137,14 @@ impl Course {
 /// one waits for the same person already, that is it.
 ///
 /// # Errors
-/// Where the keyring cannot be written.
+/// Where the policy cannot be read, or the keyring not be written.
 pub async fn ask(
     app: &App,
     tenant: &Tenant,
     person: PersonId,
     (by, cancel_open): (By, bool),
-    rule: ErasureRule,
 ) -> Result<(u64, bool), AppendError> {
+    let rule = policy::of(tenant)?.erasure;
     let now = app.env.clock.now();
     if rule.waits() {
         let open = tenant.open_requests()?;
@@ -167,21 +169,11 @@ pub async fn ask(
         not_before: (rule.cooling_off_hours > 0).then(|| after(hours)).flatten(),
         refused: None,
         started_at: None,
+        withdrawn_by: None,
     };
     let stage = if rule.waits() { Stage::Waiting } else { Stage::Received };
     let id = tenant.add_privacy_request(ERASURE, person, (stage, course.text()), now).await?;
     Ok((id, !rule.waits()))
-}
-
-/// What an erasure waits for by the tenant's policy, as the read models have it now.
-///
-/// # Errors
-/// Where they cannot be read.
-pub fn rule(desk: &Desk) -> Result<ErasureRule, AppError> {
-    desk.follow()?;
-    let policy = desk.read(|reader| reader.catalogue().policy());
-    let policy = policy.map_err(crate::desk::DeskError::from)?;
-    Ok(policy.map(|(policy, _)| policy.erasure).unwrap_or_default())
 }
 
 fn find(tenant: &Tenant, id: u64) -> Result<(PrivacyRequest, Course), RequestError> {
@@ -221,8 +213,9 @@ pub async fn approve(app: &App, tenant: &Tenant, id: u64, by: By) -> Result<bool
 ///
 /// # Errors
 /// Where it waits for nothing any more.
-pub async fn withdraw(app: &App, tenant: &Tenant, id: u64) -> Result<(), RequestError> {
-    let (request, course) = find(tenant, id)?;
+pub async fn withdraw(app: &App, tenant: &Tenant, id: u64, by: By) -> Result<(), RequestError> {
+    let (request, mut course) = find(tenant, id)?;
+    course.withdrawn_by = Some(by);
     let moved = (Stage::Waiting, Stage::Withdrawn);
     let now = app.env.clock.now();
     if request.stage == Stage::Waiting
@@ -317,7 +310,7 @@ pub async fn receipt(
     if let Some(receipt) = request.receipt {
         return Ok(receipt);
     }
-    let fence = request.fence_at.filter(|_| request.stage == Stage::Done);
+    let fence = request.fence_at.filter(|_| request.is_through());
     let (Some(fence), Some(course)) = (fence, Course::of(&request)) else {
         return Err(RequestError::NoReceipt);
     };
@@ -333,6 +326,19 @@ pub async fn receipt(
 /// How long to wait for the receipt of what was erased just now.
 pub fn until_closed(tenant: &Tenant) -> Duration {
     if tenant.is_shared() { LEASE + Duration::from_secs(1) } else { Duration::ZERO }
+}
+
+/// Those whose waiting is over at `now`.
+///
+/// # Errors
+/// Where the keyring cannot be read.
+pub fn due(tenant: &Tenant, now: Timestamp) -> Result<Vec<u64>, KeyError> {
+    let mut open = tenant.open_requests()?;
+    open.retain(|request| {
+        let course = Course::of(request).filter(|_| request.stage == Stage::Waiting);
+        course.is_some_and(|course| course.is_free(now))
+    });
+    Ok(open.into_iter().map(|request| request.id).collect())
 }
 
 /// Carries out what waits for nothing any more, ends what nobody has approved in time, and signs
@@ -360,7 +366,7 @@ pub async fn look(app: &App, desk: &Desk) -> Result<Option<Timestamp>, KeyError>
             Stage::Received => Some(abandoned),
             Stage::Done => match receipt(app, tenant, request.id, app.window).await {
                 Ok(_) => None,
-                Err(RequestError::NoReceipt) => closed_at(tenant, &request),
+                Err(RequestError::NoReceipt) => closed_at(tenant, &request).map(|at| at.max(now)),
                 Err(error) => {
                     tracing::error!(%error, tenant = tenant.name(), "a receipt is tried again");
                     Some(now)

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use gateway::{chores, receipt};
+use gateway::{reactors, receipt};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use system_tests::{Caller, Salon, TestApp};
@@ -61,7 +61,7 @@ async fn salon(app: &TestApp, endpoint: &str) -> (Salon, String) {
 }
 
 async fn look(app: &TestApp, salon: &Salon) {
-    chores::look(&app.app, &salon.tenant.desk).await.unwrap();
+    reactors::look(&app.app, &salon.tenant.desk).await.unwrap();
 }
 
 /// A program of the bookkeeper's.
@@ -180,6 +180,8 @@ async fn a_receipt_says_who_was_told() {
     staff.post(&path, &json!({})).await.ok();
     staff.post(&path, &json!({})).await.ok();
     assert_eq!(told().await, [(books, true), (law, true)]);
+    let left = salon.tenant.auditor.get("/v1/notices").await.ok().text();
+    assert!(!left.contains(&client), "{left}");
     staff.post("/v1/notices/ntc_0/acknowledge", &json!({})).await.problem(404, "not_found");
 }
 
@@ -201,6 +203,31 @@ async fn what_staff_pass_on_by_hand_holds_up_nothing() {
     staff.post(&path(&other, "restrict"), &why).await.ok();
     look(&app, &salon).await;
     assert_eq!(inbox.came().len(), 1);
+}
+
+/// Who does not answer is asked once, not for each notice; the others hear meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_that_is_away_holds_up_no_other() {
+    let (app, inbox, away) = (TestApp::default(), Inbox::default(), Inbox::default());
+    let salon = app.salon("salon").await;
+    let recipients = json!({
+        "ads": recipient("Lilla Annonsbyrån", Some(&away.open().await)),
+        "books": recipient("Norrsken Books", Some(&inbox.open().await)),
+    });
+    salon.tenant.change_policy(|policy| policy["recipients"] = recipients).await;
+    *away.answers.lock().unwrap() = vec![503];
+    let client = salon.tenant.client("Astrid").await;
+    give(&salon, "ads", &client).await;
+    give(&salon, "books", &client).await;
+    let staff = &salon.tenant.staff;
+    let path = |what: &str| format!("/v1/clients/{client}/{what}");
+    staff.post(&path("restrict"), &json!({"ground": "objection"})).await.ok();
+    staff.post(&path("unrestrict"), &json!({})).await.ok();
+    look(&app, &salon).await;
+    assert_eq!((away.came().len(), inbox.came().len()), (1, 2));
+    app.clock.advance(SignedDuration::from_secs(5));
+    look(&app, &salon).await;
+    assert_eq!((away.came().len(), inbox.came().len()), (2, 0));
 }
 
 /// F03: who is retired is given nothing new, and is still told of what they have.

@@ -1,18 +1,20 @@
 //! Requests for erasure: they wait for whom and what the policy says, and leave a receipt.
 
-use std::path::Path;
+use std::fs;
 use std::sync::Arc;
 
-use domain::policy::PolicyCommand;
+use domain::policy::{ErasureRule, PolicyCommand};
 use domain::{Actor, Command};
-use eventstore::Append;
+use eventstore::environment::Environment;
+use eventstore::{Append, IdKind, PersonId};
 use gateway::keys::Role;
-use gateway::{App, chores, clock, receipt};
+use gateway::requests::By;
+use gateway::{App, clock, reactors, receipt};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use system_tests::{Caller, Salon, TestApp, on_postgres};
+use system_tests::{Caller, Salon, TestApp, TestClock, on_postgres};
 
-use crate::program::run;
+use crate::site::Site;
 
 const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
 const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
@@ -34,7 +36,7 @@ fn erasure(client: &str) -> Value {
 
 /// What a server does by itself, now.
 async fn look(app: &TestApp, salon: &Salon) {
-    chores::look(&app.app, &salon.tenant.desk).await.unwrap();
+    reactors::look(&app.app, &salon.tenant.desk).await.unwrap();
 }
 
 async fn state(salon: &Salon, request: &str) -> String {
@@ -77,6 +79,7 @@ async fn an_erasure_waits_for_another_administrator() {
     let second = another_admin(&app, &salon).await;
     let done = second.post(&approve, &json!({})).await.is(202);
     assert_eq!(done.body["state"], "done");
+    assert_ne!(done.body["asked_by"], done.body["approved_by"]);
     assert!(is_erased(&salon, &client).await);
     second.post(&approve, &json!({})).await.problem(409, "not_waiting");
     admin.post(REQUESTS, &erasure(&client)).await.problem(410, "erased");
@@ -109,6 +112,7 @@ async fn an_erasure_can_be_withdrawn_until_its_time_and_is_carried_out_then() {
     other.post(&withdraw(&asked.id()), &json!({})).await.problem(404, "not_found");
     let back = own.post(&withdraw(&asked.id()), &json!({})).await.is(202);
     assert_eq!(back.body["state"], "withdrawn");
+    assert_eq!(back.body["withdrawn_by"], asked.body["asked_by"]);
     own.post(&withdraw(&asked.id()), &json!({})).await.problem(409, "not_waiting");
 
     let again = own.post(REQUESTS, &json!({"kind": "erasure"})).await.is(202);
@@ -160,14 +164,12 @@ async fn until_closed(app: &TestApp, staff: &Caller, receipt: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_is_signed_whoever_had_asked_and_whatever_came_between() {
     let app = TestApp::default();
-    let (salon, client) = careful(&app, false, 0).await;
+    let (salon, client) = careful(&app, true, 0).await;
     let staff = &salon.tenant.staff;
     // As a crash leaves it: the keys are gone, and nobody has heard of it.
     let (desk, person) = (Arc::clone(&salon.tenant.desk), salon.tenant.person(&client));
-    let rule = domain::policy::ErasureRule { approval: true, cooling_off_hours: 0 };
-    let by = (gateway::requests::By::Operator, true);
-    let (waiting, free) =
-        gateway::requests::ask(&app.app, &desk.tenant, person, by, rule).await.unwrap();
+    let by = (By::Operator, true);
+    let (waiting, free) = gateway::requests::ask(&app.app, &desk.tenant, person, by).await.unwrap();
     assert!(!free);
     gateway::erasure::erase(&desk, person, true).await.unwrap();
 
@@ -188,6 +190,31 @@ async fn a_receipt_is_signed_whoever_had_asked_and_whatever_came_between() {
     salon.tenant.auditor.get(&path).await.problem(403, "forbidden");
 }
 
+/// Keys that are gone are no erasure as long as the key store does not know of it: a copy from
+/// before would be taken for the present.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_reported_as_erased_before_the_key_store_knows_of_it() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, false, 0).await;
+    let (staff, tenant) = (&salon.tenant.staff, &salon.tenant);
+    let (marks, away) = (app.folder.path().join("keys/marks"), app.folder.path().join("away"));
+    fs::rename(&marks, &away).unwrap();
+    staff.post(REQUESTS, &erasure(&client)).await.is(503);
+    let asked = staff.get(REQUESTS).await.ok().body["data"][0].clone();
+    assert_eq!(asked["state"], "received");
+    let id = asked["id"].as_str().unwrap();
+    let receipt = format!("{REQUESTS}/{id}/receipt");
+    app.clock.advance(SignedDuration::from_secs(60));
+    look(&app, &salon).await;
+    staff.get(&receipt).await.problem(409, "receipt_pending");
+
+    fs::rename(&away, &marks).unwrap();
+    app.clock.advance(SignedDuration::from_secs(60));
+    gateway::erasure::ended(&tenant.desk, tenant.person(&client)).await.unwrap();
+    assert_eq!(state(&salon, id).await, "done");
+    staff.get(&receipt).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_done_has_no_receipt() {
     let app = TestApp::default();
@@ -198,52 +225,76 @@ async fn what_is_not_done_has_no_receipt() {
     salon.tenant.staff.get(&format!("{REQUESTS}/prq_0/receipt")).await.problem(404, "not_found");
 }
 
-/// From now on somebody else has to approve.
-fn be_careful(data: &Path, tenant: &str) {
-    let app = App::open(data, &data.with_extension("keys"), clock::system()).unwrap();
-    let desk = app.desk(tenant).unwrap();
+/// From now on erasures wait.
+fn be_careful(app: &App, rule: ErasureRule) {
+    let desk = app.desk("inn").unwrap();
     desk.follow().unwrap();
     let (mut policy, _) = desk.read(|reader| reader.catalogue().policy()).unwrap().unwrap();
-    policy.erasure.approval = true;
+    policy.erasure = rule;
     let set = Command::Policy(PolicyCommand::Set(policy));
     desk.tenant.ledger.append_blocking(Append::new(set, Actor::System)).unwrap();
+}
+
+/// Where no server runs, the nightly command comes to what has waited long enough.
+#[test]
+fn the_nightly_command_erases_whom_the_policy_let_wait() {
+    let site = Site::new();
+    let guests = site.inn();
+    let night = |more: &[&str]| -> Value {
+        let args = [&["--json", "retention", "run"], more].concat();
+        site.run(&args).ended(0).json()["tenants"][0]["erasures"].take()
+    };
+    let system = clock::system();
+    let then = system.clock.now() - SignedDuration::from_hours(48);
+    let before_yesterday = Environment { clock: Arc::new(TestClock::at(then)), ..system };
+    let app = App::open(&site.at("data"), &site.keys(), before_yesterday).unwrap();
+    be_careful(&app, ErasureRule { approval: false, cooling_off_hours: 24 });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for guest in &guests[..2] {
+        let desk = app.desk("inn").unwrap();
+        let person = PersonId(desk.tenant.ids().read(IdKind::Client, guest).unwrap());
+        let by = (By::Operator, true);
+        runtime.block_on(gateway::requests::ask(&app, &desk.tenant, person, by)).unwrap();
+    }
+    drop(app);
+    let asked = site.run(&["--json", "request", "list", "--tenant", "inn"]).ended(0).json();
+    let withdrawn = asked[0]["id"].as_str().unwrap();
+    site.run(&["request", "withdraw", withdrawn, "--tenant", "inn"]).ended(0);
+    assert_eq!(night(&["--dry-run"]), json!([asked[1]["id"]]));
+    assert_eq!((night(&[]), night(&[])), (json!(1), json!(0)));
+    let clients = site.run(&["--json", "clients", "list", "--tenant", "inn"]).ended(0).json();
+    let states: Vec<_> = clients.as_array().unwrap().iter().map(|of| &of["state"]).collect();
+    assert_eq!(states, ["erased", "live", "live"]);
 }
 
 /// The program at the command line keeps to the policy too.
 #[test]
 fn the_program_asks_approves_takes_back_and_writes_receipts() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let file = folder.path().join("stays.csv");
-    let mapping = folder.path().join("stays.toml");
-    std::fs::write(&file, crate::erasure::stays(3, 3)).unwrap();
-    std::fs::write(&mapping, crate::erasure::STAYS).unwrap();
-    let said = |args: &[&str], code| run(&data, &[&["--json"], args].concat()).ended(code).json();
-    said(&["tenant", "create", "inn", "--zone", "Europe/Stockholm"], 0);
-    let (file, mapping) = (file.to_str().unwrap(), mapping.to_str().unwrap());
-    said(&["import", file, "--mapping", mapping, "--tenant", "inn"], 0);
-    let clients = said(&["clients", "list", "--tenant", "inn"], 0);
-    let of = |n: usize| clients[n]["id"].as_str().unwrap().to_owned();
+    let site = Site::new();
+    let guests = site.inn();
+    let said = |args: &[&str], code| site.run(&[&["--json"], args].concat()).ended(code).json();
     let erase = |id: &str, code| {
         said(&["erase", "--tenant", "inn", "--person", id, "--cancel-open"], code)[0].clone()
     };
-    assert_eq!(erase(&of(0), 0)["state"], "erased");
+    assert_eq!(erase(&guests[0], 0)["state"], "erased");
     let listed = said(&["request", "list", "--tenant", "inn"], 0);
     assert_eq!(listed[0]["state"], "done");
     let done = listed[0]["id"].as_str().unwrap().to_owned();
 
-    be_careful(&data, "inn");
-    let to = folder.path().join("receipt.json");
+    let app = App::open(&site.at("data"), &site.keys(), clock::system()).unwrap();
+    be_careful(&app, ErasureRule { approval: true, cooling_off_hours: 0 });
+    drop(app);
+    let to = site.at("receipt.json");
     let to = to.to_str().unwrap();
     let waiting = said(
-        &["erase", "--tenant", "inn", "--person", &of(1), "--cancel-open", "--receipt", to],
+        &["erase", "--tenant", "inn", "--person", &guests[1], "--cancel-open", "--receipt", to],
         1,
     );
     assert_eq!(waiting[0]["state"], "waiting");
-    assert!(!Path::new(to).exists());
+    assert!(!fs::exists(to).unwrap());
     let id = waiting[0]["request"].as_str().unwrap();
     let request = |what: &str, id: &str, code| {
-        run(&data, &["request", what, id, "--tenant", "inn"]).ended(code)
+        site.run(&["request", what, id, "--tenant", "inn"]).ended(code)
     };
     assert!(request("approve", id, 1).error.contains("somebody else"));
     request("withdraw", id, 0);
@@ -253,7 +304,7 @@ fn the_program_asks_approves_takes_back_and_writes_receipts() {
     assert_eq!(listed[0]["state"], "withdrawn");
     let receipt = |code| {
         let args = ["request", "receipt", done.as_str(), "--tenant", "inn", "--to", to];
-        run(&data, &args).ended(code)
+        site.run(&args).ended(code)
     };
     if !on_postgres() {
         receipt(0);

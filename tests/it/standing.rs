@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use system_tests::{Salon, TestApp};
 
-use crate::program::run;
+use crate::site::Site;
 
 const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
 const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
@@ -234,29 +234,21 @@ async fn what_cannot_stand_is_refused_with_a_reason() {
 
 #[test]
 fn the_program_holds_and_restricts() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let file = folder.path().join("stays.csv");
-    let mapping = folder.path().join("stays.toml");
-    std::fs::write(&file, crate::erasure::stays(1, 1)).unwrap();
-    std::fs::write(&mapping, crate::erasure::STAYS).unwrap();
-    let said = |args: &[&str]| run(&data, args).ended(0).json();
-    said(&["--json", "tenant", "create", "inn", "--zone", "Europe/Stockholm"]);
-    let (file, mapping) = (file.to_str().unwrap(), mapping.to_str().unwrap());
-    said(&["--json", "import", file, "--mapping", mapping, "--tenant", "inn"]);
-    let clients = said(&["--json", "clients", "list", "--tenant", "inn"]);
-    let id = clients[0]["id"].as_str().unwrap();
+    let site = Site::new();
+    let guests = site.inn();
+    let said = |args: &[&str]| site.run(args).ended(0).json();
+    let id = guests[0].as_str();
     let of = ["--tenant", "inn", "--person", id];
     let person = |what: &str, more: &[&str]| {
-        run(&data, &[&["--json", "person", what], of.as_slice(), more].concat())
+        site.run(&[&["--json", "person", what], of.as_slice(), more].concat())
     };
     let hold = |what: &str, more: &[&str]| {
-        run(&data, &[&["--json", "hold", what], of.as_slice(), more].concat())
+        site.run(&[&["--json", "hold", what], of.as_slice(), more].concat())
     };
     let claim = ["--class", "contact", "--reason", "legal_claim"];
     assert_eq!(hold("place", &claim).ended(0).json()["done"], "held");
     let listed = |dry: &[&str], code| {
-        run(&data, &[&["--json", "erase"], of.as_slice(), dry].concat()).ended(code).json()
+        site.run(&[&["--json", "erase"], of.as_slice(), dry].concat()).ended(code).json()
     };
     assert_eq!(listed(&["--dry-run"], 1)[0]["legal_holds"], json!(["legal_claim"]));
     assert_eq!(listed(&["--cancel-open"], 1)[0]["refused"], "legal_hold");
@@ -268,7 +260,7 @@ fn the_program_holds_and_restricts() {
     assert_eq!(person("restrict", &until).ended(0).json()["done"], "restricted");
     let clients = said(&["--json", "clients", "list", "--tenant", "inn"]);
     assert_eq!(clients[0]["state"], "restricted");
-    let told = run(&data, &["audit", "replay", "--tenant", "inn"]).ended(0).out;
+    let told = site.run(&["audit", "replay", "--tenant", "inn"]).ended(0).out;
     for words in [
         "a client's contact was put under legal hold (legal_claim)",
         "restricted (objection), until 2999-01-01",

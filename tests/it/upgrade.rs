@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 use system_tests::{database, postgres};
 
-use crate::program::{LEDGER, run};
+use crate::program::LEDGER;
+use crate::site::Site;
 
 /// What undoes the second version, as the first was.
 const FIRST: &str = "DROP INDEX privacy_request_open;
@@ -37,25 +38,16 @@ fn go_back(data: &Path, ledger: Option<&str>) {
 /// What was there is there, what is new works, and nobody waits for a receipt from before.
 #[test]
 fn a_tenant_of_the_first_version_goes_on_under_the_second() {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, ledger) = (folder.path().join("data"), database());
+    let (site, ledger) = (Site::new(), database());
     if let Some(address) = &ledger {
-        fs::write(folder.path().join(LEDGER), address).unwrap();
+        fs::write(site.at(LEDGER), address).unwrap();
     }
-    let (file, mapping) = (folder.path().join("stays.csv"), folder.path().join("stays.toml"));
-    fs::write(&file, crate::erasure::stays(3, 3)).unwrap();
-    fs::write(&mapping, crate::erasure::STAYS).unwrap();
-    let said = |args: &[&str]| run(&data, &[&["--json"], args].concat()).ended(0).json();
-    let (file, mapping) = (file.to_str().unwrap(), mapping.to_str().unwrap());
-    said(&["tenant", "create", "inn", "--zone", "Europe/Stockholm"]);
-    said(&["import", file, "--mapping", mapping, "--tenant", "inn"]);
-    let clients = said(&["clients", "list", "--tenant", "inn"]);
-    let erase = |n: usize| {
-        let id = clients[n]["id"].as_str().unwrap();
-        said(&["erase", "--tenant", "inn", "--person", id, "--cancel-open"])
-    };
+    let guests = site.inn();
+    let said = |args: &[&str]| site.run(&[&["--json"], args].concat()).ended(0).json();
+    let erase =
+        |n: usize| said(&["erase", "--tenant", "inn", "--person", &guests[n], "--cancel-open"]);
     erase(0);
-    go_back(&data, ledger.as_deref());
+    go_back(&site.at("data"), ledger.as_deref());
 
     let states = || -> Vec<Value> {
         let listed = said(&["request", "list", "--tenant", "inn"]);

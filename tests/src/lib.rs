@@ -36,6 +36,11 @@ pub struct TestClock {
 }
 
 impl TestClock {
+    pub fn at(now: Timestamp) -> Self {
+        let micros = AtomicI64::new(now.as_microsecond());
+        Self { micros, boot_millis: AtomicU64::new(1) }
+    }
+
     pub fn set(&self, now: &str) {
         let now: Timestamp = now.parse().unwrap();
         self.micros.store(now.as_microsecond(), Ordering::SeqCst);
@@ -131,9 +136,7 @@ impl TestApp {
 
     /// The program with its ledgers in a database, wherever the other tests have theirs.
     pub fn with(ledger: Option<String>, seed: u64) -> Self {
-        let clock = TestClock { micros: AtomicI64::new(0), boot_millis: AtomicU64::new(1) };
-        clock.set(BEGINNING);
-        let clock = Arc::new(clock);
+        let clock = Arc::new(TestClock::at(BEGINNING.parse().unwrap()));
         let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };

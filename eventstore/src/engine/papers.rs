@@ -16,8 +16,8 @@ pub enum Notices<'a> {
     One(u64),
     /// The oldest that nobody has acknowledged.
     Waiting,
-    /// Those of them to one of these recipients; those first that are to be sent first.
-    WaitingFor(&'a [String]),
+    /// Those of them to a recipient; those first that are to be sent first.
+    WaitingFor(&'a str),
     /// Those that tell of an entry.
     Of(Position),
     /// So many, the newest first.

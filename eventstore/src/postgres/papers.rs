@@ -85,12 +85,12 @@ impl Papers for PgReader {
                 let sql = notice!("WHERE acknowledged_at IS NULL ORDER BY id LIMIT 1");
                 self.rows(sql, &[], notice)
             }
-            Notices::WaitingFor(recipients) => {
+            Notices::WaitingFor(recipient) => {
                 let sql = notice!(
-                    "WHERE acknowledged_at IS NULL AND recipient = ANY ($1)
+                    "WHERE acknowledged_at IS NULL AND recipient = $1
                      ORDER BY next_at, id LIMIT 100"
                 );
-                self.rows(sql, &[&recipients], notice)
+                self.rows(sql, &[&recipient], notice)
             }
             Notices::Of(position) => {
                 let sql = notice!("WHERE position = $1 ORDER BY id");

@@ -215,7 +215,10 @@ impl Writer for PgWriter {
         let state = state(PersonState::Erased);
         self.transaction(|tx| {
             let sql = "UPDATE person SET state = $2 WHERE id = $1";
-            tx.run(sql, &[&int(person.0), &state]).map(drop)
+            tx.run(sql, &[&int(person.0), &state])?;
+            // By that a request is known to be through.
+            let sql = "UPDATE privacy_request SET person = NULL WHERE person = $1";
+            tx.run(sql, &[&int(person.0)]).map(drop)
         })
     }
 
@@ -415,7 +418,6 @@ impl Tx {
             "DELETE FROM lookup WHERE person = $1",
             "DELETE FROM api_key WHERE person = $1",
             "DELETE FROM given WHERE person = $1",
-            "UPDATE privacy_request SET person = NULL WHERE person = $1",
             "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
              contact_at = NULL, contact_handle = NULL WHERE id = $1",
         ] {

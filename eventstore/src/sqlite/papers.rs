@@ -69,12 +69,10 @@ impl Papers for Connection {
             Notices::Waiting => {
                 ("WHERE acknowledged_at IS NULL ORDER BY id LIMIT ?1", 1_i64.into())
             }
-            Notices::WaitingFor(recipients) => {
-                let names = serde_json::to_string(recipients).unwrap_or_default();
-                let rest = "WHERE acknowledged_at IS NULL
-                            AND recipient IN (SELECT value FROM json_each(?1))
+            Notices::WaitingFor(recipient) => {
+                let rest = "WHERE acknowledged_at IS NULL AND recipient = ?1
                             ORDER BY next_at, id LIMIT 100";
-                (rest, names.into())
+                (rest, recipient.to_owned().into())
             }
             Notices::Of(position) => ("WHERE position = ?1 ORDER BY id", int(position.0).into()),
             Notices::Newest(limit) => ("ORDER BY id DESC LIMIT ?1", i64::from(limit).into()),

@@ -76,9 +76,12 @@ impl Writer for SqliteWriter {
     }
 
     fn cleared(&mut self, person: PersonId) -> Result<(), EngineError> {
-        let done = (int(person.0), PersonState::Erased.code());
-        self.0.execute("UPDATE person SET state = ?2 WHERE id = ?1", done)?;
-        Ok(())
+        let (id, state) = (int(person.0), PersonState::Erased.code());
+        let tx = self.0.transaction()?;
+        tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (id, state))?;
+        // By that a request is known to be through.
+        tx.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
+        Ok(tx.commit()?)
     }
 
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError> {
@@ -281,7 +284,6 @@ fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
     conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
     conn.execute("DELETE FROM given WHERE person = ?1", [id])?;
-    conn.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
     conn.execute(
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
          contact_at = NULL, contact_handle = NULL WHERE id = ?1",

@@ -16,7 +16,8 @@ pub enum Stage {
     Waiting,
     /// It is being carried out.
     Received,
-    /// Said by the commit that ends the person's keys, by no other.
+    /// Said by the commit that ends the person's keys, by no other. What is left is being cleared as
+    /// long as the request names the person.
     Done,
     /// Something stood in the way.
     Refused,
@@ -77,6 +78,21 @@ pub struct PrivacyRequest {
     pub course: String,
     /// The signed receipt.
     pub receipt: Option<String>,
+}
+
+impl PrivacyRequest {
+    /// Whether the key store knows of the erasure, and nothing is left to be cleared.
+    pub fn is_through(&self) -> bool {
+        self.stage == Stage::Done && self.person.is_none()
+    }
+
+    /// How far it is, for whoever asks: it is done when nothing is left to be done.
+    pub fn state(&self) -> &'static str {
+        match self.stage == Stage::Done && !self.is_through() {
+            true => Stage::Received.name(),
+            false => self.stage.name(),
+        }
+    }
 }
 
 impl Tenant {

@@ -32,7 +32,6 @@ pub(super) fn run(
         return preview(&desk, &persons, console, runtime);
     }
     let receipts = receipts(&desk, command, &persons)?;
-    let rule = requests::rule(&desk)?;
     let total = u64::try_from(persons.len()).unwrap_or(u64::MAX);
     let (mut rows, mut erased) = (Vec::new(), Vec::new());
     for (done, (id, person)) in (1..).zip(&persons) {
@@ -45,17 +44,17 @@ pub(super) fn run(
             }
             false => {
                 let by = (By::Operator, command.cancel_open);
-                let ask = requests::ask(app, &desk.tenant, *person, by, rule);
+                let ask = requests::ask(app, &desk.tenant, *person, by);
                 let (request, free) = runtime.block_on(ask)?;
-                let shown = desk.tenant.ids().show(IdKind::PrivacyRequest, request);
                 if free {
                     let ended = runtime.block_on(requests::carry_out(app, &desk, request, false));
                     if let (Ok(Some(_)), Some(to)) = (&ended, receipt) {
                         erased.push((request, to));
                     }
-                    row((id, shown), state(&desk, *person)?, ended, receipt)?
+                    row(id, state(&desk, *person)?, ended, receipt)?
                 } else {
-                    receipt.map(std::fs::remove_file);
+                    give_up(receipt);
+                    let shown = desk.tenant.ids().show(IdKind::PrivacyRequest, request);
                     json!({ "id": id, "state": "waiting", "request": shown })
                 }
             }
@@ -198,17 +197,21 @@ fn persons(desk: &Desk, ids: &[String]) -> Result<Vec<(String, PersonId)>, CliEr
     Ok(persons)
 }
 
+/// There will be no receipt now. Who removed its file themselves is not told.
+fn give_up(receipt: Option<&PathBuf>) {
+    if let Some(to) = receipt {
+        drop(std::fs::remove_file(to));
+    }
+}
+
 fn row(
-    (id, request): (&str, String),
+    id: &str,
     stands: PersonState,
     ended: Result<Option<Erased>, RequestError>,
     receipt: Option<&PathBuf>,
 ) -> Result<Value, CliError> {
-    if !matches!(ended, Ok(Some(_)))
-        && let Some(to) = receipt
-    {
-        // There will be none. Who removed it themselves is not told.
-        drop(std::fs::remove_file(to));
+    if !matches!(ended, Ok(Some(_))) {
+        give_up(receipt);
     }
     let error = match ended {
         Ok(Some(erased)) => {
@@ -224,7 +227,7 @@ fn row(
             return Ok(row);
         }
         // Somebody else was faster.
-        Ok(None) => return Ok(json!({ "id": id, "state": stands.name(), "request": request })),
+        Ok(None) => return Ok(json!({ "id": id, "state": stands.name(), "already": true })),
         Err(error) => failed(error),
     };
     let CliError::App(AppError::Append(append)) = &error else { return Err(error) };

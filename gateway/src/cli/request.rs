@@ -44,7 +44,9 @@ pub(super) fn run(
         }
         Request::Withdraw(which) => {
             let (desk, id) = find(app, which)?;
-            runtime.block_on(requests::withdraw(app, &desk.tenant, id)).map_err(failed)?;
+            runtime
+                .block_on(requests::withdraw(app, &desk.tenant, id, By::Operator))
+                .map_err(failed)?;
             let done = "withdrawn";
             console
                 .answer(&json!({ "id": which.id, "done": done }), format!("{}  {done}", which.id));
@@ -82,7 +84,7 @@ fn list(desk: &Desk, console: &mut Console) -> Result<(), CliError> {
         let approval = course.as_ref().filter(|of| of.approval && of.approved_by.is_none());
         let approve_until = approval.and_then(|course| course.approve_until);
         let not_before = course.as_ref().and_then(|course| course.not_before);
-        let state = request.stage.name();
+        let state = request.state();
         let asked = Timestamp::from_second(request.requested_at).unwrap_or_default();
         let mut line = format!("{id}  {:<9} {state:<9} asked {asked}", request.kind);
         if let Some(until) = approve_until {

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use eventstore::IdKind;
+use eventstore::{AppendError, IdKind};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::console::Console;
 use super::{CliError, Outcome};
 use crate::app::{App, AppError};
 use crate::config::Retention;
 use crate::desk::Desk;
-use crate::retention;
+use crate::{reactors, requests, retention};
 
 pub(super) fn run(
     app: &Arc<App>,
     command: &Retention,
     console: &mut Console,
+    runtime: &Handle,
 ) -> Result<Outcome, CliError> {
     let Retention::Run { tenant, dry_run } = command;
     let names = match tenant {
@@ -28,22 +30,41 @@ pub(super) fn run(
         if *dry_run {
             let due = list(app, &desk, &mut lines)?;
             lines.push(format!("{name}: {} to be ended", due.len()));
-            rows.push(json!({ "tenant": name, "due": due }));
+            let erasures = erasures(app, &desk, &mut lines)?;
+            rows.push(json!({ "tenant": name, "due": due, "erasures": erasures }));
         } else {
             let swept = retention::sweep(&desk, app.env.clock.now())?;
             lines.push(format!(
                 "{name}: ended what was said around {} bookings, and {} years of bookkeeping",
                 swept.bookings, swept.years
             ));
+            let erasures = requests::due(&desk.tenant, app.env.clock.now())?.len();
+            // Where no server runs, nothing else comes to what has waited.
+            runtime.block_on(reactors::look(app, &desk))?;
+            let left = requests::due(&desk.tenant, app.env.clock.now())?.len();
+            let erased = erasures.saturating_sub(left);
+            if erasures > 0 {
+                lines.push(format!("{name}: carried out {erased} of {erasures} erasures due"));
+            }
             rows.push(json!({
                 "tenant": name,
                 "bookings": swept.bookings,
                 "years": swept.years,
+                "erasures": erased,
             }));
         }
     }
     console.answer(&json!({ "dry_run": dry_run, "tenants": rows }), lines.join("\n"));
     Ok(Outcome::Done)
+}
+
+/// The requests whose waiting is over.
+fn erasures(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<String>, AppError> {
+    let due = requests::due(&desk.tenant, app.env.clock.now()).map_err(AppendError::from)?;
+    let due: Vec<_> =
+        due.into_iter().map(|id| desk.tenant.ids().show(IdKind::PrivacyRequest, id)).collect();
+    lines.extend(due.iter().map(|id| format!("{id}  erasure: what it waited for is over")));
+    Ok(due)
 }
 
 fn list(app: &App, desk: &Desk, lines: &mut Vec<String>) -> Result<Vec<Value>, AppError> {

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::config::{Place, Serve};
 use crate::recipients::outbound::{Outbound, Reach};
 use crate::rotation::{self, days};
-use crate::{chores, clock, http, openapi, retention};
+use crate::{clock, http, openapi, reactors, retention};
 
 pub(super) fn serve(
     place: &Place,
@@ -41,9 +41,9 @@ pub(super) fn serve(
     let rotating = (command.rotate_every > 0)
         .then(|| runtime.spawn(rotation::keep_rotating(Arc::clone(&app), every, window)));
     let sweeping = runtime.spawn(retention::keep_sweeping(Arc::clone(&app)));
-    let chores = runtime.spawn(chores::keep_up(Arc::clone(&app)));
+    let reactors = runtime.spawn(reactors::keep_up(Arc::clone(&app)));
     until_told(app, listener, runtime);
-    for task in rotating.into_iter().chain([sweeping, chores]) {
+    for task in rotating.into_iter().chain([sweeping, reactors]) {
         // It lets go of the data then; what it was at goes on with the next start.
         task.abort();
         drop(runtime.block_on(task));

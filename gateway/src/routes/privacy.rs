@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::extract::Path;
 use domain::Position;
-use domain::policy::ErasureRule;
 use eventstore::store::requests::{PrivacyRequest, Stage};
 use eventstore::{IdKind, PersonState};
 use jiff::Timestamp;
@@ -16,6 +15,7 @@ use utoipa::ToSchema;
 use crate::answer::{Answer, Page};
 use crate::caller::{Caller, MayApproveErasure, MayAskPrivacy, MaySeePrivacy};
 use crate::erasure;
+use crate::policy;
 use crate::problem::{Code, Problem};
 use crate::requests::{self, By, Course};
 use crate::sent::Sent;
@@ -62,6 +62,13 @@ pub(crate) struct Request {
     kind: String,
     /// waiting, received, done, refused, failed, withdrawn or expired.
     state: &'static str,
+    /// By which key; `operator` for somebody at the program itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn_by: Option<String>,
     /// Whether it waits for the approval of another administrator than who asked.
     waits_for_approval: bool,
     /// Until when that can be given.
@@ -85,6 +92,13 @@ pub(crate) struct Request {
     decided_at: Option<Timestamp>,
 }
 
+fn by<P>(caller: &Caller<P>, who: By) -> String {
+    match who {
+        By::Key(key) => caller.show(IdKind::Key, key),
+        By::Operator => "operator".to_owned(),
+    }
+}
+
 fn find<P>(caller: &Caller<P>, id: u64) -> Result<Request, Problem> {
     let request = caller.tenant().privacy_request(id)?.ok_or(Code::NotFound)?;
     Ok(shown(caller, request))
@@ -97,8 +111,11 @@ fn shown<P>(caller: &Caller<P>, request: PrivacyRequest) -> Request {
     let approval = waiting.is_some_and(|course| course.approval && course.approved_by.is_none());
     Request {
         id: caller.show(IdKind::PrivacyRequest, request.id),
+        state: request.state(),
         kind: request.kind,
-        state: request.stage.name(),
+        asked_by: course.as_ref().map(|course| by(caller, course.asked_by)),
+        approved_by: course.as_ref().and_then(|course| Some(by(caller, course.approved_by?))),
+        withdrawn_by: course.as_ref().and_then(|course| Some(by(caller, course.withdrawn_by?))),
         waits_for_approval: approval,
         approve_until: waiting.filter(|_| approval).and_then(|course| course.approve_until),
         not_before: waiting.and_then(|course| course.not_before),
@@ -123,20 +140,12 @@ pub(super) async fn ask(
     if matches!(info.state, PersonState::Erasing | PersonState::Erased) {
         return Err(Code::Erased.into());
     }
-    let rule = rule(&caller).await?;
     let by = (By::Key(caller.holder.key), asked.cancel_open_bookings);
-    let (id, free) = requests::ask(&caller.app, caller.tenant(), person, by, rule).await?;
+    let (id, free) = requests::ask(&caller.app, caller.tenant(), person, by).await?;
     if free {
         carry_out(&caller, id).await?;
     }
     answer(&caller, id)
-}
-
-/// What the policy says now.
-async fn rule<P>(caller: &Caller<P>) -> Result<ErasureRule, Problem> {
-    caller.caught_up_now().await?;
-    let (policy, _) = caller.read(|reader| reader.catalogue().policy())?;
-    Ok(policy.map(|(policy, _)| policy.erasure).unwrap_or_default())
 }
 
 /// Carries a request out, and waits for it as long as an answer can wait.
@@ -190,7 +199,8 @@ pub(super) async fn withdraw(
     if caller.is_client() && request.person != caller.person() {
         return Err(Code::NotFound.into());
     }
-    requests::withdraw(&caller.app, caller.tenant(), id).await?;
+    let by = By::Key(caller.holder.key);
+    requests::withdraw(&caller.app, caller.tenant(), id, by).await?;
     answer(&caller, id)
 }
 
@@ -251,7 +261,8 @@ pub(super) async fn preview(
 ) -> Result<Answer<Preview>, Problem> {
     let Right::Erasure = asked.kind;
     let person = caller.subject(asked.client_id.as_deref(), "/client_id")?;
-    let rule = rule(&caller).await?;
+    caller.caught_up_now().await?;
+    let rule = policy::of(caller.tenant())?.erasure;
     let preview = erasure::preview(caller.desk(), person).await?;
     let open = preview.open.iter().map(|id| caller.show(IdKind::Booking, id.0));
     let kept = preview.kept.into_iter().map(|kept| Kept {
