@@ -254,6 +254,11 @@ pub trait Reader: Papers {
         Ok(None)
     }
 
+    /// From which size to which a keyring in a database of its own has not heard of its ledger.
+    fn lag(&self) -> Read<Option<RangeInclusive<u64>>> {
+        Ok(None)
+    }
+
     /// Lets go of idle connections.
     fn close(&self);
 
@@ -322,6 +327,19 @@ pub enum Effect {
     },
 }
 
+/// What a keyring has missed that is older than its ledger.
+#[derive(Debug, Default)]
+pub struct Older {
+    /// How many entries the ledger has.
+    pub size: u64,
+    /// What entries did to keys and links, each with its second.
+    pub effects: Vec<(Effect, i64)>,
+    /// Fences that were set, each with its place and second.
+    pub fences: Vec<(FenceId, (Position, i64))>,
+    /// Above all handles that any of the entries has.
+    pub next_handle: u64,
+}
+
 /// Seals of one handle in one entry that end, and where the person's row for it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
@@ -376,6 +394,11 @@ pub trait Writer: Send {
 
     /// Begins a new origin, where the loss of entries was accepted.
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError>;
+
+    /// Has a keyring that is older than its ledger end what the ledger says has ended.
+    fn take_up(&mut self, _: &Older) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Whether what was deleted is gone from everything but copies; false where to ask again.
     fn settle(&mut self) -> Result<bool, EngineError>;

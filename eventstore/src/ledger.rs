@@ -8,6 +8,7 @@ mod erasure;
 pub mod index;
 mod loader;
 pub mod log;
+pub(crate) mod mend;
 mod writer;
 
 use std::path::Path;

@@ -5,11 +5,13 @@
 //! but not change them, and sees no schema but its own: a statement that is wrong for one tenant
 //! cannot reach another's rows.
 
+mod apart;
 mod changes;
 mod columns;
 mod copy;
 mod dial;
 mod directory;
+mod effects;
 mod follow;
 mod found;
 mod migrate;
@@ -18,6 +20,7 @@ mod pool;
 mod reader;
 mod rotation;
 mod seals;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;
@@ -28,12 +31,13 @@ use tokio_postgres::{Row, error::SqlState};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::wait::wait;
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Keyrings};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
 use pool::Borrowed;
 pub use pool::Server;
 pub(crate) use reader::PgReader;
+use transaction::Tx;
 pub(crate) use writer::PgWriter;
 
 /// What went wrong with the database.
@@ -63,10 +67,28 @@ pub enum PgError {
     Altered(#[source] tokio_postgres::Error),
     #[error("the database has no room left")]
     Full(#[source] tokio_postgres::Error),
+    #[error("another transaction has held what is needed for too long")]
+    Locked(#[source] tokio_postgres::Error),
     #[error("the database could not do it ({})", code(.0))]
     Failed(#[source] tokio_postgres::Error),
     #[error("PostgreSQL 15 or newer is needed; this is {0}")]
     TooOld(String),
+    #[error(
+        "the keyring's server keeps no prepared transactions: set max_prepared_transactions there to \
+         64 or more, and start it again"
+    )]
+    NoPrepared,
+    #[error("its keyring is in another database: name that with --keyring")]
+    NoKeyring,
+    #[error(
+        "its keyring is neither with its ledger nor in the database of --keyring: name the right one"
+    )]
+    OtherKeyring,
+    #[error(
+        "the keyring has not heard of what its ledger has from entry {0} on: it is an older copy, which \
+         is taken up when the tenant is next opened; start the program again"
+    )]
+    KeyringBehind(u64),
     #[error("the tenant's schema {0} is newer than this program; use the program that wrote it")]
     Newer(i32),
     #[error(
@@ -91,6 +113,7 @@ impl PgError {
             "28" | "3D" => Self::Denied(error),
             _ if *state == SqlState::INSUFFICIENT_PRIVILEGE => Self::Forbidden(error),
             "42" | "3F" | "22" | "23" => Self::Altered(error),
+            "55" if *state == SqlState::LOCK_NOT_AVAILABLE => Self::Locked(error),
             "53" if *state == SqlState::DISK_FULL => Self::Full(error),
             "08" | "57" | "53" => Self::Away(error),
             _ => Self::Failed(error),
@@ -98,22 +121,65 @@ impl PgError {
     }
 }
 
-/// One ledger with its keyring on a server.
+/// Where tenants' ledgers are, and their keyrings.
+#[derive(Clone)]
+pub(crate) struct Home {
+    pub ledger: Arc<Server>,
+    /// Where keyrings are not in the ledgers' database.
+    pub keyring: Option<Arc<Server>>,
+}
+
+/// One ledger with its keyring.
 #[derive(Clone)]
 pub(crate) struct Scope {
-    server: Arc<Server>,
+    ledger: Part,
+    keyring: Part,
     /// The ledger's schema, whose name tells nothing of the tenant.
-    pub ledger: String,
-    begin: String,
+    pub schema: String,
+    /// What commits of this ledger are called, where the keyring is in a database of its own.
+    apart: Option<String>,
 }
 
 impl Scope {
-    pub(crate) fn new(server: &Arc<Server>, tenant: TenantId, which: Which) -> Self {
+    pub(crate) fn new(home: &Home, tenant: TenantId, which: Which) -> Self {
         let Names { role, ledger, keyring, .. } = Names::of(tenant, which);
-        let begin = format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {ledger}, {keyring}");
-        Self { server: Arc::clone(server), ledger, begin }
+        let part = |server: &Arc<Server>, path: &str| Part {
+            server: Arc::clone(server),
+            begin: format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {path}"),
+        };
+        match &home.keyring {
+            None => {
+                let both = part(&home.ledger, &format!("{ledger}, {keyring}"));
+                Self { ledger: both.clone(), keyring: both, schema: ledger, apart: None }
+            }
+            Some(server) => Self {
+                ledger: part(&home.ledger, &ledger),
+                keyring: part(server, &keyring),
+                apart: Some(apart::prefix(tenant, which)),
+                schema: ledger,
+            },
+        }
     }
 
+    /// Takes numbers for this node alone; the first of them.
+    fn reserve(&self, counter: &'static str, count: u64) -> Result<u64, PgError> {
+        let mut tx = Tx::begin(&self.keyring)?;
+        let sql = "UPDATE counter SET next = next + $2 WHERE name = $1 RETURNING next - $2";
+        let first = tx.number(sql, &[&counter, &int(count)])?;
+        tx.commit()?;
+        Ok(uint(first.unwrap_or_default()))
+    }
+}
+
+/// A schema on a server, or two that are one database.
+#[derive(Clone)]
+struct Part {
+    server: Arc<Server>,
+    /// What a transaction begins with.
+    begin: String,
+}
+
+impl Part {
     /// Runs one query as a transaction of its own. One that finds its connection dead is run again
     /// on another: it changes nothing.
     fn query(
@@ -139,24 +205,6 @@ impl Scope {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Takes numbers for this node alone; the first of them.
-    fn reserve(&self, counter: &'static str, count: u64) -> Result<u64, PgError> {
-        let mut borrowed = self.server.borrow()?;
-        let first = wait(async {
-            let begin = format!("BEGIN; {}", self.begin);
-            borrowed.client()?.batch_execute(&begin).await.map_err(PgError::of)?;
-            let sql = "UPDATE counter SET next = next + $2 WHERE name = $1 RETURNING next - $2";
-            let statement = borrowed.prepared(sql).await?;
-            let client = borrowed.client()?;
-            let row = client.query_one(&statement, &[&counter, &int(count)]).await;
-            let row = row.map_err(PgError::of)?;
-            client.batch_execute("COMMIT").await.map_err(PgError::of)?;
-            row.try_get(0).map_err(PgError::Altered)
-        })?;
-        borrowed.done();
-        Ok(uint(first))
     }
 
     async fn ask(

@@ -21,7 +21,7 @@ use domain::sealed::Whom;
 use domain::slot::Zone;
 use domain::{Actor, Command, Event, Field, RetentionClass};
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Writer};
 use crate::environment::Environment;
 use crate::keyring::access::Disclosure;
 use crate::keyring::ids::{IdKind, PublicIds};
@@ -35,6 +35,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::postgres::PgError;
 use crate::sqlite;
 use lock::Lock;
+pub use place::Databases;
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
 
@@ -78,6 +79,8 @@ pub enum StoreError {
     NotRotated(String, #[source] Box<Self>),
     #[error("the ledgers lie in a database, and are brought back by its own means")]
     NotInFiles,
+    #[error("--keyring goes with --ledger: a keyring in a database is that of a ledger in one")]
+    KeyringAlone,
     #[error("another backup or restore is under way; try again when it is through")]
     AtWork,
     #[error("the tenant {0} cannot be opened")]
@@ -153,23 +156,23 @@ impl Store {
     /// # Errors
     /// Where another process has the lock, or there is data but no key store.
     pub fn open(dir: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
-        Self::open_at(None, dir, keys, env)
+        Self::open_at(Databases::default(), dir, keys, env)
     }
 
-    /// As [`Self::open`], with the ledgers in the database behind an address, if one is given. The
+    /// As [`Self::open`], with the ledgers in databases, if any are named. The
     /// directory then keeps what is this node's own, and the key store is the one of all nodes.
     ///
     /// # Errors
     /// As [`Self::open`], and where the database cannot be used.
     pub fn open_at(
-        ledger: Option<&str>,
+        databases: Databases<'_>,
         dir: &Path,
         keys: &Path,
         env: Environment,
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
         let lock = Lock::take(dir)?;
-        let place = Place::at(ledger)?;
+        let place = Place::at(databases)?;
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
@@ -214,9 +217,9 @@ impl Store {
     }
 
     fn pass_gate(&self, name: &str, site: Site) -> Result<Tenant, StoreError> {
-        let reader = site.reader(Which::Ledger)?;
+        let (reader, writer) = site.open(Which::Ledger)?;
         gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
-        self.open_tenant(name, site, reader)
+        self.open_tenant(name, site, (reader, writer))
     }
 
     /// Makes a tenant. It exists whole or not at all.
@@ -262,8 +265,8 @@ impl Store {
     /// Makes the ledgers of a tenant that has no name yet, with its first entry and mark.
     fn furnish(&self, name: &str, site: Site, id: TenantId, zone: Zone) -> Result<(), StoreError> {
         site.found(id, self.provider.as_ref(), &self.env)?;
-        let reader = site.reader(Which::Ledger)?;
-        let tenant = self.open_tenant(name, site, reader)?;
+        let engine = site.open(Which::Ledger)?;
+        let tenant = self.open_tenant(name, site, engine)?;
         let command = Command::Policy(PolicyCommand::Set(Policy::new(zone)));
         tenant.ledger.append_blocking(Append::new(command, Actor::System))?;
         tenant.ledger.mark_blocking()?;
@@ -285,9 +288,8 @@ impl Store {
         &self,
         name: &str,
         site: Site,
-        reader: SharedReader,
+        (reader, writer): (SharedReader, Box<dyn Writer>),
     ) -> Result<Tenant, StoreError> {
-        let writer = site.writer(Which::Ledger)?;
         let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
         let ids = ledger.keyring().public_ids()?;
         Ok(Tenant {
@@ -377,8 +379,7 @@ impl Tenant {
         if let Some(ledger) = access.as_ref() {
             return Ok(Arc::clone(ledger));
         }
-        let reader = self.site.reader(Which::Access)?;
-        let writer = self.site.writer(Which::Access)?;
+        let (reader, writer) = self.site.open(Which::Access)?;
         let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
         let ledger = Arc::new(ledger);
         *access = Some(Arc::clone(&ledger));
@@ -431,13 +432,13 @@ impl TenantView {
     /// # Errors
     /// Where there is no such tenant, or its files or keys cannot be read.
     pub fn open(
-        ledger: Option<&str>,
+        databases: Databases<'_>,
         dir: &Path,
         keys: &Path,
         name: &str,
         env: &Environment,
     ) -> Result<Self, StoreError> {
-        let site = Place::at(ledger)?.find(dir, name)?;
+        let site = Place::at(databases)?.find(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(KeyStore::open(keys)?);
         let reader = site.reader(Which::Ledger)?;
         gate::look(name, reader.as_ref(), provider.as_ref())?;

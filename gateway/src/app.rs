@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::slot::Zone;
+use eventstore::store::Databases;
 use eventstore::store::rotation::WINDOW;
 use eventstore::{AppendError, Environment, Store, StoreError};
 use tokio::runtime::Handle;
@@ -48,20 +49,20 @@ impl App {
     /// # Errors
     /// Where another process has it, or its key store is missing.
     pub fn open(data: &Path, keys: &Path, env: Environment) -> Result<Self, StoreError> {
-        Self::open_at(None, data, keys, env)
+        Self::open_at(Databases::default(), data, keys, env)
     }
 
-    /// As [`Self::open`], with the ledgers in the database behind an address, if one is given.
+    /// As [`Self::open`], with the ledgers in databases, if any are named.
     ///
     /// # Errors
     /// As [`Self::open`], and where the database cannot be used.
     pub fn open_at(
-        ledger: Option<&str>,
+        databases: Databases<'_>,
         data: &Path,
         keys: &Path,
         env: Environment,
     ) -> Result<Self, StoreError> {
-        let store = Store::open_at(ledger, data, keys, env.clone())?;
+        let store = Store::open_at(databases, data, keys, env.clone())?;
         let revising = tokio::sync::Mutex::default();
         Ok(Self {
             store,

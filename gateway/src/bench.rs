@@ -21,6 +21,7 @@ mod rotate;
 
 use std::time::{Duration, Instant};
 
+use eventstore::store::Databases;
 use serde::Serialize;
 
 use crate::cli::console::Console;
@@ -104,7 +105,7 @@ const MEASURES: [(&str, Measure); 10] = [
 /// Runs the measurements that were asked for, or all.
 pub(crate) fn run(
     bench: &Bench,
-    ledger: Option<&str>,
+    databases: Databases<'_>,
     console: &mut Console,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
@@ -116,7 +117,7 @@ pub(crate) fn run(
     }
     let run = Duration::from_secs(bench.seconds);
     let extent = Extent { runs: bench.runs.max(1), stored: bench.stored, run };
-    let mut rig = Rig::new(runtime.clone(), ledger)?;
+    let mut rig = Rig::new(runtime.clone(), databases)?;
     let mut figures = Vec::new();
     for (name, measure) in MEASURES {
         if bench.names.is_empty() || bench.names.iter().any(|asked| asked == name) {

@@ -166,7 +166,7 @@ fn run(config: &Config, console: &mut Console, runtime: &tokio::runtime::Handle)
             keys::entrust_kms(&config.place, region, endpoint.as_deref(), console)
         }
         Command::Bench(bench) => {
-            crate::bench::run(bench, config.place.ledger.as_deref(), console, runtime)
+            crate::bench::run(bench, config.place.databases(), console, runtime)
         }
         Command::Clients(clients) => clients::list(&config.place, clients, console),
         Command::Audit(audit) => audit::run(&config.place, audit, console),
@@ -217,8 +217,7 @@ fn here_or_there(
     if !data.exists() && !brings && !matches!(config.command, Command::Tenant(_)) {
         return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
     }
-    match App::open_at(config.place.ledger.as_deref(), data, &config.place.keys(), clock::system())
-    {
+    match App::open_at(config.place.databases(), data, &config.place.keys(), clock::system()) {
         Ok(app) => execute(&Arc::new(app), &config.command, console, runtime),
         Err(StoreError::Locked) => {
             remote::ask(&config.place.socket(), console).map_err(CliError::NoAnswer)

@@ -5,6 +5,7 @@ mod people;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use eventstore::store::Databases;
 
 use crate::receipt::words::Language;
 pub use people::{Clients, Erase, Held, Hold, Person, Request, RequestId, Whom};
@@ -34,6 +35,10 @@ pub struct Place {
     /// directory of its own, all with the same key store.
     #[arg(long, global = true, env = "TIDBOK_LEDGER", hide_env_values = true)]
     pub ledger: Option<String>,
+    /// Another PostgreSQL database, for the keyrings of the tenants that are made; without it they are
+    /// with the ledgers. Its server needs `max_prepared_transactions`.
+    #[arg(long, global = true, env = "TIDBOK_KEYRING", hide_env_values = true)]
+    pub keyring: Option<String>,
     /// How much a server logs: error, warn, info, debug, or a filter such as `gateway=debug`.
     #[arg(long, global = true, env = "TIDBOK_LOG", default_value = "info")]
     pub log: String,
@@ -43,6 +48,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where ledgers and keyrings are.
+    pub fn databases(&self) -> Databases<'_> {
+        Databases { ledger: self.ledger.as_deref(), keyring: self.keyring.as_deref() }
+    }
+
     /// The key store's folder.
     pub fn keys(&self) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| beside(&self.data, "keys"))

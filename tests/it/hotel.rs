@@ -98,7 +98,7 @@ impl Hotel {
         if let Some(address) = &ledger {
             fs::write(folder.path().join(crate::program::LEDGER), address).unwrap();
         }
-        let app = App::open_at(ledger.as_deref(), &data, &keys, env.clone()).unwrap();
+        let app = system_tests::open_at(ledger.as_deref(), &data, &keys, env.clone()).unwrap();
         let desk = app.create_tenant(NAME, Zone::utc()).unwrap();
         let (open, runtime) = (Some((app, desk)), new_runtime());
         let (group, visit) = (GroupId(0), ServiceId(0));
@@ -189,7 +189,7 @@ impl Hotel {
     pub(crate) fn try_reopen(&mut self) -> Result<(), AppError> {
         self.open = None;
         let (data, keys, ledger) = (self.data(), self.keys(), self.ledger.as_deref());
-        let app = App::open_at(ledger, &data, &keys, self.env.clone())?;
+        let app = system_tests::open_at(ledger, &data, &keys, self.env.clone())?;
         let desk = app.desk(NAME)?;
         self.open = Some((app, desk));
         Ok(())

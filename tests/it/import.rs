@@ -8,7 +8,7 @@ use domain::{Actor, Field};
 use eventstore::{Lookup, LookupKind, PersonId, Personal};
 use gateway::import::{self, ImportError, Options, Report};
 use gateway::intake::{self, Sender};
-use gateway::{App, Desk, DeskError, clock};
+use gateway::{Desk, DeskError, clock};
 use projections::StatFacet;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
         let ledger = system_tests::database();
-        let app = App::open_at(ledger.as_deref(), &data, &keys, clock::system()).unwrap();
+        let app = system_tests::open_at(ledger.as_deref(), &data, &keys, clock::system()).unwrap();
         let desk = app.create_tenant("house", "Europe/Stockholm".parse().unwrap()).unwrap();
         Self { folder, desk }
     }

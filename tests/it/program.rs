@@ -38,9 +38,12 @@ pub(crate) const LEDGER: &str = "ledger";
 pub(crate) fn tidbok(data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.env_remove("TIDBOK_DATA").env_remove("TIDBOK_KEYS").env_remove("TIDBOK_LISTEN");
-    command.env_remove("TIDBOK_LEDGER");
+    command.env_remove("TIDBOK_LEDGER").env_remove("TIDBOK_KEYRING");
     // Beside data whose ledgers are in a database lies its address.
     if let Ok(address) = fs::read_to_string(data.with_file_name(LEDGER)) {
+        if let Some(keyring) = system_tests::keyring_of(Some(&address)) {
+            command.env("TIDBOK_KEYRING", keyring);
+        }
         command.env("TIDBOK_LEDGER", address);
     }
     command.arg("--data").arg(data).args(args);

@@ -9,6 +9,7 @@
 
 pub mod postgres;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use domain::slot::Zone;
-use eventstore::{Clock, Entropy, Environment, IdKind, PersonId};
+use eventstore::store::Databases;
+use eventstore::{Clock, Entropy, Environment, IdKind, PersonId, StoreError};
 use gateway::keys::{self, Role};
 use gateway::recipients::outbound::{Outbound, Reach};
 use gateway::{App, Desk};
@@ -73,14 +75,35 @@ impl Entropy for Seeded {
     }
 }
 
-/// The variable that says where ledgers lie in tests: in files, or in PostgreSQL.
+/// The variable that says where ledgers lie in tests: in files, in PostgreSQL, or
+/// there with the keyrings apart.
 const ENGINE: &str = "TIDBOK_TEST_ENGINE";
 
 /// Whether the tests run on PostgreSQL.
 pub fn on_postgres() -> bool {
     let engine = variable(ENGINE).unwrap_or_else(|| "sqlite".to_owned());
-    assert!(["sqlite", "postgres"].contains(&engine.as_str()), "{ENGINE}={engine}");
-    engine == "postgres"
+    assert!(["sqlite", "postgres", "apart"].contains(&engine.as_str()), "{ENGINE}={engine}");
+    engine != "sqlite"
+}
+
+/// The database of the keyrings beside one of ledgers, where the tests run with both apart.
+pub fn keyring_of(ledger: Option<&str>) -> Option<String> {
+    let apart = variable(ENGINE).is_some_and(|engine| engine == "apart");
+    ledger.filter(|_| apart).map(postgres::beside)
+}
+
+/// The program with its ledgers in a database, and the keyrings where the tests have them.
+///
+/// # Errors
+/// As the program.
+pub fn open_at(
+    ledger: Option<&str>,
+    data: &Path,
+    keys: &Path,
+    env: Environment,
+) -> Result<App, StoreError> {
+    let keyring = keyring_of(ledger);
+    App::open_at(Databases { ledger, keyring: keyring.as_deref() }, data, keys, env)
 }
 
 /// How much of something a test does, unless who runs it says otherwise.
@@ -142,7 +165,7 @@ impl TestApp {
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let mut app = App::open_at(ledger.as_deref(), &data, &keys, env).unwrap();
+        let mut app = open_at(ledger.as_deref(), &data, &keys, env).unwrap();
         // What tests send goes to themselves.
         app.outbound = Outbound::new(Reach::Any);
         let app = Arc::new(app);
@@ -157,7 +180,7 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), self.folder.path().join("keys"));
         let ledger = self.ledger.clone();
-        let app = Arc::new(App::open_at(ledger.as_deref(), &data, &keys, env).unwrap());
+        let app = Arc::new(open_at(ledger.as_deref(), &data, &keys, env).unwrap());
         app.keep_following(&tokio::runtime::Handle::current());
         let router = gateway::http::router(Arc::clone(&app));
         Self { app, clock: Arc::clone(&self.clock), folder, ledger, router }

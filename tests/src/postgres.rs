@@ -37,7 +37,17 @@ fn database_at(server: &str) -> String {
     let number = DATABASES.fetch_add(1, Ordering::Relaxed);
     let name = format!("tidbok_test_{}_{number}", std::process::id());
     run(&format!("{server}/postgres"), &format!("CREATE DATABASE {name} STRATEGY file_copy"));
-    format!("{server}/{name}")
+    let address = format!("{server}/{name}");
+    if super::keyring_of(Some(&address)).is_some() {
+        let keyrings = format!("CREATE DATABASE {name}_keyrings STRATEGY file_copy");
+        run(&format!("{server}/postgres"), &keyrings);
+    }
+    address
+}
+
+/// The database beside another in which its keyrings are, where they are apart.
+pub fn beside(ledger: &str) -> String {
+    format!("{ledger}_keyrings")
 }
 
 /// Runs SQL as the server's own user; answers what it prints.
@@ -164,7 +174,8 @@ impl Server {
             self.settings.iter().map(|setting| format!(" -c '{setting}'")).collect();
         let script = format!(
             "{programs}/postgres -D {folder}/data -p {port} -k {folder} \
-             -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300{settings} \
+             -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 \
+             -c max_prepared_transactions=64{settings} \
              >>{folder}/log 2>&1 &
              read stop
              kill -INT $!

@@ -1,7 +1,6 @@
 //! Rows of the keyring that are changed outside of a batch.
 
-use super::writer::Tx;
-use super::{PgError, papers, rotation};
+use super::{PgError, Tx, papers, rotation};
 use crate::engine::{Change, repeats_of};
 
 pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {

@@ -26,6 +26,8 @@ pub(super) struct Rows<'a> {
     person_rows: PersonRows,
 }
 
+/// A value that goes along with a statement.
+type Param<'a> = &'a (dyn ToSql + Sync);
 type DataKeys<'a> = (Vec<i64>, Vec<Option<i64>>, Vec<Option<i16>>, Vec<&'a [u8]>);
 type Repeats<'a> = (Vec<i64>, Vec<&'a [u8]>, Vec<&'a [u8]>, Vec<i64>, Vec<i32>);
 
@@ -118,14 +120,44 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Sends the statement; a row comes back where the guard held.
+    /// Sends the statement for both; a row comes back where the guard held.
     pub(super) async fn send(
         &self,
         tx: &Borrowed,
         statement: &Statement,
     ) -> Result<Vec<Row>, PgError> {
-        let persons = &self.person_rows;
-        let params: [&(dyn ToSql + Sync); 38] = [
+        let mut params = self.of_ledger();
+        params.extend(self.of_keyring());
+        params.extend(self.of_tags());
+        params.extend(self.of_persons());
+        tx.client()?.query(statement, &params).await.map_err(PgError::of)
+    }
+
+    /// Sends the statement for the ledger alone.
+    pub(super) async fn send_ledger(
+        &self,
+        tx: &Borrowed,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, PgError> {
+        let mut params = self.of_ledger();
+        params.extend(self.of_tags());
+        tx.client()?.query(statement, &params).await.map_err(PgError::of)
+    }
+
+    /// Sends the statement for the keyring alone.
+    pub(super) async fn send_keyring(
+        &self,
+        tx: &Borrowed,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, PgError> {
+        let mut params: Vec<Param<'_>> = vec![&self.base, &self.size];
+        params.extend(self.of_keyring());
+        params.extend(self.of_persons());
+        tx.client()?.query(statement, &params).await.map_err(PgError::of)
+    }
+
+    fn of_ledger(&self) -> Vec<Param<'_>> {
+        vec![
             &self.base,
             &self.size,
             &self.frontier,
@@ -136,6 +168,11 @@ impl<'a> Rows<'a> {
             &self.entries.2,
             &self.seals.0,
             &self.seals.1,
+        ]
+    }
+
+    fn of_keyring(&self) -> [Param<'_>; 18] {
+        [
             &self.persons.0,
             &self.persons.1,
             &self.persons.2,
@@ -154,18 +191,25 @@ impl<'a> Rows<'a> {
             &self.lookups.0,
             &self.lookups.1,
             &self.lookups.2,
-            &self.tags.0,
-            &self.tags.1,
-            &persons.person,
-            &persons.until,
-            &persons.position,
-            &persons.handle,
-            &persons.booking,
-            &persons.seals,
-            &persons.year,
-            &persons.visits,
-        ];
-        tx.client()?.query(statement, &params).await.map_err(PgError::of)
+        ]
+    }
+
+    fn of_tags(&self) -> [Param<'_>; 2] {
+        [&self.tags.0, &self.tags.1]
+    }
+
+    fn of_persons(&self) -> [Param<'_>; 8] {
+        let rows = &self.person_rows;
+        [
+            &rows.person,
+            &rows.until,
+            &rows.position,
+            &rows.handle,
+            &rows.booking,
+            &rows.seals,
+            &rows.year,
+            &rows.visits,
+        ]
     }
 }
 

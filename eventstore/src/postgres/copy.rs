@@ -10,7 +10,9 @@ use rusqlite::{Connection, params_from_iter};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::{PgError, Scope};
+use super::pool::Borrowed;
+use super::reader::get;
+use super::{Part, PgError, Scope, Tx, apart};
 use crate::ledger::log::ReadError;
 use crate::sqlite;
 use crate::wait::wait;
@@ -44,9 +46,14 @@ const TABLES: [(&str, &str); 16] = [
     ),
 ];
 
-const HEAD: &str = "SELECT id, tenant, origin, size, frontier, recorded_at, indexed,
-    (SELECT next FROM counter WHERE name = 'handle'),
-    (SELECT next FROM counter WHERE name = 'person') FROM head";
+const HEAD: &str =
+    "SELECT id, tenant, origin, size, frontier, recorded_at, indexed, 0::int8, 0::int8
+    FROM head";
+
+const COUNTERS: &str = "SELECT name, next FROM counter WHERE name IN ('handle', 'person')";
+
+/// How many of the tables are the ledger's.
+const OF_LEDGER: usize = 3;
 
 /// Copies a ledger as it stands at one moment into a new file.
 pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
@@ -54,22 +61,51 @@ pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
     // Nobody relies on the copy before it is complete.
     file.pragma_update(None, "synchronous", "OFF")?;
     let tx = file.transaction()?;
-    let borrowed = scope.server.borrow()?;
-    let client = borrowed.client()?;
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", scope.begin);
-    wait(client.batch_execute(&begin)).map_err(PgError::of)?;
+    let (ledger, keyring) = snapshots(scope)?;
+    let keys = keyring.as_ref().unwrap_or(&ledger);
     let columns =
         "id, tenant, origin, size, frontier, recorded_at, indexed, next_handle, next_person";
-    rows(client, HEAD, &tx, "head", columns)?;
-    for (table, columns) in TABLES {
+    rows(ledger.client()?, HEAD, &tx, "head", columns)?;
+    for row in wait(keys.client()?.query(COUNTERS, &[])).map_err(PgError::of)? {
+        let (name, next): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
+        tx.execute(&format!("UPDATE head SET next_{name} = ?1"), [next])?;
+    }
+    for (n, (table, columns)) in TABLES.into_iter().enumerate() {
         // In order: entries are only added at the next position.
         let select = format!("SELECT {columns} FROM {table} ORDER BY 1");
-        rows(client, &select, &tx, table, columns)?;
+        let from = if n < OF_LEDGER { &ledger } else { keys };
+        rows(from.client()?, &select, &tx, table, columns)?;
     }
-    wait(client.batch_execute("COMMIT")).map_err(PgError::of)?;
-    borrowed.done();
+    for snapshot in [Some(ledger), keyring].into_iter().flatten() {
+        wait(snapshot.client()?.batch_execute("COMMIT")).map_err(PgError::of)?;
+        snapshot.done();
+    }
     tx.commit()?;
     Ok(())
+}
+
+/// The ledger as it stands at one moment, with the keyring where it is in another database.
+fn snapshots(scope: &Scope) -> Result<(Borrowed, Option<Borrowed>), PgError> {
+    if scope.apart.is_none() {
+        return Ok((snapshot(&scope.ledger)?, None));
+    }
+    // No commit is under way while somebody has the head and what was prepared is settled.
+    let mut head = Tx::begin(&scope.ledger)?;
+    head.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    apart::settle(scope, &mut head)?;
+    let taken = (snapshot(&scope.ledger)?, Some(snapshot(&scope.keyring)?));
+    head.end("ROLLBACK")?;
+    Ok(taken)
+}
+
+fn snapshot(part: &Part) -> Result<Borrowed, PgError> {
+    let borrowed = part.server.borrow()?;
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; SELECT 1 FROM pg_class LIMIT 1",
+        part.begin
+    );
+    wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+    Ok(borrowed)
 }
 
 fn rows(

@@ -14,9 +14,8 @@ use domain::tag::TagKind;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::{AsyncMessage, Client};
 
-use super::PgError;
 use super::dial::Dial;
-use super::pool::Server;
+use super::{Home, PgError, apart};
 use crate::keyring::Keyring;
 use crate::ledger::log::{Log, ReadError};
 
@@ -26,6 +25,8 @@ const CHANNEL: &str = "tidbok";
 const ROUND: Duration = Duration::from_secs(1);
 /// How many of them each time, so that many open tenants are no load of their own.
 const EACH_ROUND: usize = 64;
+/// After how many rounds commits that a node was cut off in are looked for.
+const SWEEP: u32 = 15;
 /// How long growth is gathered before the others are told: what is told each time costs as much.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long a node that lost its connection waits before the next attempt.
@@ -44,16 +45,18 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins to listen.
-    pub(crate) fn start(server: &Arc<Server>) -> Result<Self, PgError> {
+    pub(crate) fn start(home: &Home) -> Result<Self, PgError> {
+        let server = &home.ledger;
         let followed = Arc::new(Mutex::new(Followed::new()));
         let (grown, tell) = unbounded_channel();
         let (heard, looks) = mpsc::channel();
         let dial = server.dial().clone();
         server.spawn(async move { exchange(dial, tell, heard).await })?;
         let weak = Arc::downgrade(&followed);
+        let left = home.clone();
         std::thread::Builder::new()
             .name("follow".to_owned())
-            .spawn(move || look_after(&weak, &looks))
+            .spawn(move || look_after(&weak, &looks, &left))
             .map_err(PgError::Runtime)?;
         Ok(Self { followed, grown })
     }
@@ -145,8 +148,8 @@ async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool 
 }
 
 /// Looks at ledgers that were told of, and at a few others each round.
-fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>) {
-    let mut after = String::new();
+fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>, home: &Home) {
+    let (mut after, mut rounds) = (String::new(), 0_u32);
     loop {
         let next = looks.recv_timeout(ROUND);
         let Some(followed) = followed.upgrade() else { return };
@@ -163,6 +166,12 @@ fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
+                rounds += 1;
+                if rounds.is_multiple_of(SWEEP)
+                    && let Err(error) = apart::sweep(home)
+                {
+                    tracing::warn!(%error, "commits that were cut off are settled later");
+                }
                 let round: Vec<_> = lock(&followed)
                     .range::<str, _>((
                         std::ops::Bound::Excluded(after.as_str()),

@@ -11,22 +11,47 @@ use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::wait::wait;
 
-const STEPS: [&str; 2] = [
-    include_str!("../../migrations/postgres/0001-ledger-and-keyring.sql"),
-    include_str!("../../migrations/postgres/0002-requests-and-recipients.sql"),
+/// Each for the ledger and for the keyring.
+const STEPS: [(&str, &str); 2] = [
+    (
+        include_str!("../../migrations/postgres/0001-ledger.sql"),
+        include_str!("../../migrations/postgres/0001-keyring.sql"),
+    ),
+    ("", include_str!("../../migrations/postgres/0002-keyring.sql")),
 ];
 
 /// The schema that this program writes. A tenant with a newer one is refused.
 pub(super) const VERSION: i32 = 2;
 
+/// What of a tenant a database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    Both,
+    Ledger,
+    Keyring,
+}
+
+impl Half {
+    fn has_ledger(self) -> bool {
+        self != Self::Keyring
+    }
+
+    fn has_keyring(self) -> bool {
+        self != Self::Ledger
+    }
+}
+
 /// Takes the steps behind a version, within the caller's transaction.
 pub(super) async fn steps(
     client: &Client,
     names: &Names,
+    half: Half,
     version: i32,
 ) -> Result<(), tokio_postgres::Error> {
-    for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
-        let sql = step
+    for (ledger, keyring) in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        let ledger = if half.has_ledger() { *ledger } else { "" };
+        let keyring = if half.has_keyring() { *keyring } else { "" };
+        let sql = format!("{ledger}\n{keyring}")
             .replace("{owner}", &names.owner)
             .replace("{role}", &names.role)
             .replace("{ledger}", &names.ledger)
@@ -36,21 +61,27 @@ pub(super) async fn steps(
     Ok(())
 }
 
+/// A table that says which version a tenant's schemas in a database have.
+#[derive(Clone, Copy)]
+pub(super) struct Versions {
+    pub half: Half,
+    pub read: &'static str,
+    pub write: &'static str,
+}
+
 /// Brings an older tenant to this program's version: all or nothing, and once, whichever node is
 /// first.
-pub(super) fn upgrade(server: &Arc<Server>, name: &str, id: TenantId) -> Result<(), PgError> {
+pub(super) fn upgrade(server: &Arc<Server>, id: TenantId, of: Versions) -> Result<(), PgError> {
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
     let upgraded = wait(async {
         client.batch_execute("BEGIN").await?;
-        let sql = "SELECT version FROM tidbok.tenant WHERE name = $1 FOR UPDATE";
-        let version: i32 = client.query_one(sql, &[&name]).await?.try_get(0)?;
+        let version: i32 = client.query_one(of.read, &[&id.0.as_slice()]).await?.try_get(0)?;
         if version < VERSION {
             for which in Which::ALL {
-                steps(client, &Names::of(id, which), version).await?;
+                steps(client, &Names::of(id, which), of.half, version).await?;
             }
-            let sql = "UPDATE tidbok.tenant SET version = $2 WHERE name = $1";
-            client.execute(sql, &[&name, &VERSION]).await?;
+            client.execute(of.write, &[&id.0.as_slice(), &VERSION]).await?;
         }
         client.batch_execute("COMMIT").await
     });

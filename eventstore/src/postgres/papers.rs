@@ -4,8 +4,7 @@ use domain::Position;
 use tokio_postgres::Row;
 
 use super::reader::{get, maybe, number};
-use super::writer::Tx;
-use super::{PgError, PgReader, int, uint};
+use super::{PgError, PgReader, Tx, int, uint};
 use crate::engine::{Notices, Paper, Papers, Read};
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;

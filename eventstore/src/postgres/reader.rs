@@ -9,7 +9,7 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use super::{PgError, Scope, int, rotation, uint};
+use super::{PgError, Scope, apart, int, rotation, uint};
 use crate::engine::{
     Counter, Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
 };
@@ -27,13 +27,24 @@ use crate::tree::{Frontier, Hash};
 pub(crate) struct PgReader(pub Scope);
 
 impl PgReader {
+    /// Rows of the keyring.
     pub(super) fn rows<T>(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
         row: impl Fn(&Row) -> Result<T, PgError>,
     ) -> Read<Vec<T>> {
-        let rows = self.0.query(sql, params)?;
+        let rows = self.0.keyring.query(sql, params)?;
+        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    }
+
+    fn ledger_rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        row: impl Fn(&Row) -> Result<T, PgError>,
+    ) -> Read<Vec<T>> {
+        let rows = self.0.ledger.query(sql, params)?;
         Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
     }
 
@@ -91,7 +102,7 @@ impl Reader for PgReader {
     fn head(&self) -> Read<Head> {
         let sql = "SELECT tenant, origin, size, frontier, recorded_at, indexed FROM head
                    WHERE id = 1";
-        let head = self.row(sql, &[], |row| {
+        let head = self.ledger_rows(sql, &[], |row| {
             let (tenant, frontier): (&[u8], &[u8]) = (get(row, 0)?, get(row, 3)?);
             let frontier = Frontier::from_bytes(number(row, 2)?, frontier);
             let Some((tenant, frontier)) = exactly(tenant).zip(frontier) else { return Ok(None) };
@@ -106,14 +117,16 @@ impl Reader for PgReader {
                 next_person: 0,
             }))
         })?;
-        head.flatten().ok_or(ReadError::Head)
+        let head = head.into_iter().next().flatten().ok_or(ReadError::Head)?;
+        apart::ensure(&self.0, head.frontier.size())?;
+        Ok(head)
     }
 
     fn entries(&self, from: Position, limit: usize) -> Read<Vec<EntryBytes>> {
         let sql = "SELECT position, bytes, leaf FROM entry WHERE position >= $1
                    ORDER BY position LIMIT $2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        whole(self.rows(sql, &[&int(from.0), &limit], entry)?)
+        whole(self.ledger_rows(sql, &[&int(from.0), &limit], entry)?)
     }
 
     fn entries_at(&self, positions: &[Position]) -> Read<Vec<EntryBytes>> {
@@ -125,7 +138,7 @@ impl Reader for PgReader {
                    CROSS JOIN LATERAL
                        (SELECT * FROM entry WHERE entry.position = wanted.position LIMIT 1) entry
                    ORDER BY n";
-        whole(self.rows(sql, &[&positions_of(positions)], entry)?)
+        whole(self.ledger_rows(sql, &[&positions_of(positions)], entry)?)
     }
 
     fn positions(&self, tags: RangeInclusive<Tag>, from: Position) -> Read<Vec<Position>> {
@@ -133,10 +146,10 @@ impl Reader for PgReader {
         let place = |row: &Row| Ok(Position(number(row, 0)?));
         if first == last {
             let sql = "SELECT position FROM tag WHERE tag = $1 AND position >= $2";
-            return self.rows(sql, &[&first, &int(from.0)], place);
+            return self.ledger_rows(sql, &[&first, &int(from.0)], place);
         }
         let sql = "SELECT position FROM tag WHERE tag BETWEEN $1 AND $2 AND position >= $3";
-        self.rows(sql, &[&first, &last, &int(from.0)], place)
+        self.ledger_rows(sql, &[&first, &last, &int(from.0)], place)
     }
 
     fn positions_under(&self, tags: &[Tag]) -> Read<Vec<(Tag, Position)>> {
@@ -145,7 +158,7 @@ impl Reader for PgReader {
         }
         let sql = "SELECT tag, position FROM tag WHERE tag = ANY ($1::int8[])";
         let tags: Vec<i64> = tags.iter().map(|tag| int(tag.0)).collect();
-        self.rows(sql, &[&tags], |row| Ok((Tag(number(row, 0)?), Position(number(row, 1)?))))
+        self.ledger_rows(sql, &[&tags], |row| Ok((Tag(number(row, 0)?), Position(number(row, 1)?))))
     }
 
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>> {
@@ -329,6 +342,10 @@ impl Reader for PgReader {
 
     fn reserve(&self, counter: Counter, count: u64) -> Read<Option<u64>> {
         Ok(Some(self.0.reserve(counter.name(), count)?))
+    }
+
+    fn lag(&self) -> Read<Option<RangeInclusive<u64>>> {
+        Ok(apart::lag(&self.0)?)
     }
 
     fn copy(&self, to: &Path) -> Read<()> {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Row;
 
-use super::PgError;
 use super::reader::{PgReader, get, number};
-use super::writer::Tx;
+use super::{PgError, Tx};
 use crate::engine::{CLASSES, Covered, Hanging, HangingOf, Place, Read, Replaced};
 use crate::keyring::person::PersonId;
 

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use zeroize::Zeroizing;
 
 use super::reader::get;
-use super::{PgError, Scope, int, uint};
+use super::{PgError, Scope, Tx, int, uint};
 use crate::engine::SealRow;
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::PersonId;
@@ -36,16 +36,65 @@ impl Wanted {
     }
 }
 
+macro_rules! seals {
+    ($which:literal) => {
+        concat!("SELECT id, ciphertext, NULL::int8, NULL::int2, true FROM seal WHERE id ", $which)
+    };
+}
+
+macro_rules! keys {
+    ($which:literal) => {
+        concat!("SELECT id, wrapped, person, year, false FROM data_key WHERE id ", $which)
+    };
+}
+
 /// One statement for both tables, so that a key and its seal are of the same moment.
 macro_rules! both {
     ($seals:literal, $keys:literal) => {
-        concat!(
-            "SELECT id, ciphertext, NULL::int8, NULL::int2, true FROM seal WHERE id ",
-            $seals,
-            " UNION ALL SELECT id, wrapped, person, year, false FROM data_key WHERE id ",
-            $keys
-        )
+        concat!(seals!($seals), " UNION ALL ", keys!($keys))
     };
+}
+
+fn together(scope: &Scope, sealed: &Wanted, keyed: &Wanted) -> Result<Vec<Row>, PgError> {
+    let at = &scope.ledger;
+    match (sealed.dense, keyed.dense) {
+        (true, true) => at.query(
+            both!("BETWEEN $1 AND $2", "BETWEEN $3 AND $4"),
+            &[&sealed.first, &sealed.last, &keyed.first, &keyed.last],
+        ),
+        (true, false) => at.query(
+            both!("BETWEEN $1 AND $2", "= ANY ($3)"),
+            &[&sealed.first, &sealed.last, &keyed.ids],
+        ),
+        (false, true) => at.query(
+            both!("= ANY ($1)", "BETWEEN $2 AND $3"),
+            &[&sealed.ids, &keyed.first, &keyed.last],
+        ),
+        (false, false) => at.query(both!("= ANY ($1)", "= ANY ($2)"), &[&sealed.ids, &keyed.ids]),
+    }
+}
+
+/// From two databases. Seals first: a key that has ended since says why its seal opens no more.
+fn apart(scope: &Scope, sealed: &Wanted, keyed: &Wanted) -> Result<Vec<Row>, PgError> {
+    let mut rows = match sealed.dense {
+        true => scope.ledger.query(seals!("BETWEEN $1 AND $2"), &[&sealed.first, &sealed.last]),
+        false => scope.ledger.query(seals!("= ANY ($1)"), &[&sealed.ids]),
+    }?;
+    let every = rows.len() >= sealed.ids.len();
+    rows.extend(match (keyed.dense, every) {
+        (true, true) => {
+            scope.keyring.query(keys!("BETWEEN $1 AND $2"), &[&keyed.first, &keyed.last])
+        }
+        (false, true) => scope.keyring.query(keys!("= ANY ($1)"), &[&keyed.ids]),
+        // A seal that is gone went with a commit whose part here may be about to be carried out.
+        (_, false) => {
+            let mut tx = Tx::begin(&scope.keyring)?;
+            let rows = tx.rows(concat!(keys!("= ANY ($1)"), " FOR SHARE"), &[&keyed.ids])?;
+            tx.commit()?;
+            Ok(rows)
+        }
+    }?);
+    Ok(rows)
 }
 
 /// Seals with their data keys, of one moment, in the order asked for.
@@ -54,22 +103,9 @@ pub(super) fn find(scope: &Scope, seals: &[SealAt]) -> Result<Vec<SealRow>, PgEr
     let key_id = |at: &SealAt| int(at.seal.handle.0) * 8 + i64::from(at.seal.class.code());
     let sealed = Wanted::new(seals.iter().map(seal_id).collect(), 65_536);
     let keyed = Wanted::new(seals.iter().map(key_id).collect(), 8);
-    let rows = match (sealed.dense, keyed.dense) {
-        (true, true) => scope.query(
-            both!("BETWEEN $1 AND $2", "BETWEEN $3 AND $4"),
-            &[&sealed.first, &sealed.last, &keyed.first, &keyed.last],
-        ),
-        (true, false) => scope.query(
-            both!("BETWEEN $1 AND $2", "= ANY ($3)"),
-            &[&sealed.first, &sealed.last, &keyed.ids],
-        ),
-        (false, true) => scope.query(
-            both!("= ANY ($1)", "BETWEEN $2 AND $3"),
-            &[&sealed.ids, &keyed.first, &keyed.last],
-        ),
-        (false, false) => {
-            scope.query(both!("= ANY ($1)", "= ANY ($2)"), &[&sealed.ids, &keyed.ids])
-        }
+    let rows = match scope.apart {
+        None => together(scope, &sealed, &keyed),
+        Some(_) => apart(scope, &sealed, &keyed),
     }?;
     let mut ciphertexts: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
     let mut keys: BTreeMap<i64, DataKeyRow> = BTreeMap::new();

@@ -101,7 +101,7 @@ pub(super) fn accept_loss(
     provider: &Arc<dyn Provider>,
     env: &Environment,
 ) -> Result<Loss, StoreError> {
-    let reader = site.reader(Which::Ledger)?;
+    let (reader, mut writer) = site.open(Which::Ledger)?;
     let head = reader.head()?;
     let known = fences(reader.as_ref(), head.indexed)?;
     let marks = provider.marks(head.tenant)?;
@@ -114,7 +114,6 @@ pub(super) fn accept_loss(
         }
     }
     let origin = mark.origin.max(head.origin) + 1;
-    let mut writer = site.writer(Which::Ledger)?;
     writer.reopen(origin)?;
     let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
     let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };

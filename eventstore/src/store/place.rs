@@ -10,7 +10,10 @@ use crate::environment::Environment;
 use crate::keyring::Founding;
 use crate::keyring::provider::{Provider, TenantId};
 use crate::ledger::log::SharedReader;
-use crate::postgres::{self, Directory, PgReader, PgWriter, Scope, Server, Watch};
+use crate::ledger::mend::mend;
+use crate::postgres::{
+    self, Directory, Home, Keyrings, PgError, PgReader, PgWriter, Scope, Server, Watch,
+};
 use crate::sqlite::{self, SqliteReader, SqliteWriter};
 
 /// Which of a tenant's two ledgers.
@@ -47,21 +50,39 @@ pub(crate) enum Place {
     Server(Arc<OnServer>),
 }
 
+/// The databases of a store; none where its ledgers are files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Databases<'a> {
+    /// Where the ledgers are.
+    pub ledger: Option<&'a str>,
+    /// Where the keyrings are of tenants that are made; with the ledgers, if this is not said.
+    pub keyring: Option<&'a str>,
+}
+
 /// Ledgers in a database that many nodes may share.
 pub(crate) struct OnServer {
-    server: Arc<Server>,
+    home: Home,
     directory: Directory,
+    keyrings: Option<Keyrings>,
     watch: Watch,
 }
 
 impl Place {
-    /// A database behind an address, or files where there is none.
-    pub(crate) fn at(address: Option<&str>) -> Result<Self, StoreError> {
-        let Some(address) = address else { return Ok(Self::Files) };
+    /// Databases behind addresses, or files where there are none.
+    pub(crate) fn at(databases: Databases<'_>) -> Result<Self, StoreError> {
+        let Databases { ledger: Some(address), keyring } = databases else {
+            return match databases.keyring {
+                Some(_) => Err(StoreError::KeyringAlone),
+                None => Ok(Self::Files),
+            };
+        };
         let server = Server::new(address)?;
+        let keyring = keyring.map(Server::new).transpose()?;
         let directory = Directory::open(&server)?;
-        let watch = Watch::start(&server)?;
-        Ok(Self::Server(Arc::new(OnServer { server, directory, watch })))
+        let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
+        let home = Home { ledger: server, keyring };
+        let watch = Watch::start(&home)?;
+        Ok(Self::Server(Arc::new(OnServer { home, directory, keyrings, watch })))
     }
 
     /// The names of all tenants, in order.
@@ -79,8 +100,17 @@ impl Place {
             Self::Files if is_tenant_name(name) && folder.is_dir() => Ok(Site::Folder(folder)),
             Self::Files => Err(StoreError::UnknownTenant),
             Self::Server(on) => {
-                let id = on.directory.find(name)?.ok_or(StoreError::UnknownTenant)?;
-                Ok(Site::on(on, id, dir))
+                let (id, both) = on.directory.find(name)?.ok_or(StoreError::UnknownTenant)?;
+                let site = Site::on(on, id, dir);
+                if both {
+                    return Ok(site.together());
+                }
+                let known = on.keyrings.as_ref().map(|keyrings| keyrings.has(id)).transpose()?;
+                match known {
+                    Some(true) => Ok(site),
+                    Some(false) => Err(PgError::OtherKeyring.into()),
+                    None => Err(PgError::NoKeyring.into()),
+                }
             }
         }
     }
@@ -90,42 +120,62 @@ impl Place {
 #[derive(Clone)]
 pub(crate) enum Site {
     Folder(PathBuf),
-    /// With the folder for what this node keeps of its own.
-    Server(Arc<OnServer>, TenantId, PathBuf),
+    Server {
+        on: Arc<OnServer>,
+        home: Home,
+        id: TenantId,
+        /// For what this node keeps of its own.
+        folder: PathBuf,
+    },
 }
 
 impl Site {
+    /// Where a tenant is, or comes to be.
     pub(crate) fn on(on: &Arc<OnServer>, id: TenantId, dir: &Path) -> Self {
         // By the permanent id: a name may come to mean another tenant.
-        Self::Server(Arc::clone(on), id, dir.join("nodes").join(id.to_string()))
+        let folder = dir.join("nodes").join(id.to_string());
+        Self::Server { on: Arc::clone(on), home: on.home.clone(), id, folder }
+    }
+
+    /// With the keyring in the ledger's database, wherever those of others are.
+    fn together(mut self) -> Self {
+        if let Self::Server { home, .. } = &mut self {
+            home.keyring = None;
+        }
+        self
     }
 
     /// Where the tenant's own files lie, of which read models are some.
     pub(crate) fn folder(&self) -> &Path {
         match self {
-            Self::Folder(folder) | Self::Server(_, _, folder) => folder,
+            Self::Folder(folder) | Self::Server { folder, .. } => folder,
         }
     }
 
     pub(crate) fn reader(&self, which: Which) -> Result<SharedReader, StoreError> {
         match self {
             Self::Folder(folder) => Ok(Box::new(SqliteReader::open(&folder.join(which.file()))?)),
-            Self::Server(on, id, _) => Ok(Box::new(PgReader(Scope::new(&on.server, *id, which)))),
+            Self::Server { home, id, .. } => Ok(Box::new(PgReader(Scope::new(home, *id, which)))),
         }
     }
 
-    pub(crate) fn writer(&self, which: Which) -> Result<Box<dyn Writer>, StoreError> {
-        match self {
+    /// To read and to write. A keyring that is older than its ledger is first brought back to what
+    /// the ledger says has ended.
+    pub(crate) fn open(&self, which: Which) -> Result<(SharedReader, Box<dyn Writer>), StoreError> {
+        let reader = self.reader(which)?;
+        let mut writer: Box<dyn Writer> = match self {
             Self::Folder(folder) => {
-                Ok(Box::new(SqliteWriter(sqlite::open_writer(&folder.join(which.file()))?)))
+                Box::new(SqliteWriter(sqlite::open_writer(&folder.join(which.file()))?))
             }
-            Self::Server(on, id, folder) => {
+            Self::Server { on, home, id, folder } => {
                 fs::create_dir_all(folder)?;
-                let scope = Scope::new(&on.server, *id, which);
-                let follower = on.watch.follower(&scope.ledger);
-                Ok(Box::new(PgWriter::new(scope, follower)))
+                let scope = Scope::new(home, *id, which);
+                let follower = on.watch.follower(&scope.schema);
+                Box::new(PgWriter::new(scope, follower))
             }
-        }
+        };
+        mend(reader.as_ref(), writer.as_mut())?;
+        Ok((reader, writer))
     }
 
     /// Makes both ledgers of a new tenant.
@@ -141,7 +191,7 @@ impl Site {
                 Self::Folder(folder) => {
                     sqlite::found(&folder.join(which.file()), tenant, &keys)?;
                 }
-                Self::Server(on, id, _) => postgres::found(&on.server, *id, which, &keys)?,
+                Self::Server { home, id, .. } => postgres::found(home, *id, which, &keys)?,
             }
         }
         Ok(())

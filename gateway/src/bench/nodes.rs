@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use domain::ledger::ReadPurpose;
 use domain::{Actor, Event, RetentionClass};
 use eventstore::keyring::lease::LEASE;
+use eventstore::store::Databases;
 use eventstore::{Disclosure, Opening, PersonId, SealAt, Tenant};
 
 use super::rig::{Rig, register};
@@ -24,9 +25,10 @@ pub(super) fn measure(
     extent: Extent,
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
-    let Some(ledger) = rig.ledger.clone() else { return Ok(Vec::new()) };
+    let (Some(ledger), keyring) = rig.addresses.clone() else { return Ok(Vec::new()) };
+    let databases = Databases { ledger: Some(&ledger), keyring: keyring.as_deref() };
     let (data, keys) = (rig.folder.path().join("other"), rig.folder.path().join("data.keys"));
-    let other = App::open_at(Some(&ledger), &data, &keys, clock::system())?;
+    let other = App::open_at(databases, &data, &keys, clock::system())?;
     let there = other.store.tenant(rig.bench.tenant.name())?;
     let mut late = vec![];
     let total = u64::from(extent.runs);

@@ -13,6 +13,7 @@ use domain::slot::{Hours, Slot, Zone};
 use domain::{Actor, Command, Field, GroupId, ResourceId, ServiceId};
 use eventstore::keyring::provider::KeyStore;
 use eventstore::ledger::appender::{Append, AppendError};
+use eventstore::store::Databases;
 use eventstore::{PersonId, Personal, StoreError, Tenant};
 use jiff::{Span, Timestamp};
 
@@ -32,8 +33,8 @@ pub(super) struct Rig {
     pub folder: tempfile::TempDir,
     pub runtime: tokio::runtime::Handle,
     pub app: Arc<App>,
-    /// The address of the database, where ledgers are in one.
-    pub ledger: Option<String>,
+    /// The addresses of the ledger's database and the keyring's, where they are in some.
+    pub addresses: (Option<String>, Option<String>),
     pub bench: Arc<Bench>,
     /// How many bookings the tenant holds.
     pub stored: u64,
@@ -52,7 +53,7 @@ impl Rig {
     /// A rig in files, or in the database behind an address.
     pub(super) fn new(
         runtime: tokio::runtime::Handle,
-        ledger: Option<&str>,
+        databases: Databases<'_>,
     ) -> Result<Self, CliError> {
         let folder = tempfile::Builder::new()
             .prefix("tidbok-bench-")
@@ -61,17 +62,18 @@ impl Rig {
         let data = folder.path().join("data");
         let keys = folder.path().join("data.keys");
         let env = clock::system();
-        if ledger.is_some() {
+        if databases.ledger.is_some() {
             // Whatever else the database holds is under other keys.
             KeyStore::create(&keys, &env).map_err(StoreError::from)?;
         }
-        let app = Arc::new(App::open_at(ledger, &data, &keys, env)?);
+        let app = Arc::new(App::open_at(databases, &data, &keys, env)?);
         // A database may hold the tenants of earlier runs.
         let name = format!("bench-{}", app.env.clock.now().as_microsecond());
         let tenant = app.store.create_tenant(&name, Zone::utc())?;
         let bench = Arc::new(Bench::furnish(tenant, &app)?);
-        let ledger = ledger.map(str::to_owned);
-        Ok(Self { folder, runtime, app, ledger, bench, stored: 0 })
+        let Databases { ledger, keyring } = databases;
+        let addresses = (ledger.map(str::to_owned), keyring.map(str::to_owned));
+        Ok(Self { folder, runtime, app, addresses, bench, stored: 0 })
     }
 
     /// Fills the tenant up to so many bookings.

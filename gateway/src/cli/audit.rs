@@ -61,13 +61,7 @@ pub(super) fn run(
 }
 
 fn open(place: &Place, tenant: &str) -> Result<TenantView, CliError> {
-    Ok(TenantView::open(
-        place.ledger.as_deref(),
-        &place.data,
-        &place.keys(),
-        tenant,
-        &clock::system(),
-    )?)
+    Ok(TenantView::open(place.databases(), &place.data, &place.keys(), tenant, &clock::system())?)
 }
 
 fn check(

@@ -17,13 +17,8 @@ pub(super) fn list(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     let Clients::List { tenant } = command;
-    let view = TenantView::open(
-        place.ledger.as_deref(),
-        &place.data,
-        &place.keys(),
-        tenant,
-        &clock::system(),
-    )?;
+    let view =
+        TenantView::open(place.databases(), &place.data, &place.keys(), tenant, &clock::system())?;
     let mut rows = Vec::new();
     let mut after = PersonId(0);
     loop {

@@ -27,12 +27,8 @@ pub(super) fn demo(
     let place = Place { data, keys: None, ..place.clone() };
     // First the address, so that nothing is made if it is taken.
     let listener = serve::listen(&command.listen, runtime)?;
-    let app = Arc::new(App::open_at(
-        place.ledger.as_deref(),
-        &place.data,
-        &place.keys(),
-        clock::system(),
-    )?);
+    let app =
+        Arc::new(App::open_at(place.databases(), &place.data, &place.keys(), clock::system())?);
     let address =
         listener.local_addr().map_err(|error| CliError::Listen(command.listen.clone(), error))?;
     let guides = furnish(&app, console)?;

@@ -21,8 +21,7 @@ pub(super) fn serve(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Outcome, CliError> {
     log_to_standard_error(&place.log)?;
-    let ledger = place.ledger.as_deref();
-    let mut app = App::open_at(ledger, &place.data, &place.keys(), clock::system())?;
+    let mut app = App::open_at(place.databases(), &place.data, &place.keys(), clock::system())?;
     app.window = days(command.window);
     if command.private_recipients {
         app.outbound = Outbound::new(Reach::Any);

@@ -115,6 +115,7 @@ impl From<StoreError> for Problem {
             | StoreError::NotRotated(..)
             | StoreError::AtWork
             | StoreError::NotInFiles
+            | StoreError::KeyringAlone
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

@@ -1,7 +1,7 @@
 -- What an erasure waits for and leaves behind, and who is told of it. Names are put in as in 0001.
 
 SET LOCAL ROLE {owner};
-SET LOCAL search_path = {ledger}, {keyring};
+SET LOCAL search_path = {keyring};
 
 ALTER TABLE {keyring}.privacy_request ADD COLUMN course text NOT NULL DEFAULT '{}';
 ALTER TABLE {keyring}.privacy_request ADD COLUMN receipt text;

@@ -1,0 +1,287 @@
+//! Commits over two databases, where the keyring is not in the ledger's.
+//!
+//! Under the head's lock the keyring's part is prepared, then the ledger's is committed, then the
+//! keyring's is carried out: what decides is the ledger. Whatever is found prepared later belongs
+//! to a commit whose entry stands, and is carried out by whoever finds it, or to one that has ended
+//! without; that can only be told under the head's lock, which a commit keeps until its end. The
+//! keyring counts along, so nobody reads a ledger further than its keys go.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+use super::columns::Rows;
+use super::effects::{self, Both};
+use super::pool::Server;
+use super::reader::get;
+use super::writer::{Failed, does_more, stands};
+use super::{Home, PgError, Scope, Tx, int, uint};
+use crate::engine::{Commit, Older, Outcome};
+use crate::keyring::person::PersonId;
+use crate::keyring::provider::TenantId;
+use crate::store::Which;
+use crate::tree::Hash;
+use crate::wait::wait;
+
+const LEDGER: &str = include_str!("commit-ledger.sql");
+const KEYRING: &str = include_str!("commit-keyring.sql");
+const SIZE: &str = "SELECT next FROM counter WHERE name = 'size'";
+/// How long a commit waits for another's keys before it looks what became of that.
+const PATIENCE: &str = "; SET LOCAL lock_timeout = '500ms'";
+/// What else is finishing the same commit needs no longer.
+const BUSY: Duration = Duration::from_millis(5);
+const TRIES: u32 = 400;
+/// How far numbers jump when a keyring is older than its ledger: past all that were given out and
+/// are on no row any more.
+const JUMP: i64 = 1 << 20;
+
+/// What the commits of a ledger are called: behind this stand the first entry's place and leaf.
+pub(super) fn prefix(tenant: TenantId, which: Which) -> String {
+    format!("tidbok/{}/{tenant}/", which.name())
+}
+
+fn name(prefix: &str, position: u64, leaf: &Hash) -> String {
+    let leaf: String = leaf.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}{position}/{leaf}")
+}
+
+/// A commit whose part in the keyring is prepared.
+struct Prepared {
+    name: String,
+    tenant: TenantId,
+    which: Which,
+    position: i64,
+    leaf: Vec<u8>,
+}
+
+impl Prepared {
+    fn read(name: &str) -> Option<Self> {
+        let mut parts = name.split('/').skip(1);
+        let which = parts.next()?;
+        let which = Which::ALL.into_iter().find(|known| known.name() == which)?;
+        let tenant = TenantId(hex(parts.next()?)?.try_into().ok()?);
+        let (position, leaf) = (parts.next()?.parse().ok()?, hex(parts.next()?)?);
+        Some(Self { name: name.to_owned(), tenant, which, position, leaf })
+    }
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks_exact(2);
+    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
+}
+
+/// Writes a batch in both.
+pub(super) fn write(
+    scope: &Scope,
+    prefix: &str,
+    held: Option<Tx>,
+    commit: &Commit<'_>,
+    rows: &Rows<'_>,
+) -> Result<Outcome, Failed> {
+    let mut ledger = held.map_or_else(|| Tx::begin(&scope.ledger), Ok)?;
+    let statement = ledger.prepared(LEDGER)?;
+    if wait(rows.send_ledger(ledger.connection(), &statement))?.is_empty() {
+        ledger.end("ROLLBACK")?;
+        return Ok(Outcome::Behind);
+    }
+    let Some(first) = commit.batch.entries.first() else {
+        return Err(Failed::Before(PgError::Closed));
+    };
+    let name = name(prefix, first.position.0, &first.leaf);
+    prepare(scope, &mut ledger, commit, rows, &name)?;
+    ledger.commit().map_err(Failed::Ending)?;
+    finish(&scope.keyring.server, "COMMIT PREPARED", &name).map_err(Failed::Ending)?;
+    Ok(Outcome::Done)
+}
+
+/// Does the keyring's part so that it lasts, and is carried out or taken back later.
+fn prepare(
+    scope: &Scope,
+    ledger: &mut Tx,
+    commit: &Commit<'_>,
+    rows: &Rows<'_>,
+    name: &str,
+) -> Result<(), PgError> {
+    let mut keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
+    let statement = keyring.prepared(KEYRING)?;
+    let written = match wait(rows.send_keyring(keyring.connection(), &statement)) {
+        Err(PgError::Locked(_)) => {
+            // What somebody left who was cut off.
+            drop(keyring);
+            settle(scope, ledger)?;
+            keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
+            let statement = keyring.prepared(KEYRING)?;
+            wait(rows.send_keyring(keyring.connection(), &statement))?
+        }
+        written => written?,
+    };
+    if written.is_empty() {
+        let size = keyring.number(SIZE, &[])?.unwrap_or_default();
+        return Err(PgError::KeyringBehind(uint(size)));
+    }
+    if does_more(commit) {
+        Both { ledger, keyring: Some(&mut keyring) }.what_else(commit)?;
+    }
+    // As whoever has logged in, so that every node may end it.
+    keyring.end(&format!("SET LOCAL ROLE NONE; PREPARE TRANSACTION '{name}'"))
+}
+
+/// Ends what is prepared. Somebody else may have, or be just about to.
+fn finish(server: &Arc<Server>, how: &str, name: &str) -> Result<(), PgError> {
+    for _ in 0..TRIES {
+        let borrowed = server.borrow()?;
+        match wait(borrowed.client()?.batch_execute(&format!("{how} '{name}'"))) {
+            Ok(()) => {
+                borrowed.done();
+                return Ok(());
+            }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
+                borrowed.done();
+                return Ok(());
+            }
+            Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
+                borrowed.done();
+                std::thread::sleep(BUSY);
+            }
+            Err(error) => return Err(PgError::of(error)),
+        }
+    }
+    Err(PgError::Exhausted)
+}
+
+/// What is prepared under a prefix for at least so many seconds.
+fn prepared(server: &Arc<Server>, prefix: &str, age: f64) -> Result<Vec<Prepared>, PgError> {
+    let borrowed = server.borrow()?;
+    let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()
+               AND starts_with(gid, $1) AND prepared <= now() - make_interval(secs => $2)";
+    let rows = wait(borrowed.client()?.query(sql, &[&prefix, &age])).map_err(PgError::of)?;
+    borrowed.done();
+    let mut found = Vec::new();
+    for row in &rows {
+        found.extend(Prepared::read(get(row, 0)?));
+    }
+    Ok(found)
+}
+
+/// Ends whatever is prepared for a ledger as the ledger has it. `ledger` is a transaction that has
+/// the head: every commit but its own has ended.
+pub(super) fn settle(scope: &Scope, ledger: &mut Tx) -> Result<(), PgError> {
+    let Some(prefix) = &scope.apart else { return Ok(()) };
+    let server = &scope.keyring.server;
+    for prepared in prepared(server, prefix, 0.0)? {
+        let stands = stands(ledger, prepared.position, &prepared.leaf)?;
+        let how = if stands { "COMMIT PREPARED" } else { "ROLLBACK PREPARED" };
+        finish(server, how, &prepared.name)?;
+    }
+    Ok(())
+}
+
+/// As [`settle`], for whoever has no transaction.
+fn settle_alone(scope: &Scope) -> Result<(), PgError> {
+    let mut ledger = Tx::begin(&scope.ledger)?;
+    ledger.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    settle(scope, &mut ledger)?;
+    ledger.end("ROLLBACK")
+}
+
+/// Settles what others were cut off in a while ago, whoever's it is.
+pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
+    let Some(server) = &home.keyring else { return Ok(()) };
+    for prepared in prepared(server, "tidbok/", 10.0)? {
+        settle_alone(&Scope::new(home, prepared.tenant, prepared.which))?;
+    }
+    Ok(())
+}
+
+fn keyring_size(scope: &Scope) -> Result<u64, PgError> {
+    let rows = scope.keyring.query(SIZE, &[])?;
+    let size: i64 = rows.first().map(|row| get(row, 0)).transpose()?.unwrap_or_default();
+    Ok(uint(size))
+}
+
+/// Waits until the keyring has what a ledger of this size brought: carries out what is prepared.
+pub(super) fn ensure(scope: &Scope, size: u64) -> Result<(), PgError> {
+    let Some(prefix) = &scope.apart else { return Ok(()) };
+    if keyring_size(scope)? >= size {
+        return Ok(());
+    }
+    let server = &scope.keyring.server;
+    for prepared in prepared(server, prefix, 0.0)? {
+        let mut ledger = Tx::begin(&scope.ledger)?;
+        // An entry that stands stands for good: that needs no lock.
+        if stands(&mut ledger, prepared.position, &prepared.leaf)? {
+            finish(server, "COMMIT PREPARED", &prepared.name)?;
+        }
+        ledger.end("ROLLBACK")?;
+    }
+    match keyring_size(scope)? {
+        reached if reached >= size => Ok(()),
+        reached => Err(PgError::KeyringBehind(reached)),
+    }
+}
+
+/// From which size to which the keyring has not heard of its ledger, once all is settled.
+pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError> {
+    if scope.apart.is_none() {
+        return Ok(None);
+    }
+    let mut ledger = Tx::begin(&scope.ledger)?;
+    let size = ledger.number("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    settle(scope, &mut ledger)?;
+    let (size, reached) = (uint(size.unwrap_or_default()), keyring_size(scope)?);
+    ledger.end("ROLLBACK")?;
+    Ok((reached < size).then_some(reached..=size))
+}
+
+/// Has an older keyring end what its ledger says has ended, and count on from there.
+pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<(), PgError> {
+    let mut ledger = Tx::begin(&scope.ledger)?;
+    let mut keyring = Tx::begin(&scope.keyring)?;
+    let mut both = Both { ledger: &mut ledger, keyring: Some(&mut keyring) };
+    for (effect, at) in &older.effects {
+        both.apply(effect, *at)?;
+    }
+    for (fence, when) in &older.fences {
+        let sql = "SELECT id FROM person WHERE fence = $1 AND state < 3";
+        if let Some(person) = keyring.number(sql, &[&fence.0.as_slice()])? {
+            effects::fence(&mut keyring, PersonId(uint(person)), *when)?;
+        }
+    }
+    // Numbers that were given out since the copy was made mean somebody, or something, else.
+    let sql = "UPDATE counter SET next = CASE name WHEN 'size' THEN $1
+               ELSE greatest(next, CASE name WHEN 'handle' THEN $2 ELSE 0 END) + $3 END";
+    keyring.run(sql, &[&int(older.size), &int(older.next_handle), &JUMP])?;
+    // What went with the seals goes again, whichever of the two is cut off.
+    ledger.commit()?;
+    keyring.commit()
+}
+
+/// Has a keyring forget what came with entries that an older ledger does not have any more.
+pub(super) fn cut(scope: &Scope) -> Result<(), PgError> {
+    let mut ledger = Tx::begin(&scope.ledger)?;
+    let size = ledger.number("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    settle(scope, &mut ledger)?;
+    let size = size.unwrap_or_default();
+    let mut keyring = Tx::begin(&scope.keyring)?;
+    for sql in [
+        "DELETE FROM idempotency WHERE first >= $1",
+        "DELETE FROM person_tag WHERE position >= $1",
+        "DELETE FROM notice WHERE position >= $1",
+        // Who was registered there is nobody's: no entry tells of them.
+        "DELETE FROM person_key USING person WHERE id = person AND registration >= $1",
+        "DELETE FROM lookup USING person WHERE id = person AND registration >= $1",
+        "DELETE FROM api_key USING person WHERE person.id = person AND registration >= $1",
+        "DELETE FROM given USING person WHERE id = person AND registration >= $1",
+        "UPDATE data_key SET wrapped = NULL, person = NULL FROM person
+         WHERE person.id = data_key.person AND registration >= $1",
+        "DELETE FROM person WHERE registration >= $1",
+        "UPDATE person SET contact_at = NULL, contact_handle = NULL WHERE contact_at >= $1",
+        "UPDATE counter SET next = $1 WHERE name = 'size'",
+    ] {
+        keyring.run(sql, &[&size])?;
+    }
+    keyring.commit()?;
+    ledger.end("ROLLBACK")
+}

@@ -1,0 +1,87 @@
+//! A transaction of a tenant's on one server, as the tenant's role.
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+use super::pool::Borrowed;
+use super::{Part, PgError};
+use crate::wait::wait;
+
+/// A transaction under way; let go of, it is rolled back.
+pub(super) struct Tx(Borrowed);
+
+impl Tx {
+    pub(super) fn begin(part: &Part) -> Result<Self, PgError> {
+        Self::begin_with(part, "")
+    }
+
+    /// As [`Self::begin`], with more that is set for the transaction.
+    pub(super) fn begin_with(part: &Part, more: &str) -> Result<Self, PgError> {
+        let begin = format!("BEGIN; {}{more}", part.begin);
+        let borrowed = part.server.borrow()?;
+        match wait(borrowed.client()?.batch_execute(&begin)) {
+            Ok(()) => Ok(Self(borrowed)),
+            Err(error) if error.code().is_none() => {
+                // A connection that died while it lay idle.
+                drop(borrowed);
+                part.server.let_go();
+                let borrowed = part.server.borrow()?;
+                wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+                Ok(Self(borrowed))
+            }
+            Err(error) => Err(PgError::of(error)),
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Borrowed {
+        &self.0
+    }
+
+    pub(super) fn prepared(&mut self, sql: &'static str) -> Result<Statement, PgError> {
+        wait(self.0.prepared(sql))
+    }
+
+    pub(super) fn rows(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, PgError> {
+        let statement = self.prepared(sql)?;
+        wait(self.0.client()?.query(&statement, params)).map_err(PgError::of)
+    }
+
+    /// The number in the first row, if there is one.
+    pub(super) fn number(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<i64>, PgError> {
+        let row = self.rows(sql, params)?.pop();
+        row.map(|row| row.try_get(0).map_err(PgError::Altered)).transpose()
+    }
+
+    pub(super) fn run(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, PgError> {
+        let statement = self.prepared(sql)?;
+        wait(self.0.client()?.execute(&statement, params)).map_err(PgError::of)
+    }
+
+    pub(super) fn commit(self) -> Result<(), PgError> {
+        self.end("COMMIT")
+    }
+
+    /// Ends the transaction in some way, and gives the connection back.
+    pub(super) fn end(self, how: &str) -> Result<(), PgError> {
+        wait(self.0.client()?.batch_execute(how)).map_err(PgError::of)?;
+        self.done();
+        Ok(())
+    }
+
+    /// Gives the connection back: the transaction has ended.
+    pub(super) fn done(self) {
+        self.0.done();
+    }
+}
