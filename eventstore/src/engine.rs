@@ -334,6 +334,8 @@ pub struct Older {
     pub size: u64,
     /// What entries did to keys and links, each with its second.
     pub effects: Vec<(Effect, i64)>,
+    /// What entries bring to the index from persons.
+    pub rows: Vec<PersonRow>,
     /// Fences that were set, each with its place and second.
     pub fences: Vec<(FenceId, (Position, i64))>,
     /// Above all handles that any of the entries has.
@@ -388,6 +390,11 @@ pub trait Writer: Send {
     /// Clears a part of what an erasure leaves; with `last` also what is left of the person but
     /// the fact that there was somebody.
     fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError>;
+
+    /// Deletes seals whose keys are gone, where the keyring is newer than the ledger.
+    fn delete_seals(&mut self, _: &[(Position, u16)]) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Takes note that nothing is left of a person.
     fn cleared(&mut self, person: PersonId) -> Result<(), EngineError>;

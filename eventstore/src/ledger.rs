@@ -186,10 +186,15 @@ impl Ledger {
         answer.blocking_recv().map_err(|_| AppendError::Stopped)?
     }
 
-    /// Sets a fence again that an older copy of the ledger does not know.
-    pub(crate) fn refence_blocking(&self, fence: domain::FenceId) -> Result<(), AppendError> {
+    /// Sets a fence again that an older copy of the ledger does not know; it had ended so many seals
+    /// of somebody whom the copy does not know.
+    pub(crate) fn refence_blocking(
+        &self,
+        fence: domain::FenceId,
+        ended: u64,
+    ) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Refence(fence, reply))?;
+        self.send(Job::Refence(fence, ended, reply))?;
         answer.blocking_recv().map_err(|_| AppendError::Stopped)?
     }
 

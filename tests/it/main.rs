@@ -8,6 +8,7 @@
 )]
 
 mod accountability;
+mod apart;
 mod architecture;
 mod audit;
 mod authorization;

@@ -143,6 +143,8 @@ pub struct TestApp {
     pub folder: TempDir,
     /// The database, where the ledgers are in one.
     pub ledger: Option<String>,
+    /// The one of the keyrings, where they are apart.
+    pub keyring: Option<String>,
     router: Router,
 }
 
@@ -159,31 +161,47 @@ impl TestApp {
 
     /// The program with its ledgers in a database, wherever the other tests have theirs.
     pub fn with(ledger: Option<String>, seed: u64) -> Self {
+        let keyring = keyring_of(ledger.as_deref());
+        Self::at(ledger, keyring, seed)
+    }
+
+    /// With its ledgers in one database and its keyrings in another.
+    pub fn apart(seed: u64) -> Self {
+        Self::at(Some(postgres::database()), Some(postgres::database()), seed)
+    }
+
+    fn at(ledger: Option<String>, keyring: Option<String>, seed: u64) -> Self {
         let clock = Arc::new(TestClock::at(BEGINNING.parse().unwrap()));
         let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let mut app = open_at(ledger.as_deref(), &data, &keys, env).unwrap();
+        let databases = Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref() };
+        let mut app = App::open_at(databases, &data, &keys, env).unwrap();
         // What tests send goes to themselves.
         app.outbound = Outbound::new(Reach::Any);
         let app = Arc::new(app);
         let router = gateway::http::router(Arc::clone(&app));
-        Self { app, clock, folder, ledger, router }
+        Self { app, clock, folder, ledger, keyring, router }
     }
 
-    /// Another node on the same database and key store, at the same time.
+    /// Another node on the same databases and key store, at the same time.
     pub fn beside(&self, seed: u64) -> Self {
+        self.beside_on(self.ledger.clone(), self.keyring.clone(), seed)
+    }
+
+    /// As [`Self::beside`], on databases that may be others.
+    pub fn beside_on(&self, ledger: Option<String>, keyring: Option<String>, seed: u64) -> Self {
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), self.folder.path().join("keys"));
-        let ledger = self.ledger.clone();
-        let app = Arc::new(open_at(ledger.as_deref(), &data, &keys, env).unwrap());
+        let databases = Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref() };
+        let app = Arc::new(App::open_at(databases, &data, &keys, env).unwrap());
         app.keep_following(&tokio::runtime::Handle::current());
         let router = gateway::http::router(Arc::clone(&app));
-        Self { app, clock: Arc::clone(&self.clock), folder, ledger, router }
+        Self { app, clock: Arc::clone(&self.clock), folder, ledger, keyring, router }
     }
 
     /// Somebody without a key.

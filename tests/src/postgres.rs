@@ -50,6 +50,18 @@ pub fn beside(ledger: &str) -> String {
     format!("{ledger}_keyrings")
 }
 
+/// A copy of a database as it is now, in another; answers its address.
+pub fn copy_of(address: &str) -> String {
+    let copy = database();
+    let mut dump = Command::new(programs().join("pg_dump"));
+    let mut dump = dump.args(["-d", address]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut put = Command::new(programs().join("psql"));
+    put.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &copy]);
+    let put = put.stdin(dump.stdout.take().unwrap()).stdout(Stdio::null()).status();
+    assert!(put.unwrap().success() && dump.wait().unwrap().success());
+    copy
+}
+
 /// Runs SQL as the server's own user; answers what it prints.
 pub fn run(address: &str, sql: &str) -> String {
     let ran = Command::new(programs().join("psql"))
@@ -96,6 +108,11 @@ impl Server {
         give_to_postgres(&archive);
         let keep = format!("archive_command=cp %p {}/%f", archive.display());
         Self::made(folder, vec!["archive_mode=on".to_owned(), keep])
+    }
+
+    /// One that commits with no other.
+    pub fn without_prepared() -> Self {
+        Self::made(folder(), vec!["max_prepared_transactions=0".to_owned()])
     }
 
     /// What the archive holds reaches up to now, and is whole.

@@ -83,11 +83,12 @@ impl Writer {
     }
 
     /// Sets a fence again that an older copy of this ledger does not know, and ends whom it was
-    /// set for, where the copy knows them.
-    pub(super) fn refence(&mut self, fence: FenceId) -> Result<(), AppendError> {
+    /// set for, where the copy knows them. `ended` seals were ended by it of somebody it does not
+    /// know.
+    pub(super) fn refence(&mut self, fence: FenceId, ended: u64) -> Result<(), AppendError> {
         let info = self.log.reader().person_by_fence(fence)?;
         let person = info.map(|info| info.id);
-        let ended = person.map_or(Ok(0), |person| self.seals_of(person))?;
+        let ended = person.map_or(Ok(ended), |person| self.seals_of(person))?;
         // What was ended once stays so, whatever was lost since.
         self.fence(fence, ended, person)?;
         self.resting.store(false, Ordering::Release);

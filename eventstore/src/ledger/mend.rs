@@ -11,6 +11,7 @@ use domain::{Event, Handle, Position, RegistrationId, Tag};
 
 use super::batch::Batch;
 use super::codec;
+use super::index::{StoredLinks, rows_of};
 use super::log::ReadError;
 use crate::engine::{Effect, EngineError, Older, Reader, Writer};
 use crate::keyring::person::PersonId;
@@ -52,6 +53,7 @@ fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError>
             if let Event::PersonErased(erased) = &event {
                 older.fences.push((erased.fence, (entry.position, at)));
             }
+            older.rows.extend(rows_of(entry.position, &event, &StoredLinks(reader)));
             let effect = effect(reader, &mut links, entry.position, event)?;
             older.effects.extend(effect.map(|effect| (effect, at)));
         }

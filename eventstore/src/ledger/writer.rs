@@ -51,7 +51,7 @@ pub(crate) enum Job {
     Loaded(Box<Append>, Reply<Appended>, Result<Loaded, ReadError>),
     Erase(PersonId, Reply<Erasure>),
     OpenBookings(PersonId, Reply<Vec<domain::BookingId>>),
-    Refence(domain::FenceId, Reply<()>),
+    Refence(domain::FenceId, u64, Reply<()>),
     Mark(Reply<()>),
     Period(RetentionClass, i16, Reply<()>),
     Change(Change, Reply<u64>),
@@ -219,9 +219,9 @@ impl Writer {
                     let open = self.open_bookings(person);
                     drop(reply.send(open));
                 }
-                Job::Refence(fence, reply) => {
+                Job::Refence(fence, ended, reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let set = self.alone(|writer| writer.refence(fence));
+                    let set = self.alone(|writer| writer.refence(fence, ended));
                     drop(reply.send(set));
                 }
                 Job::Mark(reply) => {

@@ -239,6 +239,18 @@ pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError>
 pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<(), PgError> {
     let mut ledger = Tx::begin(&scope.ledger)?;
     let mut keyring = Tx::begin(&scope.keyring)?;
+    for row in &older.rows {
+        let sql = "INSERT INTO person_tag VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                   ON CONFLICT DO NOTHING";
+        let booking = row.booking.map(|booking| int(booking.0));
+        let seals = i32::try_from(row.seals).unwrap_or(i32::MAX);
+        let (person, position) = (int(row.person.0), int(row.position.0));
+        let (handle, visits) = (int(row.handle.0), i16::from(row.visits));
+        keyring.run(
+            sql,
+            &[&person, &row.until, &position, &handle, &booking, &seals, &row.year, &visits],
+        )?;
+    }
     let mut both = Both { ledger: &mut ledger, keyring: Some(&mut keyring) };
     for (effect, at) in &older.effects {
         both.apply(effect, *at)?;
@@ -250,8 +262,8 @@ pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<(), PgError> {
         }
     }
     // Numbers that were given out since the copy was made mean somebody, or something, else.
-    let sql = "UPDATE counter SET next = CASE name WHEN 'size' THEN $1
-               ELSE greatest(next, CASE name WHEN 'handle' THEN $2 ELSE 0 END) + $3 END";
+    let sql = "UPDATE counter SET next = CASE name WHEN 'size' THEN $1::int8
+               ELSE greatest(next, CASE name WHEN 'handle' THEN $2::int8 ELSE 0 END) + $3::int8 END";
     keyring.run(sql, &[&int(older.size), &int(older.next_handle), &JUMP])?;
     // What went with the seals goes again, whichever of the two is cut off.
     ledger.commit()?;

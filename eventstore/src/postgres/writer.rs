@@ -18,6 +18,7 @@ use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
 use crate::wait::wait;
+use domain::Position;
 
 const COMMIT: &str = include_str!("commit.sql");
 
@@ -199,6 +200,12 @@ impl Writer for PgWriter {
         if last {
             effects::bury(&mut tx, person)?;
         }
+        Ok(tx.commit()?)
+    }
+
+    fn delete_seals(&mut self, seals: &[(Position, u16)]) -> Result<(), EngineError> {
+        let mut tx = Tx::begin(&self.scope.ledger)?;
+        effects::delete_seals(&mut tx, seals.iter().copied())?;
         Ok(tx.commit()?)
     }
 

@@ -12,11 +12,16 @@ use domain::{Actor, Command, Event, FenceId, Position};
 
 use super::StoreError;
 use super::place::{Site, Which};
-use crate::engine::Reader;
+use crate::engine::{Reader, Writer};
 use crate::environment::Environment;
+use crate::keyring::DataKeyRow;
 use crate::keyring::provider::{Mark, Provider};
+use crate::keyring::seal::SealAt;
 use crate::ledger::appender::Append;
 use crate::ledger::{Ledger, codec, index};
+
+/// How many entries are read at a time.
+const STRETCH: usize = 1024;
 
 /// What was lost, and what was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,15 +120,57 @@ pub(super) fn accept_loss(
     }
     let origin = mark.origin.max(head.origin) + 1;
     writer.reopen(origin)?;
+    let mut ended = 0;
+    for fence in &missing {
+        if reader.person_by_fence(*fence)?.is_none() {
+            // Where the keyring is newer, that is all it knows: there was somebody.
+            ended = delete_ended(reader.as_ref(), writer.as_mut(), head.frontier.size())?;
+            break;
+        }
+    }
     let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
     let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };
     let ledger = Ledger::over(reader, writer, Arc::clone(provider), env)?;
     ledger.append_blocking(Append::new(Command::Ledger(reopened), Actor::System))?;
     for fence in missing {
-        ledger.refence_blocking(fence)?;
+        let of_nobody = ledger.log().reader().person_by_fence(fence)?.is_none();
+        // Which of them ended how many is not known any more; together they ended these.
+        let ended = if of_nobody { std::mem::take(&mut ended) } else { 0 };
+        ledger.refence_blocking(fence, ended)?;
     }
     // What was promised before no longer binds: from here the mark is this ledger's.
     ledger.mark_blocking()?;
     let size = head.frontier.size();
     Ok(Loss { size, lost_size: mark.size, fences, origin })
+}
+
+/// Deletes the seals that an older ledger still has of persons whose keys a newer keyring has ended;
+/// how many there were.
+fn delete_ended(
+    reader: &dyn Reader,
+    writer: &mut dyn Writer,
+    size: u64,
+) -> Result<u64, StoreError> {
+    let (mut next, mut count) = (0, 0);
+    while next < size {
+        let entries = reader.entries(Position(next), STRETCH)?;
+        let Some(last) = entries.last() else { break };
+        next = last.position.0 + 1;
+        let mut seals = Vec::new();
+        for entry in entries {
+            let Ok(event) = codec::decode_event(&entry.bytes) else { continue };
+            let (position, kind) = (entry.position, event.kind());
+            seals.extend(event.seals().into_iter().map(|seal| SealAt { position, kind, seal }));
+        }
+        let mut ended = Vec::new();
+        for (at, row) in seals.iter().zip(reader.seals(&seals)?) {
+            let gone = |key: &DataKeyRow| key.person.is_none() && key.wrapped.is_none();
+            if row.ciphertext.is_some() && row.data_key.as_ref().is_some_and(gone) {
+                ended.push((at.position, at.seal.seal));
+            }
+        }
+        count += u64::try_from(ended.len()).unwrap_or_default();
+        writer.delete_seals(&ended)?;
+    }
+    Ok(count)
 }

@@ -202,7 +202,7 @@ pub(super) fn refuse(jobs: Vec<Job>, error: ReadError) -> bool {
             Job::Append(_, reply) | Job::Loaded(_, reply, _) => drop(reply.send(Err(refused()))),
             Job::Erase(_, reply) => drop(reply.send(Err(refused()))),
             Job::OpenBookings(_, reply) => drop(reply.send(Err(refused()))),
-            Job::Refence(_, reply) | Job::Mark(reply) | Job::Period(_, _, reply) => {
+            Job::Refence(_, _, reply) | Job::Mark(reply) | Job::Period(_, _, reply) => {
                 drop(reply.send(Err(refused())));
             }
             Job::Change(_, reply) => drop(reply.send(Err(refused()))),
