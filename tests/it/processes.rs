@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use gateway::clock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use system_tests::patroni::Cluster;
 use system_tests::postgres;
 use tempfile::TempDir;
 
@@ -122,11 +124,14 @@ struct Salon {
 
 impl Salon {
     fn open() -> Self {
+        Self::on(&postgres::database())
+    }
+
+    fn on(ledger: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        let ledger = postgres::database();
         let keys = folder.path().join("keys");
-        let mut one = Node::new(folder.path(), "one", &ledger, &keys);
-        let mut other = Node::new(folder.path(), "other", &ledger, &keys);
+        let mut one = Node::new(folder.path(), "one", ledger, &keys);
+        let mut other = Node::new(folder.path(), "other", ledger, &keys);
         one.run(&["tenant", "create", "salon", "--zone", "UTC"]).ended(0);
         let create = ["--json", "key", "create", "--tenant", "salon", "--role", "admin"];
         let key = one.run(&create).ended(0).json()["key"].as_str().unwrap().to_owned();
@@ -192,6 +197,15 @@ impl Load {
         }
     }
 
+    /// Waits until so many more bookings were granted.
+    fn granted(&self, count: usize) {
+        let granted = || self.told.lock().unwrap().len();
+        let until = granted() + count;
+        while granted() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Books one time after the other until told to stop.
     fn book(&self, seed: u64, address: SocketAddr) {
         let mut chance = fastrand::Rng::with_seed(seed);
@@ -251,34 +265,28 @@ impl Load {
     }
 }
 
-#[test]
-fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
-    let Salon { folder: _folder, mut one, mut other, key } = Salon::open();
-    let load = Arc::new(Load::of(key, one.address));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|number| {
-            let load = Arc::clone(&load);
-            let address = if number % 2 == 0 { one.address } else { other.address };
-            thread::spawn(move || load.book(number, address))
-        })
-        .collect();
-    let each = system_tests::scale("TIDBOK_RACE", EACH);
-    load.more(each);
-    one.kill();
-    load.more(each);
-    one.start();
-    load.more(each);
-    load.stop.store(true, Ordering::Relaxed);
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+/// Callers who book at both servers, until told to stop.
+fn book_at(load: &Arc<Load>, one: SocketAddr, other: SocketAddr) -> Vec<thread::JoinHandle<()>> {
+    let callers = (0..CALLERS).map(|number| {
+        let load = Arc::clone(load);
+        let address = if number % 2 == 0 { one } else { other };
+        thread::spawn(move || load.book(number, address))
+    });
+    callers.collect()
+}
+
+/// Everything that was acknowledged is there at both servers, nothing is sold twice, and the ledger
+/// is whole.
+fn nothing_is_lost(load: &Load, one: &mut Node, other: &mut Node) {
     let told = load.told.lock().unwrap();
     for (id, span) in told.iter() {
-        for node in [&one, &other] {
+        for node in [&*one, &*other] {
             let shown = node.shown(&load.key, &format!("/v1/bookings/{id}"));
             let start: Timestamp = shown["start"].as_str().unwrap().parse().unwrap();
             assert_eq!(start, span.0);
         }
     }
-    // Also what was booked and never acknowledged, for its server was killed.
+    // Also what was booked and never acknowledged, for whoever should have was killed.
     let booked = other.all(&load.key);
     assert!(told.keys().all(|id| booked.contains_key(id)));
     let mut spans: Vec<Span> = booked.into_values().collect();
@@ -300,9 +308,51 @@ fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
     other.kill();
     let found = one.run(&["--json", "audit", "verify", "--tenant", "salon"]).ended(0).json();
     assert_eq!(found["findings"], json!([]));
-    for node in [&one, &other] {
+    for node in [one, other] {
         node.run(&["projections", "rebuild", "--tenant", "salon", "--verify"]).ended(0);
     }
+}
+
+#[test]
+fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
+    let Salon { folder: _folder, mut one, mut other, key } = Salon::open();
+    let load = Arc::new(Load::of(key, one.address));
+    let callers = book_at(&load, one.address, other.address);
+    let each = system_tests::scale("TIDBOK_RACE", EACH);
+    load.more(each);
+    one.kill();
+    load.more(each);
+    one.start();
+    load.more(each);
+    load.stop.store(true, Ordering::Relaxed);
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    nothing_is_lost(&load, &mut one, &mut other);
+}
+
+/// The machine of the primary dies under load: the standby takes over, and the servers find it.
+#[test]
+fn a_primary_that_is_killed_loses_nothing_and_nobody_is_restarted() {
+    let mut cluster = Cluster::start();
+    let Salon { folder: _folder, mut one, mut other, key } = Salon::on(&cluster.address());
+    let load = Arc::new(Load::of(key, one.address));
+    let callers = book_at(&load, one.address, other.address);
+    load.granted(50);
+    let first = cluster.primary();
+    cluster.kill(first);
+    let clock = clock::system().clock;
+    let killed = clock.since_boot();
+    cluster.wait_for_other(first);
+    load.granted(1);
+    let away = clock.since_boot().saturating_sub(killed);
+    load.granted(50);
+    // What was the primary comes back as the standby of what is.
+    cluster.join(first);
+    cluster.wait_for_standby();
+    load.granted(50);
+    load.stop.store(true, Ordering::Relaxed);
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    system_tests::tell(&format!("nothing was booked for {:.1} s", away.as_secs_f64()));
+    nothing_is_lost(&load, &mut one, &mut other);
 }
 
 /// A receipt says that no node opens anything any more. So it waits for the last lease, also that of

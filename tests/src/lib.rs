@@ -7,6 +7,7 @@
     reason = "all of this is test code, where what fails must end the test"
 )]
 
+pub mod patroni;
 pub mod postgres;
 
 use std::path::Path;

@@ -72,6 +72,16 @@ pub fn run(address: &str, sql: &str) -> String {
     String::from_utf8_lossy(&ran.stdout).trim().to_owned()
 }
 
+/// As [`run`], where nobody may be there to answer.
+pub fn ask(address: &str, sql: &str) -> Option<String> {
+    let ran = Command::new(programs().join("psql"))
+        .args(["-X", "-q", "-A", "-t", "-d", address, "-c", sql])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
+    ran.status.success().then_some(said)
+}
+
 /// The folder of the newest PostgreSQL's programs: Debian keeps them out of the path.
 pub fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("Debian's package postgresql-15");
@@ -249,7 +259,7 @@ fn is_root() -> bool {
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_postgres() -> Command {
+pub(crate) fn as_postgres() -> Command {
     let mut command = Command::new(if is_root() { "runuser" } else { "env" });
     if is_root() {
         command.args(["-u", "postgres", "--"]);
@@ -257,13 +267,13 @@ fn as_postgres() -> Command {
     command
 }
 
-fn give_to_postgres(folder: &Path) {
+pub(crate) fn give_to_postgres(folder: &Path) {
     if is_root() {
         let owned = Command::new("chown").arg("postgres").arg(folder).status().unwrap();
         assert!(owned.success());
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
