@@ -48,6 +48,7 @@ pub enum Command {
     Ledger(crate::ledger::Reopened),
     /// That keys were rotated: no rule judges that either.
     Keys(crate::ledger::Rotated),
+    LogKey(crate::ledger::LogKeyRotated),
     /// That a year of a class is to end, once the law keeps it no longer.
     Period(crate::ledger::PeriodEnded),
     /// An access record, in the second ledger.
@@ -151,6 +152,7 @@ impl Book {
             | Command::Policy(_)
             | Command::Ledger(_)
             | Command::Keys(_)
+            | Command::LogKey(_)
             | Command::Period(_)
             | Command::Access(_) => (),
         }
@@ -195,6 +197,7 @@ impl Book {
             Command::Policy(command) => policy::decision::decide(self, command)?,
             Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
             Command::Keys(rotated) => vec![Draft::now(rotated.clone())],
+            Command::LogKey(rotated) => vec![Draft::now(rotated.clone())],
             Command::Period(period) => {
                 period.decide(&self.policy.zone, context).into_iter().collect()
             }
@@ -297,7 +300,10 @@ impl Book {
             Event::ServiceRevised(event) => vec![Tag::service(event.id)],
             Event::ServiceRetired(event) => vec![Tag::service(event.id)],
             Event::PolicySet(_) => vec![Tag::policy()],
-            Event::LedgerReopened(_) | Event::KeysRotated(_) | Event::PeriodEnded(_) => {
+            Event::LedgerReopened(_)
+            | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
+            | Event::PeriodEnded(_) => {
                 vec![Tag::ledger()]
             }
         }

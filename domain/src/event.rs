@@ -19,7 +19,7 @@ use crate::catalogue::{
     ServiceRetired, ServiceRevised,
 };
 use crate::consent::{Accepted, Given, Withdrawn};
-use crate::ledger::{Opened, PeriodEnded, Reopened, Rotated};
+use crate::ledger::{LogKeyRotated, Opened, PeriodEnded, Reopened, Rotated};
 use crate::person::{
     Erased, HoldLifted, HoldPlaced, Rectified, Registered, Restricted, Unrestricted,
 };
@@ -144,6 +144,7 @@ events! {
     LedgerReopened(Reopened) = 60 v 1, "ledger.reopened";
     KeysRotated(Rotated) = 61 v 1, "keys.rotated";
     PeriodEnded(PeriodEnded) = 62 v 1, "period.ended";
+    LogKeyRotated(LogKeyRotated) = 63 v 1, "log_key.rotated";
     SealsOpened(Opened) = 70 v 1, "seals.opened";
 }
 
@@ -192,6 +193,7 @@ impl Event {
             | Self::PolicySet(_)
             | Self::LedgerReopened(_)
             | Self::KeysRotated(_)
+            | Self::LogKeyRotated(_)
             | Self::PeriodEnded(_) => Vec::new(),
         }
     }

@@ -31,6 +31,16 @@ pub struct Rotated {
     pub persons: u64,
 }
 
+/// The ledger's checkpoints are signed with another key from here on. Whoever trusts one of the two
+/// learns of the other from an entry that a checkpoint covers which the one has signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogKeyRotated {
+    /// The key before, as C2SP signed-note writes it.
+    pub former: String,
+    /// The new one, likewise.
+    pub vkey: String,
+}
+
 /// What the law keeps of a year is over, and the year's key destroyed: nothing that hung on it opens
 /// any more, whosever it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ pub mod access;
 pub mod ids;
 pub mod key;
 pub mod lease;
-mod log_key;
+pub mod log_key;
 mod numbers;
 pub mod person;
 pub mod personal;
@@ -77,6 +77,8 @@ impl From<WrongKey> for KeyError {
 pub(crate) const SECRET_IDS: &str = "ids";
 pub(crate) const SECRET_LOOKUP: &str = "lookup";
 pub(crate) const SECRET_LOG: &str = "log";
+/// The key before, as long as readers may know only that.
+pub(crate) const SECRET_FORMER_LOG: &str = "log former";
 /// A secret is found by its place here: new ones come last.
 pub(crate) const SECRETS: [&str; 3] = [SECRET_IDS, SECRET_LOOKUP, SECRET_LOG];
 

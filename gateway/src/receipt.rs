@@ -13,6 +13,7 @@ use domain::person::Erased;
 use domain::{Event, Position, RetentionClass};
 use eventstore::engine::Notices;
 use eventstore::keyring::KeyError;
+use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::codec;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::inclusion;
@@ -229,8 +230,11 @@ pub fn confirm(
     first: &str,
     window: Duration,
 ) -> Result<String, NotConfirmed> {
-    let own = signer(tenant)?.verifier().clone();
-    let (statement, _) = check(first, Some(&own))?;
+    let keys = verifiers(tenant.log(), signer(tenant)?.verifier()).map_err(StoreError::from)?;
+    // It may be older than the key that signs now.
+    let by_former = || keys.iter().skip(1).find_map(|key| check(first, Some(key)).ok());
+    let present = keys.first();
+    let (statement, _) = check(first, present).or_else(|error| by_former().ok_or(error))?;
     let fence = Position(statement.fence);
     let stands = erasure_at(tenant, fence)?.is_some_and(|(at, _)| at == statement.erased_at);
     if !stands || statement.tenant != tenant.name() {

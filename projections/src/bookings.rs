@@ -63,6 +63,7 @@ impl Projection for Fold {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }

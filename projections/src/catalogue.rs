@@ -73,6 +73,7 @@ impl Projection for Fold {
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }

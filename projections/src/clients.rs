@@ -91,6 +91,7 @@ impl Projection for Fold {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }

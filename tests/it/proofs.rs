@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::hotel::{Guest, Hotel, NAME, NOON};
 use crate::others::{said, target, with};
 use crate::program::{Said, run, tidbok};
+use crate::site::Site;
 
 /// A hotel, and a folder beside it into which its log is exported.
 struct House {
@@ -115,6 +116,8 @@ fn peer() -> Command {
 #[test]
 fn a_rust_client_of_others_verifies_every_entry_and_the_continuation() {
     let house = House::of(60);
+    // Two keys sign; whoever knows one of them lets the other's line be.
+    house.hotel.tenant().ledger.rotate_log_key().unwrap();
     house.export();
     let older = house.keep("older");
     house.guests(60..140);
@@ -134,6 +137,7 @@ fn a_python_client_of_others_verifies_a_booking_s_proof_and_the_continuation() {
     let house = House::of(5);
     let guest = Guest { who: Who::New, name: "Astrid", note: "late" };
     let (booking, _) = house.hotel.book(0, NOON + 900 * 3600, &[guest]);
+    house.hotel.tenant().ledger.rotate_log_key().unwrap();
     house.export();
     let older = house.keep("older");
     let old = house.hotel.tenant().log().size();
@@ -379,4 +383,63 @@ async fn the_server_serves_the_log_as_an_export_writes_it() {
     let beyond = format!("/v1/log/tile/0/000.p/{}", size + 1);
     auditor.get(&beyond).await.problem(404, "not_found");
     auditor.get("/v1/log/tile/0/0").await.problem(404, "not_found");
+}
+
+/// Whoever trusts one of the keys that have signed a log finds the others through it.
+#[test]
+fn a_log_s_key_is_exchanged_and_nobody_loses_the_thread() {
+    let house = House::of(6);
+    house.export();
+    let older = house.keep("older");
+    fs::copy(house.log().join("log.vkey"), house.path("first.vkey")).unwrap();
+    let first = fs::read_to_string(house.path("first.vkey")).unwrap();
+    let ledger = &house.hotel.tenant().ledger;
+    let rotated = ledger.rotate_log_key().unwrap();
+    assert_eq!(rotated.former, first.trim_end());
+    assert_ne!(rotated.vkey, rotated.former);
+    house.guests(6..8);
+    let exported = house.export();
+    assert_eq!(exported["vkey"], rotated.vkey);
+    // By the new key with what the old one has signed before, and by the old one still.
+    house.check(&["--since", text(&older)]).ended(0);
+    house.check(&["--vkey", text(&house.path("first.vkey"))]).ended(0);
+    let live = ["audit", "verify", "--tenant", NAME, "--since", text(&older)];
+    run(&house.hotel.data(), &live).ended(0);
+    let told = run(&house.hotel.data(), &["audit", "replay", "--tenant", NAME]).ended(0).out;
+    assert!(told.contains(&rotated.vkey), "{told}");
+
+    ledger.forget_log_key().unwrap();
+    house.guests(8..9);
+    house.export();
+    house.check(&["--since", text(&older)]).ended(0);
+    let said = house.check(&["--vkey", text(&house.path("first.vkey"))]).ended(1);
+    assert_eq!(findings(&said)[0].1, "checkpoint");
+    // What only pretends to be signed by one of them is not taken for it.
+    let forged = fs::read_to_string(&older).unwrap().replace("\n\n", "\n\n\u{2014} nobody AAAA\n");
+    let lines: Vec<&str> = forged
+        .lines()
+        .filter(|line| !line.contains("tidbok.invalid/") || !line.contains('\u{2014}'))
+        .collect();
+    fs::write(house.path("forged"), lines.join("\n") + "\n").unwrap();
+    let said = house.check(&["--since", text(&house.path("forged"))]).ended(1);
+    assert_eq!(findings(&said)[0].1, "checkpoint");
+    assert_eq!(ledger.rotate_log_key().unwrap().former, rotated.vkey);
+    run(&house.hotel.data(), &["audit", "verify", "--tenant", NAME]).ended(0);
+}
+
+#[test]
+fn the_program_exchanges_the_key_of_a_log() {
+    let site = Site::new();
+    site.inn();
+    let keys = |more: &[&str]| {
+        let args = ["--json", "keys", "rotate-log", "--tenant", "inn"];
+        site.run(&[&args, more].concat()).ended(0).json()
+    };
+    let (one, next) = (keys(&[]), keys(&[]));
+    assert_eq!(next["former"], one["vkey"]);
+    assert_eq!(keys(&["--forget-former"])["former"], Value::Null);
+    site.run(&["audit", "verify", "--tenant", "inn"]).ended(0);
+    site.run(&["keys", "rotate"]).ended(0);
+    assert_eq!(keys(&[])["former"], next["vkey"]);
+    site.run(&["keys", "rotate-log", "--tenant", "other"]).ended(2);
 }

@@ -158,6 +158,7 @@ impl Auditor {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
@@ -255,6 +256,7 @@ impl Auditor {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }

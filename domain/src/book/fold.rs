@@ -67,6 +67,7 @@ impl Book {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => None,
         }
@@ -155,6 +156,7 @@ impl Book {
             | Event::PolicyAccepted(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
@@ -213,6 +215,7 @@ impl Book {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }

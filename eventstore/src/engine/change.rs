@@ -19,6 +19,14 @@ pub enum Change {
         name: &'static str,
         wrapped: Vec<u8>,
     },
+    /// Another key to sign the log with in the place of the one that is there, which is kept as the
+    /// former.
+    LogKey {
+        was: Vec<u8>,
+        wrapped: Vec<u8>,
+    },
+    /// The former key to sign the log with is not used any more.
+    ForgetLogKey,
     /// A tenant key of a new epoch; whoever was first has made it for all.
     TenantKey {
         epoch: u32,

@@ -2,6 +2,7 @@
 
 use super::{PgError, Tx, papers, rotation};
 use crate::engine::{Change, repeats_of};
+use crate::keyring::{SECRET_FORMER_LOG, SECRET_LOG};
 
 pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
     match change {
@@ -13,6 +14,17 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
         Change::Secret { name, wrapped } => {
             tx.run("INSERT INTO secret VALUES ($1, $2) ON CONFLICT DO NOTHING", &[name, wrapped])
         }
+        Change::LogKey { was, wrapped } => {
+            let sql = "UPDATE secret SET wrapped = $3 WHERE name = $1 AND wrapped = $2";
+            let changed = tx.run(sql, &[&SECRET_LOG, was, wrapped])?;
+            if changed > 0 {
+                let sql = "INSERT INTO secret VALUES ($1, $2)
+                           ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped";
+                tx.run(sql, &[&SECRET_FORMER_LOG, was])?;
+            }
+            Ok(changed)
+        }
+        Change::ForgetLogKey => tx.run("DELETE FROM secret WHERE name = $1", &[&SECRET_FORMER_LOG]),
         Change::TenantKey { epoch, wrapped } => {
             let sql = "INSERT INTO tenant_key VALUES ($1, $2) ON CONFLICT DO NOTHING";
             tx.run(sql, &[&i32::try_from(*epoch).unwrap_or(i32::MAX), wrapped])

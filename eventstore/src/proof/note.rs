@@ -28,10 +28,11 @@ pub enum NoteError {
     Signature,
 }
 
-/// Signs notes with one key, under one name.
+/// Signs notes under one name, with one key and, for whoever knows only that, the one before.
 pub struct Signer {
     verifier: Verifier,
     pair: Ed25519KeyPair,
+    former: Option<Box<Self>>,
 }
 
 impl Signer {
@@ -40,7 +41,7 @@ impl Signer {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed");
         let mut key = [0; 32];
         key.copy_from_slice(pair.public_key().as_ref());
-        Self { verifier: Verifier::new(name, key), pair }
+        Self { verifier: Verifier::new(name, key), pair, former: None }
     }
 
     /// What others check the signatures with.
@@ -48,12 +49,27 @@ impl Signer {
         &self.verifier
     }
 
+    /// Has the key before sign too.
+    pub fn after(self, former: Self) -> Self {
+        Self { former: Some(Box::new(former)), ..self }
+    }
+
+    /// Whoever else signs.
+    pub fn former(&self) -> Option<&Verifier> {
+        self.former.as_ref().map(|former| &former.verifier)
+    }
+
     /// The whole note over a text that ends with a newline.
     pub fn sign(&self, text: &str) -> String {
+        let former = self.former.as_ref().map(|former| former.line(text)).unwrap_or_default();
+        format!("{text}\n{}{former}", self.line(text))
+    }
+
+    fn line(&self, text: &str) -> String {
         let Verifier { name, id, .. } = &self.verifier;
         let signature = self.pair.sign(text.as_bytes());
         let blob = STANDARD.encode([id, signature.as_ref()].concat());
-        format!("{text}\n\u{2014} {name} {blob}\n")
+        format!("\u{2014} {name} {blob}\n")
     }
 }
 

@@ -11,6 +11,7 @@ use crate::engine::{
 };
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
+use crate::keyring::{SECRET_FORMER_LOG, SECRET_LOG};
 use crate::ledger::batch::{Batch, NewEntry};
 use crate::ledger::index::PersonRow;
 use crate::store::notices::NoticeKind;
@@ -111,6 +112,10 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
             conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![name, wrapped])
         }
         Change::Day { day, wrapped } => begin_day(conn, *day, wrapped),
+        Change::LogKey { was, wrapped } => exchange_log_key(conn, was, wrapped),
+        Change::ForgetLogKey => {
+            conn.execute("DELETE FROM secret WHERE name = ?1", [SECRET_FORMER_LOG])
+        }
         Change::TenantKey { epoch, wrapped } => {
             conn.execute("INSERT OR IGNORE INTO tenant_key VALUES (?1, ?2)", (epoch, wrapped))
         }
@@ -340,4 +345,14 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         lookup.execute(params![new.value, int(new.person.0), new.stored_kind()])?;
     }
     Ok(())
+}
+
+fn exchange_log_key(conn: &Connection, was: &[u8], wrapped: &[u8]) -> rusqlite::Result<usize> {
+    let sql = "UPDATE secret SET wrapped = ?3 WHERE name = ?1 AND wrapped = ?2";
+    let changed = conn.execute(sql, params![SECRET_LOG, was, wrapped])?;
+    if changed > 0 {
+        let sql = "INSERT OR REPLACE INTO secret VALUES (?1, ?2)";
+        conn.execute(sql, params![SECRET_FORMER_LOG, was])?;
+    }
+    Ok(changed)
 }

@@ -80,6 +80,7 @@ fn named(position: Position, event: &Event) -> Option<(u64, String)> {
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
+        | Event::LogKeyRotated(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => None,
     }

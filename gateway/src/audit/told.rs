@@ -172,6 +172,7 @@ impl Things {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Self::default(),
         }

@@ -67,6 +67,9 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
             "the keys of {} persons were wrapped anew under epoch {}",
             event.persons, event.epoch
         ),
+        Event::LogKeyRotated(event) => {
+            format!("the log is signed with another key from here on: {}", event.vkey)
+        }
         Event::PeriodEnded(event) => format!(
             "what is kept in {} of the year {} is over: its key is destroyed",
             event.class, event.year

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ledger::LogKeyRotated;
 use eventstore::keyring::provider::hsm::HsmPlace;
 use eventstore::keyring::provider::kms::KmsPlace;
 use eventstore::keyring::provider::{Epoch, EpochInfo, KeyStore, Provider, VaultPlace};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{CliError, Outcome};
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::clock;
 use crate::config::{Keys, Place};
 use crate::receipt::{self, NotConfirmed};
@@ -28,6 +29,9 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     match command {
         Keys::Rotate { window } => rotate(app, days(*window), console),
+        Keys::RotateLog { tenant: name, forget_former } => {
+            rotate_log(&*tenant(app, name)?, *forget_former, console)
+        }
         Keys::Status { window } => status(app, days(*window), console),
         Keys::Confirm { tenant, receipt, to, window } => {
             confirm(app, tenant, (receipt, to), days(*window), console)
@@ -37,6 +41,24 @@ pub(super) fn run(
             Err(CliError::Usage("there is a key store".to_owned()))
         }
     }
+}
+
+/// Exchanges the key that a log is signed with, or ends that of the one before.
+fn rotate_log(tenant: &Tenant, forget: bool, console: &mut Console) -> Result<Outcome, CliError> {
+    if forget {
+        tenant.ledger.forget_log_key().map_err(AppError::from)?;
+        let text = "The log is signed by its present key alone.";
+        console.answer(&json!({ "tenant": tenant.name(), "former": null }), text);
+        return Ok(Outcome::Done);
+    }
+    let rotated = tenant.ledger.rotate_log_key().map_err(AppError::from)?;
+    let LogKeyRotated { former, vkey } = &rotated;
+    let text = format!(
+        "The log is signed by {vkey}\nand until `keys rotate-log --forget-former` also by {former}"
+    );
+    let answer = json!({ "tenant": tenant.name(), "vkey": vkey, "former": former });
+    console.answer(&answer, text);
+    Ok(Outcome::Done)
 }
 
 /// Signs a second receipt; answers like a check, where it is too early.

@@ -137,6 +137,7 @@ fn about(position: Position, event: &Event) -> (Option<u64>, Vec<u64>) {
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
+        | Event::LogKeyRotated(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => (None, Vec::new()),
     }

@@ -312,6 +312,7 @@ fn begun_under(event: &Event) -> Vec<Handle> {
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
+        | Event::LogKeyRotated(_)
         | Event::PeriodEnded(_) => Vec::new(),
     }
 }

@@ -72,6 +72,7 @@ impl Effect {
             | Event::PolicySet(_)
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
+            | Event::LogKeyRotated(_)
             | Event::SealsOpened(_) => None,
         }
     }

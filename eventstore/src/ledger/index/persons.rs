@@ -57,6 +57,7 @@ pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<Per
         | Event::PolicySet(_)
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
+        | Event::LogKeyRotated(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => Vec::new(),
     }

@@ -65,6 +65,7 @@ impl Writer {
             | Command::Policy(_)
             | Command::Ledger(_)
             | Command::Keys(_)
+            | Command::LogKey(_)
             | Command::Access(_) => Ok(Classes::new()),
         }
     }

@@ -7,15 +7,18 @@
 use std::fs;
 use std::path::Path;
 
+use domain::Event;
 use domain::book::audit::Auditor;
+use domain::ledger::LogKeyRotated;
 use serde::Serialize;
 
 use super::fault::LogFault;
+use crate::keyring::log_key::before;
 use crate::ledger::audit::Finding;
 use crate::ledger::codec;
 use crate::proof::checkpoint::{self, Checkpoint};
 use crate::proof::nodes::Nodes;
-use crate::proof::note::Verifier;
+use crate::proof::note::{NoteError, Verifier};
 use crate::proof::tile::{self, Tile};
 use crate::proof::{bundle, nodes};
 use crate::tree::{self, Frontier, Hash};
@@ -56,6 +59,8 @@ pub struct Check<'a> {
     /// The rules, as long as all entries were good.
     rules: Option<Auditor>,
     recorded_at: i64,
+    /// Which keys have signed the log before, as its entries tell.
+    told: Vec<LogKeyRotated>,
 }
 
 impl<'a> Check<'a> {
@@ -74,15 +79,24 @@ impl<'a> Check<'a> {
             nodes: Nodes::default(),
             rules: Some(Auditor::default()),
             recorded_at: i64::MIN,
+            told: Vec::new(),
         };
         if let Some(checkpoint) = check.checkpoint(verifier) {
-            check.older(older, verifier, &checkpoint);
+            let old = older.map(|note| comparable(note, verifier.name(), checkpoint.size));
+            check.then = old.as_ref().and_then(|old| Some((old.as_ref().ok()?.clone(), None)));
             check.note_then();
             for tile in tile::of_level(checkpoint.size, 0) {
                 check.bundle(tile);
                 progress(tile.first() + tile.width, checkpoint.size);
             }
             check.upper_tiles(checkpoint.size);
+            // Which keys may have signed it is known now.
+            let keys = before(verifier, &check.told);
+            if let Some((note, old)) = older.zip(old)
+                && let Err((position, fault)) = vouched(note, &keys, old)
+            {
+                check.checked.add(position, &fault);
+            }
             check.finish(&checkpoint);
         }
         check.checked
@@ -101,14 +115,6 @@ impl<'a> Check<'a> {
                 // What it says is still worth holding against the entries.
                 Checkpoint::unchecked(&note)
             }
-        }
-    }
-
-    fn older(&mut self, older: Option<&str>, verifier: &Verifier, now: &Checkpoint) {
-        let Some(note) = older else { return };
-        match since(note, verifier, now.size) {
-            Ok(old) => self.then = Some((old, None)),
-            Err((position, fault)) => self.checked.add(position, &fault),
         }
     }
 
@@ -159,6 +165,9 @@ impl<'a> Check<'a> {
             self.checked.add(Some(at), &LogFault::Rule(violation));
         }
         self.rules = Some(rules);
+        if let Event::LogKeyRotated(rotated) = entry.recorded.event {
+            self.told.push(rotated);
+        }
     }
 
     /// An entry that is not what it should be: the rules end here.
@@ -206,27 +215,57 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The older checkpoint in a note, if a log of `size` entries under this key may be held against
-/// it.
+/// The older checkpoint in a note, if a log of `size` entries under one of these keys may be held
+/// against it.
 ///
 /// # Errors
 /// What is wrong with it, and from which entry on.
 pub fn since(
     note: &str,
-    verifier: &Verifier,
+    verifiers: &[Verifier],
     size: u64,
 ) -> Result<Checkpoint, (Option<u64>, LogFault)> {
-    let said = Checkpoint::unchecked(note);
-    if let Some(other) = said.filter(|said| said.origin != verifier.name()) {
-        return Err((None, LogFault::OtherLog(other.origin)));
-    }
-    match Checkpoint::open(note, verifier) {
-        Err(error) => Err((None, LogFault::Checkpoint("--since".to_owned(), error.to_string()))),
-        Ok(old) if old.size > size => {
+    let name = verifiers.first().map(Verifier::name).unwrap_or_default();
+    vouched(note, verifiers, comparable(note, name, size))
+}
+
+type Compared = Result<Checkpoint, (Option<u64>, LogFault)>;
+
+/// What a checkpoint says, or what is wrong with it, where one of these keys has signed it: one that
+/// nobody has signed says nothing, not even of a rollback.
+fn vouched(note: &str, verifiers: &[Verifier], old: Compared) -> Compared {
+    let other = matches!(old, Err((_, LogFault::OtherLog(_))));
+    signed(note, verifiers).or_else(|fault| if other { Ok(()) } else { Err(fault) })?;
+    old
+}
+
+/// What an older checkpoint says, where that is of the same log and not of a longer one.
+fn comparable(note: &str, name: &str, size: u64) -> Compared {
+    match Checkpoint::unchecked(note) {
+        None => Err(unsigned(NoteError::Malformed)),
+        Some(other) if other.origin != name => Err((None, LogFault::OtherLog(other.origin))),
+        Some(old) if old.size > size => {
             Err((Some(size), LogFault::Rollback { old: old.size, now: size }))
         }
-        Ok(old) => Ok(old),
+        Some(old) => Ok(old),
     }
+}
+
+/// Whether one of these keys has signed a checkpoint.
+fn signed(note: &str, verifiers: &[Verifier]) -> Result<(), (Option<u64>, LogFault)> {
+    let mut last = NoteError::Unsigned;
+    for verifier in verifiers {
+        match verifier.open(note) {
+            Ok(_) => return Ok(()),
+            Err(NoteError::Unsigned) => (),
+            Err(error) => last = error,
+        }
+    }
+    Err(unsigned(last))
+}
+
+fn unsigned(error: NoteError) -> (Option<u64>, LogFault) {
+    (None, LogFault::Checkpoint("--since".to_owned(), error.to_string()))
 }
 
 impl From<(Option<u64>, LogFault)> for Finding {

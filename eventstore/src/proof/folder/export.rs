@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::keyring::log_key::verifiers;
 use crate::ledger::log::{Head, Log, ReadError};
 use crate::proof::bundle;
 use crate::proof::checkpoint::{self, Checkpoint};
 use crate::proof::nodes::{Nodes, Tree, leaves};
-use crate::proof::note::{NoteError, Signer};
+use crate::proof::note::{NoteError, Signer, Verifier};
 use crate::proof::tile;
 
 /// Why a log could not be exported.
@@ -63,7 +64,7 @@ pub fn export(
     if tree.range(0, size)? != head.frontier.root() {
         return Err(ExportError::Tree);
     }
-    before(folder, signer, &tree, size)?;
+    before(folder, &verifiers(log, signer.verifier())?, &tree, size)?;
     let mut written = 0;
     for tile in tile::all(size) {
         if tile.level == 0 && place(folder, &tile.bundle_path(), || Ok(bundle::of(log, tile)?))? {
@@ -83,12 +84,23 @@ pub fn export(
 }
 
 /// Holds the ledger against the checkpoint that the folder has already.
-fn before(folder: &Path, signer: &Signer, tree: &Tree<'_>, size: u64) -> Result<(), ExportError> {
+fn before(
+    folder: &Path,
+    verifiers: &[Verifier],
+    tree: &Tree<'_>,
+    size: u64,
+) -> Result<(), ExportError> {
     let path = folder.join(checkpoint::FILE);
     if !path.exists() {
         return Ok(());
     }
-    let old = Checkpoint::open(&fs::read_to_string(path)?, signer.verifier())?;
+    let note = fs::read_to_string(path)?;
+    // The key may have been exchanged since.
+    let mut opened = verifiers.iter().map(|verifier| Checkpoint::open(&note, verifier));
+    let unsigned = |last: Result<Checkpoint, NoteError>| {
+        if matches!(last, Err(NoteError::Unsigned)) { None } else { Some(last) }
+    };
+    let old = opened.find_map(unsigned).unwrap_or(Err(NoteError::Unsigned))?;
     if old.size > size {
         return Err(ExportError::Rollback { folder: old.size, ledger: size });
     }

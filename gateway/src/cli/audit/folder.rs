@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use eventstore::keyring::KeyError;
+use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::audit::Finding;
 use eventstore::proof::checkpoint::{KEY_FILE, Origin};
 use eventstore::proof::folder::{Check, LogFault};
@@ -72,8 +73,8 @@ pub(super) fn since(view: &TenantView, since: &Path) -> Result<Option<Finding>, 
     let note = read(since)?;
     let head = view.log.head()?;
     let size = head.frontier.size();
-    let signer = signer(view)?;
-    let old = match eventstore::proof::folder::since(&note, signer.verifier(), size) {
+    let keys = verifiers(&view.log, signer(view)?.verifier())?;
+    let old = match eventstore::proof::folder::since(&note, &keys, size) {
         Ok(old) => old,
         Err(finding) => return Ok(Some(finding.into())),
     };
