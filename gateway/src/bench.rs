@@ -10,6 +10,7 @@
 mod append;
 mod busy;
 mod erase;
+mod follow;
 mod http;
 mod import;
 mod nodes;
@@ -89,7 +90,7 @@ struct Extent {
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 10] = [
+const MEASURES: [(&str, Measure); 11] = [
     ("append", append::measure),
     ("privacy", plain::measure),
     ("busy", busy::measure),
@@ -98,6 +99,7 @@ const MEASURES: [(&str, Measure); 10] = [
     ("nodes", nodes::measure),
     ("page", page::measure),
     ("replay", replay::measure),
+    ("follow", follow::measure),
     ("import", import::measure),
     ("rotate", rotate::measure),
 ];

@@ -1,11 +1,11 @@
 //! Two servers as processes of their own on one database, one of them killed in the middle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::program::{LEDGER, run, tidbok};
 
-/// How many callers there are, half of them at each server.
+/// How many callers there are, each a process of its own, half of them at each server.
 const CALLERS: u64 = 8;
 /// How many bookings are asked for before the first server is killed, while it is away, and after
 /// that; `TIDBOK_RACE` says another number.
@@ -155,11 +155,11 @@ pub(crate) fn call(
 /// Sends a request, whether anybody reads it or not.
 fn ask(address: SocketAddr, key: &str, method: &str, path: &str, body: &str) -> Option<TcpStream> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let wish = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let (process, wish) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let mut stream = TcpStream::connect(address).ok()?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
-         idempotency-key: wish-{wish}\r\ncontent-type: application/json\r\n\
+         idempotency-key: wish-{process}-{wish}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
@@ -185,7 +185,6 @@ struct Load {
     asked: AtomicU64,
     told: Mutex<BTreeMap<String, Span>>,
     lost: Mutex<BTreeSet<Span>>,
-    stop: AtomicBool,
 }
 
 impl Load {
@@ -206,37 +205,63 @@ impl Load {
         }
     }
 
-    /// Books one time after the other until told to stop.
-    fn book(&self, seed: u64, address: SocketAddr) {
-        let mut chance = fastrand::Rng::with_seed(seed);
-        let opening: Timestamp = "2030-03-04T08:00:00Z".parse().unwrap();
-        while !self.stop.load(Ordering::Relaxed) {
-            let start = opening
-                + SignedDuration::from_hours(24 * chance.i64(0..200))
-                + SignedDuration::from_mins(15 * chance.i64(0..29));
-            let end = start + SignedDuration::from_mins(15 * chance.i64(1..=3));
-            let wish = json!({
-                "service_id": self.cut, "resource_ids": [self.chair], "client_id": self.client,
-                "start": start.to_string(), "end": end.to_string(),
-            });
-            let answer = call(address, &self.key, "POST", "/v1/bookings", &wish.to_string());
-            match answer {
-                Some((201, body)) => {
-                    let id = body["id"].as_str().unwrap().to_owned();
-                    let before = self.told.lock().unwrap().insert(id, (start, end));
-                    assert_eq!(before, None, "one booking for each answer");
-                }
-                Some((409, body)) => {
-                    assert_eq!(body["code"], "slot_unavailable");
-                    self.lost.lock().unwrap().insert((start, end));
-                }
-                Some((status, body)) => assert_eq!(status, 503, "{body}"),
-                None => {
-                    thread::sleep(Duration::from_millis(5));
-                    continue;
-                }
+    /// Takes note of what a caller says of a wish.
+    fn hear(&self, said: &str) {
+        let mut words = said.split(' ');
+        let what = words.next();
+        let mut next = || words.next().unwrap();
+        let mut time = || -> Timestamp { next().parse().unwrap() };
+        match what {
+            Some("lost") => drop(self.lost.lock().unwrap().insert((time(), time()))),
+            Some("won") => {
+                let span = (time(), time());
+                let before = self.told.lock().unwrap().insert(next().to_owned(), span);
+                assert_eq!(before, None, "one booking for each answer");
             }
-            self.asked.fetch_add(1, Ordering::Relaxed);
+            Some("away") => (),
+            _ => return,
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a caller is told by whoever starts it.
+const CALLER: &str = "TIDBOK_TEST_CALLER";
+
+/// Not a test by itself: the process that books one time after the other until it is killed, and
+/// says what became of each wish.
+#[test]
+fn a_caller_that_books() {
+    let Some(told) = system_tests::variable(CALLER) else { return };
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let of = |name: &str| told[name].as_str().unwrap();
+    let address: SocketAddr = of("address").parse().unwrap();
+    let mut chance = fastrand::Rng::with_seed(told["seed"].as_u64().unwrap());
+    let opening: Timestamp = "2030-03-04T08:00:00Z".parse().unwrap();
+    loop {
+        let start = opening
+            + SignedDuration::from_hours(24 * chance.i64(0..200))
+            + SignedDuration::from_mins(15 * chance.i64(0..29));
+        let end = start + SignedDuration::from_mins(15 * chance.i64(1..=3));
+        let wish = json!({
+            "service_id": of("cut"), "resource_ids": [of("chair")], "client_id": of("client"),
+            "start": start.to_string(), "end": end.to_string(),
+        });
+        let answer = call(address, of("key"), "POST", "/v1/bookings", &wish.to_string());
+        match answer {
+            Some((201, body)) => {
+                let id = body["id"].as_str().unwrap();
+                system_tests::tell(&format!("\nwon {start} {end} {id}"));
+            }
+            Some((409, body)) => {
+                assert_eq!(body["code"], "slot_unavailable");
+                system_tests::tell(&format!("\nlost {start} {end}"));
+            }
+            Some((status, body)) => {
+                assert_eq!(status, 503, "{body}");
+                system_tests::tell("\naway");
+            }
+            None => thread::sleep(Duration::from_millis(5)),
         }
     }
 }
@@ -260,19 +285,45 @@ impl Load {
         let cut = made("/v1/services", &json!({"name": "Cut", "length": length}));
         let client = made("/v1/clients", &json!({"contact": {"name": "Astrid"}}));
         let (told, lost) = (Mutex::default(), Mutex::default());
-        let (asked, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { key, client, chair, cut, asked, told, lost, stop }
+        let asked = AtomicU64::new(0);
+        Self { key, client, chair, cut, asked, told, lost }
     }
 }
 
-/// Callers who book at both servers, until told to stop.
-fn book_at(load: &Arc<Load>, one: SocketAddr, other: SocketAddr) -> Vec<thread::JoinHandle<()>> {
-    let callers = (0..CALLERS).map(|number| {
-        let load = Arc::clone(load);
-        let address = if number % 2 == 0 { one } else { other };
-        thread::spawn(move || load.book(number, address))
-    });
-    callers.collect()
+/// Callers, each a process, who book at both servers.
+struct Callers(Vec<(Child, thread::JoinHandle<()>)>);
+
+impl Callers {
+    fn start(load: &Arc<Load>, one: SocketAddr, other: SocketAddr) -> Self {
+        let callers = (0..CALLERS).map(|seed| {
+            let address = if seed % 2 == 0 { one } else { other };
+            let told = json!({
+                "address": address.to_string(), "key": load.key, "client": load.client,
+                "chair": load.chair, "cut": load.cut, "seed": seed,
+            });
+            let mut caller = Command::new(std::env::current_exe().unwrap());
+            caller.args(["--exact", "processes::a_caller_that_books", "--nocapture"]);
+            caller.env(CALLER, told.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut caller = caller.spawn().unwrap();
+            let said = BufReader::new(caller.stdout.take().unwrap());
+            let load = Arc::clone(load);
+            let hearing = thread::spawn(move || {
+                said.lines().map_while(Result::ok).for_each(|said| load.hear(&said));
+            });
+            (caller, hearing)
+        });
+        Self(callers.collect())
+    }
+
+    /// Kills them; what they have said is heard first.
+    fn stop(self) {
+        for (mut caller, hearing) in self.0 {
+            assert!(caller.try_wait().unwrap().is_none(), "a caller books until it is killed");
+            caller.kill().unwrap();
+            caller.wait().unwrap();
+            hearing.join().unwrap();
+        }
+    }
 }
 
 /// Everything that was acknowledged is there at both servers, nothing is sold twice, and the ledger
@@ -317,15 +368,14 @@ fn nothing_is_lost(load: &Load, one: &mut Node, other: &mut Node) {
 fn a_server_that_is_killed_loses_nothing_and_the_other_goes_on() {
     let Salon { folder: _folder, mut one, mut other, key } = Salon::open();
     let load = Arc::new(Load::of(key, one.address));
-    let callers = book_at(&load, one.address, other.address);
+    let callers = Callers::start(&load, one.address, other.address);
     let each = system_tests::scale("TIDBOK_RACE", EACH);
     load.more(each);
     one.kill();
     load.more(each);
     one.start();
     load.more(each);
-    load.stop.store(true, Ordering::Relaxed);
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    callers.stop();
     nothing_is_lost(&load, &mut one, &mut other);
 }
 
@@ -335,7 +385,7 @@ fn a_primary_that_is_killed_loses_nothing_and_nobody_is_restarted() {
     let mut cluster = Cluster::start();
     let Salon { folder: _folder, mut one, mut other, key } = Salon::on(&cluster.address());
     let load = Arc::new(Load::of(key, one.address));
-    let callers = book_at(&load, one.address, other.address);
+    let callers = Callers::start(&load, one.address, other.address);
     load.granted(50);
     let first = cluster.primary();
     cluster.kill(first);
@@ -349,8 +399,7 @@ fn a_primary_that_is_killed_loses_nothing_and_nobody_is_restarted() {
     cluster.join(first);
     cluster.wait_for_standby();
     load.granted(50);
-    load.stop.store(true, Ordering::Relaxed);
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    callers.stop();
     system_tests::tell(&format!("nothing was booked for {:.1} s", away.as_secs_f64()));
     nothing_is_lost(&load, &mut one, &mut other);
 }

@@ -1,0 +1,84 @@
+//! Read models: how fast they are made of a ledger, and how far behind it they are under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::Position;
+
+use super::rig::{Rig, Wish};
+use super::{Extent, Figure};
+use crate::cli::CliError;
+use crate::cli::console::Console;
+use crate::desk::Desk;
+
+/// How long who looks at the lag rests between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+/// What a read model that is further behind is taken for.
+const LOST: Duration = Duration::from_secs(30);
+/// How many entries are read at a time where nothing is made of them.
+const STRETCH: usize = 4096;
+
+pub(super) fn measure(
+    rig: &mut Rig,
+    extent: Extent,
+    console: &mut Console,
+) -> Result<Vec<Figure>, CliError> {
+    rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
+    let desk = Arc::new(Desk::open(Arc::clone(&rig.bench.tenant))?);
+    desk.follow_with(&|done, total| console.progress(done, total))?;
+    let (mut made, mut read) = (vec![], vec![]);
+    for _ in 0..extent.runs {
+        let start = Instant::now();
+        let size = entries(rig)?;
+        read.push(size as f64 / start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        desk.rebuild(&|done, total| console.progress(done, total))?;
+        made.push(size as f64 / start.elapsed().as_secs_f64());
+    }
+    let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
+    let mut late = vec![];
+    for _ in 0..extent.runs {
+        late.push(lag(rig, &desk, extent.run)?);
+    }
+    following.abort();
+    let most = vec![250.0; late.len()];
+    Ok(vec![
+        Figure::new("follow", "entries/s", &made, "reading alone", &read, "at least 50,000/s"),
+        Figure::new("follow_lag_p99", "ms", &late, "what it may be", &most, "under 250 ms"),
+    ])
+}
+
+/// Reads the whole ledger; how many entries it has.
+fn entries(rig: &Rig) -> Result<u64, CliError> {
+    let log = rig.bench.tenant.log();
+    let mut next = 0;
+    loop {
+        let entries = log.entries(Position(next), STRETCH)?;
+        let Some(last) = entries.last() else { return Ok(next) };
+        next = last.position.0 + 1;
+    }
+}
+
+/// The 99th of a hundred times until a read model has what the ledger had, in milliseconds, while 64
+/// callers book.
+fn lag(rig: &mut Rig, desk: &Arc<Desk>, run: Duration) -> Result<f64, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, there) = (Arc::clone(&stop), Arc::clone(desk));
+    let looking = rig.runtime.spawn(async move {
+        let mut late = vec![];
+        while !stopped.load(Ordering::Relaxed) {
+            let (start, size) = (Instant::now(), there.tenant.log().size());
+            there.reflects(Position(size), LOST).await;
+            late.push(start.elapsed().as_secs_f64() * 1000.0);
+            tokio::time::sleep(LOOK).await;
+        }
+        late
+    });
+    rig.rate(64, run, Wish::Anywhere)?;
+    stop.store(true, Ordering::Relaxed);
+    let late = rig.runtime.block_on(looking);
+    let mut late = late.map_err(|error| CliError::Bench("follow", error.to_string()))?;
+    late.sort_by(f64::total_cmp);
+    Ok(late.get(late.len() * 99 / 100).copied().unwrap_or(f64::NAN))
+}
