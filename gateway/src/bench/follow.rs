@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Position;
+use eventstore::StoreError;
+use projections::{CATCH_UP, ReadModels};
 
 use super::rig::{Rig, Wish};
 use super::{Extent, Figure};
 use crate::cli::CliError;
 use crate::cli::console::Console;
-use crate::desk::Desk;
+use crate::desk::{self, Desk};
 
 /// How long who looks at the lag rests between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -27,13 +29,19 @@ pub(super) fn measure(
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
     let desk = Arc::new(Desk::open(Arc::clone(&rig.bench.tenant))?);
     desk.follow_with(&|done, total| console.progress(done, total))?;
+    let log = Arc::clone(rig.bench.tenant.log());
     let (mut made, mut read) = (vec![], vec![]);
     for _ in 0..extent.runs {
         let start = Instant::now();
         let size = entries(rig)?;
         read.push(size as f64 / start.elapsed().as_secs_f64());
+        let folder = tempfile::tempdir().map_err(StoreError::from)?;
+        let mut models = ReadModels::open(&folder.path().join("read.sqlite"))?;
         let start = Instant::now();
-        desk.rebuild(&|done, total| console.progress(done, total))?;
+        while models.next().0 < size {
+            let entries = log.entries(models.next(), CATCH_UP)?;
+            desk::feed(&entries, |feeds| models.apply(feeds))?;
+        }
         made.push(size as f64 / start.elapsed().as_secs_f64());
     }
     let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
