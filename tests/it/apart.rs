@@ -90,7 +90,7 @@ async fn keys_of_a_commit_that_does_not_stand_are_taken_back() {
     assert_eq!(findings(&salon, &app), [""; 0]);
 }
 
-/// F22: a keyring that comes back from before an erasure brings nobody back.
+/// F78: a keyring that comes back from before an erasure brings nobody back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_keyring_ends_again_what_its_ledger_says_has_ended() {
     let app = TestApp::apart(1);
@@ -144,7 +144,7 @@ async fn an_older_keyring_ends_again_what_its_ledger_says_has_ended() {
     assert!(findings.iter().all(|finding| finding.contains("key_unknown")), "{findings:#?}");
 }
 
-/// F22: the erased stay erased, and what is lost is lost in both.
+/// F78: the erased stay erased, and what is lost is lost in both.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_ledger_is_refused_and_taken_up_with_a_newer_keyring() {
     older_and_taken_up(false).await;
