@@ -14,7 +14,7 @@ use crate::facet::{Channel, Facets, Lead, Nth, Party};
 use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Handle, Hash, RegistrationId, ResourceId, ServiceId,
 };
-use crate::ledger::{Opened, PeriodEnded, ReadPurpose, Reopened, Rotated};
+use crate::ledger::{LogKeyRotated, Opened, PeriodEnded, ReadPurpose, Reopened, Rotated};
 use crate::person::{
     Erased, HoldGround, HoldLifted, HoldPlaced, Rectified, Registered, Restricted,
     RestrictionGround, Unrestricted,
@@ -186,6 +186,11 @@ fn rest() -> Vec<Event> {
         Reopened { fences: 2, lost_root: Hash([0x5e; 32]), lost_size: 4096, origin: 2 }.into(),
         Rotated { epoch: 2, persons: 1024 }.into(),
         PeriodEnded { class: RetentionClass::Accounting, year: 2026 }.into(),
+        LogKeyRotated {
+            former: "tidbok.invalid/00/1+0b303b07+AWrH7GAA4Uiaa".to_owned(),
+            vkey: "tidbok.invalid/00/1+3c0e6a51+ATs7aibN5xF".to_owned(),
+        }
+        .into(),
         Opened { classes, count: 25, purpose, whom }.into(),
     ]
 }
