@@ -189,6 +189,14 @@ impl Store {
         self.place.tenants(&self.dir)
     }
 
+    /// Whether keyrings can be reached that are in a database of their own.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn reach_keyrings(&self) -> Result<(), StoreError> {
+        self.place.reach_keyrings()
+    }
+
     /// A tenant, opened on first use.
     ///
     /// # Errors

@@ -35,7 +35,8 @@ pub fn pulse(app: &App) -> Pulse {
     // That the key store cannot be read is said already.
     let backups = backup::warning(app, app.window).unwrap_or_default();
     let mut pulse = Pulse { keys, backups, ..Pulse::default() };
-    let Ok(names) = app.store.tenants() else { return Pulse { closed: 1, ..pulse } };
+    let names = app.store.reach_keyrings().and_then(|()| app.store.tenants());
+    let Ok(names) = names else { return Pulse { closed: 1, ..pulse } };
     for name in names {
         pulse.tenants += 1;
         let Ok(seen) = app.seen(&name) else {

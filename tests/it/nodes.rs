@@ -263,8 +263,21 @@ async fn connections_that_are_cut_lose_nothing() {
 /// While the database is away requests are told so, and when it is back they are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_database_that_goes_and_comes_back_needs_no_restart() {
+    goes_and_comes_back(|server| TestApp::with(Some(server.database()), 5)).await;
+}
+
+/// Nor where only the keyrings were there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_keyring_s_database_that_goes_and_comes_back_needs_no_restart() {
+    let apart = |server: &postgres::Server| {
+        TestApp::at(Some(postgres::database()), Some(server.database()), 5)
+    };
+    goes_and_comes_back(apart).await;
+}
+
+async fn goes_and_comes_back(on: impl FnOnce(&postgres::Server) -> TestApp) {
     let server = tokio::task::spawn_blocking(postgres::Server::new).await.unwrap();
-    let app = TestApp::with(Some(server.database()), 5);
+    let app = on(&server);
     let salon = app.salon("salon").await;
     let client = salon.tenant.client("Astrid").await;
     salon.booked(&client, TEN, ELEVEN).await;

@@ -171,7 +171,7 @@ impl TestApp {
         Self::at(Some(postgres::database()), Some(postgres::database()), seed)
     }
 
-    fn at(ledger: Option<String>, keyring: Option<String>, seed: u64) -> Self {
+    pub fn at(ledger: Option<String>, keyring: Option<String>, seed: u64) -> Self {
         let clock = Arc::new(TestClock::at(BEGINNING.parse().unwrap()));
         let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));

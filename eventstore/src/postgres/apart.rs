@@ -111,7 +111,7 @@ fn prepare(
             // What somebody left who was cut off.
             drop(keyring);
             settle(scope, ledger)?;
-            keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
+            keyring = Tx::begin(&scope.keyring)?;
             let statement = keyring.prepared(KEYRING)?;
             wait(rows.send_keyring(keyring.connection(), &statement))?
         }
@@ -122,6 +122,8 @@ fn prepare(
         return Err(PgError::KeyringBehind(uint(size)));
     }
     if does_more(commit) {
+        // Rows that a rotation holds are waited for as anywhere else.
+        keyring.run("SET LOCAL lock_timeout TO DEFAULT", &[])?;
         Both { ledger, keyring: Some(&mut keyring) }.what_else(commit)?;
     }
     // As whoever has logged in, so that every node may end it.

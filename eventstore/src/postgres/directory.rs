@@ -133,6 +133,14 @@ impl Keyrings {
         Ok(Self(Arc::clone(server)))
     }
 
+    /// Whether the database answers.
+    pub(crate) fn reach(&self) -> Result<(), PgError> {
+        let borrowed = self.0.borrow()?;
+        wait(borrowed.client()?.batch_execute("SELECT 1")).map_err(PgError::of)?;
+        borrowed.done();
+        Ok(())
+    }
+
     /// Whether a tenant's keyring is among them.
     pub(crate) fn has(&self, id: TenantId) -> Result<bool, PgError> {
         let borrowed = self.0.borrow()?;

@@ -93,6 +93,14 @@ impl Place {
         }
     }
 
+    /// Whether keyrings can be reached that are in a database of their own.
+    pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Files => Ok(()),
+            Self::Server(on) => Ok(on.keyrings.as_ref().map_or(Ok(()), Keyrings::reach)?),
+        }
+    }
+
     /// Where a tenant is.
     pub(crate) fn find(&self, dir: &Path, name: &str) -> Result<Site, StoreError> {
         let folder = dir.join("tenants").join(name);
