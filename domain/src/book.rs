@@ -49,6 +49,7 @@ pub enum Command {
     /// That keys were rotated: no rule judges that either.
     Keys(crate::ledger::Rotated),
     LogKey(crate::ledger::LogKeyRotated),
+    Moved(crate::ledger::Moved),
     /// That a year of a class is to end, once the law keeps it no longer.
     Period(crate::ledger::PeriodEnded),
     /// An access record, in the second ledger.
@@ -153,6 +154,7 @@ impl Book {
             | Command::Ledger(_)
             | Command::Keys(_)
             | Command::LogKey(_)
+            | Command::Moved(_)
             | Command::Period(_)
             | Command::Access(_) => (),
         }
@@ -198,6 +200,7 @@ impl Book {
             Command::Ledger(reopened) => vec![Draft::now(reopened.clone())],
             Command::Keys(rotated) => vec![Draft::now(rotated.clone())],
             Command::LogKey(rotated) => vec![Draft::now(rotated.clone())],
+            Command::Moved(moved) => vec![Draft::now(*moved)],
             Command::Period(period) => {
                 period.decide(&self.policy.zone, context).into_iter().collect()
             }
@@ -303,6 +306,7 @@ impl Book {
             Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_) => {
                 vec![Tag::ledger()]
             }

@@ -19,7 +19,7 @@ use crate::catalogue::{
     ServiceRetired, ServiceRevised,
 };
 use crate::consent::{Accepted, Given, Withdrawn};
-use crate::ledger::{LogKeyRotated, Opened, PeriodEnded, Reopened, Rotated};
+use crate::ledger::{LogKeyRotated, Moved, Opened, PeriodEnded, Reopened, Rotated};
 use crate::person::{
     Erased, HoldLifted, HoldPlaced, Rectified, Registered, Restricted, Unrestricted,
 };
@@ -145,6 +145,7 @@ events! {
     KeysRotated(Rotated) = 61 v 1, "keys.rotated";
     PeriodEnded(PeriodEnded) = 62 v 1, "period.ended";
     LogKeyRotated(LogKeyRotated) = 63 v 1, "log_key.rotated";
+    LedgerMoved(Moved) = 64 v 1, "ledger.moved";
     SealsOpened(Opened) = 70 v 1, "seals.opened";
 }
 
@@ -194,6 +195,7 @@ impl Event {
             | Self::LedgerReopened(_)
             | Self::KeysRotated(_)
             | Self::LogKeyRotated(_)
+            | Self::LedgerMoved(_)
             | Self::PeriodEnded(_) => Vec::new(),
         }
     }

@@ -41,6 +41,21 @@ pub struct LogKeyRotated {
     pub vkey: String,
 }
 
+/// The ledger lies elsewhere from here on, whole. No copy that was left behind has this entry, so
+/// none is taken for the ledger again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    pub to: Residence,
+}
+
+crate::facet::closed! {
+    /// What holds a ledger.
+    Residence {
+        Files = "files",
+        Database = "database",
+    }
+}
+
 /// What the law keeps of a year is over, and the year's key destroyed: nothing that hung on it opens
 /// any more, whosever it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -14,7 +14,9 @@ mod directory;
 mod effects;
 mod follow;
 mod found;
+mod load;
 mod migrate;
+mod moving;
 mod papers;
 mod pool;
 mod reader;
@@ -31,9 +33,11 @@ use tokio_postgres::{Row, error::SqlState};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::wait::wait;
-pub(crate) use directory::{Directory, Keyrings};
+pub(crate) use directory::{Directory, Held, Keyrings, Placed};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
+pub(crate) use load::load;
+pub(crate) use moving::{close, discard, is_here, reopen};
 use pool::Borrowed;
 pub use pool::Server;
 pub(crate) use reader::PgReader;
@@ -142,7 +146,16 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn new(home: &Home, tenant: TenantId, which: Which) -> Self {
-        let Names { role, ledger, keyring, .. } = Names::of(tenant, which);
+        Self::acting_as(&Names::of(tenant, which).role, home, (tenant, which))
+    }
+
+    /// As the owner of the schemas, who reads them also while nobody else may.
+    pub(crate) fn of_owner(home: &Home, tenant: TenantId, which: Which) -> Self {
+        Self::acting_as(&Names::of(tenant, which).owner, home, (tenant, which))
+    }
+
+    fn acting_as(role: &str, home: &Home, (tenant, which): (TenantId, Which)) -> Self {
+        let Names { ledger, keyring, .. } = Names::of(tenant, which);
         let part = |server: &Arc<Server>, path: &str| Part {
             server: Arc::clone(server),
             begin: format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {path}"),

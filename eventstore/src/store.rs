@@ -1,9 +1,13 @@
 //! A data directory: its tenants, its lock, and the gate that every tenant passes on opening.
 
 pub mod backup;
+pub mod cluster;
 pub mod credentials;
+mod error;
+pub mod export;
 mod gate;
 mod lock;
+pub mod moving;
 pub mod notices;
 mod place;
 pub mod requests;
@@ -21,119 +25,22 @@ use domain::sealed::Whom;
 use domain::slot::Zone;
 use domain::{Actor, Command, Event, Field, RetentionClass};
 
-use crate::engine::{EngineError, Writer};
+use crate::engine::Writer;
 use crate::environment::Environment;
+use crate::keyring::Keyring;
 use crate::keyring::access::Disclosure;
 use crate::keyring::ids::{IdKind, PublicIds};
 use crate::keyring::person::PersonId;
 use crate::keyring::personal::Personal;
-use crate::keyring::provider::{KeyStore, Provider, ProviderError, TenantId};
-use crate::keyring::{KeyError, Keyring};
-use crate::ledger::appender::{Append, AppendError};
-use crate::ledger::log::{Log, ReadError, SharedReader};
-use crate::ledger::{Ledger, LedgerError};
-use crate::postgres::PgError;
-use crate::sqlite;
+use crate::keyring::provider::{KeyStore, Provider, TenantId};
+use crate::ledger::Ledger;
+use crate::ledger::appender::Append;
+use crate::ledger::log::{Log, SharedReader};
+pub use cluster::Databases;
+pub use error::StoreError;
 use lock::Lock;
-pub use place::Databases;
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
-
-/// Why a data directory or a tenant could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("another process writes this data directory")]
-    Locked,
-    #[error(
-        "a tenant's name is 1 to 63 small letters, digits and hyphens, and begins with a letter"
-    )]
-    BadName,
-    #[error("there is no tenant of this name")]
-    UnknownTenant,
-    #[error("a tenant of this name exists")]
-    TenantExists,
-    #[error(
-        "the ledger of {tenant} is older than what was promised: it has {size} entries, the key \
-         store's mark says {mark}. Put the newest copy back; if there is none, run \
-         `tidbok restore --accept-loss --tenant {tenant}`, which keeps the erased erased and \
-         records the loss"
-    )]
-    Behind { tenant: String, size: u64, mark: u64 },
-    #[error(
-        "the ledger of {0} is not the one that was promised: its entries differ from the key \
-         store's mark. Put the right copy back; if there is none, run \
-         `tidbok restore --accept-loss --tenant {0}`"
-    )]
-    Forked(String),
-    #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
-    MarkLost(String),
-    #[error(
-        "the key store also holds the keys of tenant {0}, which is not in this data: keys of \
-         earlier epochs are kept until `tidbok keys rotate` has been run on all that hangs on them"
-    )]
-    KeysOfOthers(TenantId),
-    #[error(
-        "the keys of the tenant {0} were not rotated; until they are, the keys of earlier epochs \
-         are kept, and its erasures stay within reach of backups"
-    )]
-    NotRotated(String, #[source] Box<Self>),
-    #[error("the ledgers lie in a database, and are brought back by its own means")]
-    NotInFiles,
-    #[error("--keyring goes with --ledger: a keyring in a database is that of a ledger in one")]
-    KeyringAlone,
-    #[error("another backup or restore is under way; try again when it is through")]
-    AtWork,
-    #[error("the tenant {0} cannot be opened")]
-    Tenant(String, #[source] Box<Self>),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    #[error("the data directory could not be read or written")]
-    Io(#[from] std::io::Error),
-}
-
-impl StoreError {
-    /// Names the tenant that it is about, where it does not already.
-    fn of(self, tenant: &str) -> Self {
-        if matches!(self, Self::Ledger(_) | Self::Provider(_) | Self::Io(_)) {
-            return Self::Tenant(tenant.to_owned(), Box::new(self));
-        }
-        self
-    }
-}
-
-impl From<KeyError> for StoreError {
-    fn from(error: KeyError) -> Self {
-        Self::Ledger(error.into())
-    }
-}
-
-impl From<ReadError> for StoreError {
-    fn from(error: ReadError) -> Self {
-        Self::Ledger(error.into())
-    }
-}
-
-impl From<EngineError> for StoreError {
-    fn from(error: EngineError) -> Self {
-        ReadError::from(error).into()
-    }
-}
-
-impl From<PgError> for StoreError {
-    fn from(error: PgError) -> Self {
-        EngineError::from(error).into()
-    }
-}
-
-impl From<sqlite::OpenError> for StoreError {
-    fn from(error: sqlite::OpenError) -> Self {
-        Self::Ledger(error.into())
-    }
-}
 
 type Slot = Arc<Mutex<Option<Arc<Tenant>>>>;
 
@@ -235,28 +142,41 @@ impl Store {
     /// # Errors
     /// Where the name is taken or no name, or the files cannot be written.
     pub fn create_tenant(&self, name: &str, zone: Zone) -> Result<Arc<Tenant>, StoreError> {
+        self.create_tenant_on(None, name, zone)
+    }
+
+    /// As [`Self::create_tenant`], on a server of this name.
+    ///
+    /// # Errors
+    /// As [`Self::create_tenant`], and where there is no such server.
+    pub fn create_tenant_on(
+        &self,
+        server: Option<&str>,
+        name: &str,
+        zone: Zone,
+    ) -> Result<Arc<Tenant>, StoreError> {
         if !is_tenant_name(name) {
             return Err(StoreError::BadName);
         }
         let id = TenantId(self.env.random());
-        match &self.place {
-            Place::Files => self.create_in_folder(name, id, zone)?,
-            Place::Server(on) => {
-                if self.place.tenants(&self.dir)?.iter().any(|known| known == name) {
+        match (&self.place, self.place.server(server)?) {
+            (Place::Server(cluster), Some(on)) => {
+                if cluster.main.directory.find(name)?.is_some() {
                     return Err(StoreError::TenantExists);
                 }
-                self.furnish(name, Site::on(on, id, &self.dir), id, zone)?;
-                if !on.name(name, id)? {
+                self.furnish(name, Site::on(&on, id, &self.dir, false), id, zone)?;
+                if !cluster.name(name, id, &on)? {
                     return Err(StoreError::TenantExists);
                 }
             }
+            (Place::Files | Place::Server(_), _) => self.create_in_folder(name, id, zone)?,
         }
         self.tenant(name)
     }
 
     fn create_in_folder(&self, name: &str, id: TenantId, zone: Zone) -> Result<(), StoreError> {
-        let folder = self.dir.join("tenants").join(name);
-        if folder.exists() {
+        let folder = place::folder(&self.dir, name);
+        if folder.exists() || place::left_behind(&self.dir, name).exists() {
             return Err(StoreError::TenantExists);
         }
         let beside = self.dir.join("tenants").join(format!(".{name}.new"));

@@ -121,12 +121,49 @@ impl App {
         }
     }
 
+    /// Takes a tenant out of everybody's hands for something that is done with all of it.
+    ///
+    /// # Errors
+    /// Where somebody does not let go of it, and what the work fails with.
+    pub fn hand_over<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, AppError> {
+        let shared = !self.store.is_in_files();
+        Ok(self.desks.hand_over(&self.store, name, shared, work)?)
+    }
+
+    /// Lets go of tenants that were moved, by whichever node: the next who comes finds them where
+    /// they are.
+    pub fn follow_moves(&self) {
+        match self.store.moved() {
+            Ok(moved) => moved.iter().for_each(|name| self.desks.let_go(&self.store, name)),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "moves are not seen now");
+            }
+        }
+    }
+
     /// Makes a tenant and opens its desk.
     ///
     /// # Errors
     /// Where the name is taken or no name, or files cannot be written.
     pub fn create_tenant(&self, name: &str, zone: Zone) -> Result<Arc<Desk>, AppError> {
-        self.store.create_tenant(name, zone)?;
+        self.create_tenant_on(None, name, zone)
+    }
+
+    /// As [`Self::create_tenant`], on a server of this name.
+    ///
+    /// # Errors
+    /// As [`Self::create_tenant`], and where there is no such server.
+    pub fn create_tenant_on(
+        &self,
+        server: Option<&str>,
+        name: &str,
+        zone: Zone,
+    ) -> Result<Arc<Desk>, AppError> {
+        self.store.create_tenant_on(server, name, zone)?;
         self.desk(name)
     }
 }

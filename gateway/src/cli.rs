@@ -113,7 +113,13 @@ impl CliError {
             Self::Usage(_) => true,
             Self::App(AppError::Store(error)) => matches!(
                 error,
-                StoreError::BadName | StoreError::UnknownTenant | StoreError::TenantExists
+                StoreError::BadName
+                    | StoreError::UnknownTenant
+                    | StoreError::TenantExists
+                    | StoreError::UnknownServer(_)
+                    | StoreError::ServersAlone
+                    | StoreError::NoExport(_)
+                    | StoreError::NotEmpty
             ),
             Self::Import(error) => error.is_usage(),
             Self::Replay(error) => matches!(error, crate::audit::ReplayError::Unknown(_)),

@@ -2,15 +2,18 @@
 
 mod keys;
 mod people;
+mod tenant;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use eventstore::store::Databases;
+use eventstore::store::cluster::NamedServer;
 
 use crate::receipt::words::Language;
 pub use keys::Keys;
 pub use people::{Clients, Erase, Held, Hold, Person, Request, RequestId, Whom};
+pub use tenant::Tenant;
 
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
@@ -41,6 +44,17 @@ pub struct Place {
     /// with the ledgers. Its server needs `max_prepared_transactions`.
     #[arg(long, global = true, env = "TIDBOK_KEYRING", hide_env_values = true)]
     pub keyring: Option<String>,
+    /// Another server with ledgers, such as `north=postgres://user@host/db`; the directory in the
+    /// database of --ledger says which tenants are on it. May be named several times.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDBOK_SERVERS",
+        hide_env_values = true,
+        value_delimiter = ' ',
+        value_name = "NAME=ADDRESS"
+    )]
+    pub server: Vec<NamedServer>,
     /// How much a server logs: error, warn, info, debug, or a filter such as `gateway=debug`.
     #[arg(long, global = true, env = "TIDBOK_LOG", default_value = "info")]
     pub log: String,
@@ -52,7 +66,11 @@ pub struct Place {
 impl Place {
     /// Where ledgers and keyrings are.
     pub fn databases(&self) -> Databases<'_> {
-        Databases { ledger: self.ledger.as_deref(), keyring: self.keyring.as_deref() }
+        Databases {
+            ledger: self.ledger.as_deref(),
+            keyring: self.keyring.as_deref(),
+            servers: &self.server,
+        }
     }
 
     /// The key store's folder.
@@ -80,7 +98,7 @@ pub enum Command {
     Demo(Demo),
     /// Serves the HTTP interface until it is told to stop.
     Serve(Serve),
-    /// Makes and lists tenants.
+    /// Makes, lists and moves tenants.
     #[command(subcommand)]
     Tenant(Tenant),
     /// Issues, lists and revokes API keys.
@@ -151,19 +169,6 @@ pub struct Serve {
     /// recipients are in it. Not for whoever serves tenants that others administer.
     #[arg(long, env = "TIDBOK_PRIVATE_RECIPIENTS")]
     pub private_recipients: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Tenant {
-    /// Makes a tenant.
-    Create {
-        name: String,
-        /// The IANA time zone it lives in, such as Europe/Stockholm.
-        #[arg(long)]
-        zone: String,
-    },
-    /// Lists the tenants.
-    List,
 }
 
 #[derive(Debug, Subcommand)]

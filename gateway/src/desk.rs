@@ -4,6 +4,7 @@
 //! position; a reader that sends back the position of its own write is answered from there on.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Desk {
     reflected: watch::Sender<u64>,
     /// The inner nodes of the ledger's tree, as far as tiles were asked for.
     nodes: Mutex<Nodes>,
+    /// The tenant is elsewhere.
+    left: AtomicBool,
 }
 
 impl Desk {
@@ -67,7 +70,17 @@ impl Desk {
             readers: Mutex::default(),
             reflected,
             nodes: Mutex::default(),
+            left: AtomicBool::default(),
         })
+    }
+
+    /// Has nobody come to it any more: the tenant is elsewhere, and has another.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// The hashes of a tile of the ledger's tree, all of which must be committed.

@@ -20,6 +20,10 @@ const RECENT: Duration = Duration::from_secs(10);
 /// How long a desk stays open that nobody uses.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// How often it is looked whether everybody has let go of a tenant, and at which distance.
+const TRIES: u32 = 500;
+const BETWEEN: Duration = Duration::from_millis(20);
+
 /// What was seen of a tenant, in counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -53,6 +57,8 @@ struct Place {
     /// When it was last asked for, since the machine's start.
     used: Duration,
     seen: Option<Seen>,
+    /// Being handed over to whoever does something with all of the tenant.
+    leaving: bool,
 }
 
 type Shared = Arc<Mutex<Place>>;
@@ -74,6 +80,9 @@ impl Desks {
     ) -> Result<Arc<Desk>, AppError> {
         let place = self.place(name);
         let mut open = lock(&place);
+        if open.leaving {
+            return Err(StoreError::Closed(name.to_owned()).into());
+        }
         open.used = open.used.max(now);
         if let Some(desk) = &open.desk {
             return Ok(Arc::clone(desk));
@@ -109,6 +118,9 @@ impl Desks {
         let mut open = lock(&place);
         if let Some(desk) = &open.desk {
             return Ok(Seen::of(desk));
+        }
+        if open.leaving {
+            return Err(StoreError::Closed(name.to_owned()).into());
         }
         let desk = Arc::new(Desk::open(store.tenant(name)?)?);
         if let Err(error) = desk.follow() {
@@ -152,6 +164,48 @@ impl Desks {
                 close(store, name, place);
             }
         }
+    }
+
+    /// Closes a tenant's desk and keeps it closed while something is done with all of the tenant.
+    /// Where its database keeps out who still has it, nobody is waited for.
+    pub(crate) fn hand_over<T>(
+        &self,
+        store: &Store,
+        name: &str,
+        shared: bool,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let place = self.place(name);
+        lock(&place).leaving = true;
+        let mut closed = shared;
+        for _ in 0..TRIES {
+            close(store, name, &place);
+            closed = closed || lock(&place).desk.is_none();
+            if closed {
+                break;
+            }
+            std::thread::sleep(BETWEEN);
+        }
+        let done = if closed {
+            self.let_go(store, name);
+            work()
+        } else {
+            Err(StoreError::InUse(name.to_owned()))
+        };
+        let mut place = lock(&place);
+        place.leaving = false;
+        done
+    }
+
+    /// Forgets a tenant's desk; who still has it finishes with it.
+    pub(crate) fn let_go(&self, store: &Store, name: &str) {
+        let place = self.place(name);
+        let mut open = lock(&place);
+        if let Some(desk) = open.desk.take() {
+            desk.leave();
+        }
+        open.seen = None;
+        store.close(name);
     }
 
     /// The names of those that are open.

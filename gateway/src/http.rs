@@ -27,6 +27,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 1024;
 /// How often measurements are folded together where nobody asks for them, and what is idle closed.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether a tenant was moved.
+const MOVES: Duration = Duration::from_secs(1);
 
 const NOTHING_LOADS: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -57,11 +59,20 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, shutdown: impl Future<O
             drop(tokio::task::spawn_blocking(move || app.rest()).await);
         }
     });
+    let moves = Arc::clone(&app);
+    let moves = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(MOVES).await;
+            let app = Arc::clone(&moves);
+            drop(tokio::task::spawn_blocking(move || app.follow_moves()).await);
+        }
+    });
     // Tenants are opened before somebody waits for theirs; what cannot be opened, `/ready` tells.
     let opened = Arc::clone(&app);
     drop(tokio::task::spawn_blocking(move || crate::pages::pulse(&opened)));
     connections::serve(&listener, &router(app), shutdown).await;
     upkeep.abort();
+    moves.abort();
 }
 
 /// Gives every request a number, every answer its headers, and the operator a line about both.

@@ -122,7 +122,7 @@ struct Known {
 
 impl Known {
     fn holder(&self) -> Option<Holder> {
-        let desk = self.desk.upgrade()?;
+        let desk = self.desk.upgrade().filter(|desk| !desk.is_left())?;
         let (key, recipient) = (self.key, self.recipient.clone());
         Some(Holder { desk, key, role: self.role, person: self.person, recipient })
     }

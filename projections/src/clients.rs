@@ -92,6 +92,7 @@ impl Projection for Fold {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Ok(()),
         }

@@ -202,7 +202,7 @@ async fn a_keyring_that_cannot_be_used_is_named() {
     let (ledger, keys) = (app.ledger.clone().unwrap(), app.folder.path().join("keys"));
     for (n, keyring) in [None, Some(other.as_str())].into_iter().enumerate() {
         let data = folder.path().join(format!("data{n}"));
-        let databases = Databases { ledger: Some(&ledger), keyring };
+        let databases = Databases { ledger: Some(&ledger), keyring, servers: &[] };
         let app = App::open_at(databases, &data, &keys, clock::system()).unwrap();
         let error = app.store.tenant("salon").err().unwrap();
         said.push(chain(&error));
@@ -212,11 +212,11 @@ async fn a_keyring_that_cannot_be_used_is_named() {
 
     let server = postgres::Server::without_prepared();
     let (ledger, keyring) = (server.database(), server.database());
-    let databases = Databases { ledger: Some(&ledger), keyring: Some(&keyring) };
+    let databases = Databases { ledger: Some(&ledger), keyring: Some(&keyring), servers: &[] };
     let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
     let error = App::open_at(databases, &data, &keys, clock::system()).err().unwrap();
     assert!(chain(&error).contains("max_prepared_transactions"), "{}", chain(&error));
-    let databases = Databases { ledger: None, keyring: Some(&keyring) };
+    let databases = Databases { ledger: None, keyring: Some(&keyring), servers: &[] };
     let error = App::open_at(databases, &data, &keys, clock::system()).err().unwrap();
     assert!(chain(&error).contains("--keyring goes with --ledger"), "{}", chain(&error));
 }

@@ -24,6 +24,7 @@ mod http;
 mod import;
 mod index;
 mod kms;
+mod moving;
 mod nodes;
 mod old_events;
 mod openapi;

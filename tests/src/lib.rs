@@ -20,6 +20,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use domain::slot::Zone;
 use eventstore::store::Databases;
+use eventstore::store::cluster::NamedServer;
 use eventstore::{Clock, Entropy, Environment, IdKind, PersonId, StoreError};
 use gateway::keys::{self, Role};
 use gateway::recipients::outbound::{Outbound, Reach};
@@ -104,7 +105,7 @@ pub fn open_at(
     env: Environment,
 ) -> Result<App, StoreError> {
     let keyring = keyring_of(ledger);
-    App::open_at(Databases { ledger, keyring: keyring.as_deref() }, data, keys, env)
+    App::open_at(Databases { ledger, keyring: keyring.as_deref(), servers: &[] }, data, keys, env)
 }
 
 /// How much of something a test does, unless who runs it says otherwise.
@@ -146,6 +147,7 @@ pub struct TestApp {
     pub ledger: Option<String>,
     /// The one of the keyrings, where they are apart.
     pub keyring: Option<String>,
+    servers: Vec<NamedServer>,
     router: Router,
 }
 
@@ -172,19 +174,30 @@ impl TestApp {
     }
 
     pub fn at(ledger: Option<String>, keyring: Option<String>, seed: u64) -> Self {
+        Self::among(Vec::new(), ledger, keyring, seed)
+    }
+
+    /// With other servers, each as `name=address`.
+    pub fn among(
+        servers: Vec<NamedServer>,
+        ledger: Option<String>,
+        keyring: Option<String>,
+        seed: u64,
+    ) -> Self {
         let clock = Arc::new(TestClock::at(BEGINNING.parse().unwrap()));
         let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
         let env = Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
-        let databases = Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref() };
+        let databases =
+            Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref(), servers: &servers };
         let mut app = App::open_at(databases, &data, &keys, env).unwrap();
         // What tests send goes to themselves.
         app.outbound = Outbound::new(Reach::Any);
         let app = Arc::new(app);
         let router = gateway::http::router(Arc::clone(&app));
-        Self { app, clock, folder, ledger, keyring, router }
+        Self { app, clock, folder, ledger, keyring, servers, router }
     }
 
     /// Another node on the same databases and key store, at the same time.
@@ -198,11 +211,14 @@ impl TestApp {
         let env = Environment { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, entropy };
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), self.folder.path().join("keys"));
-        let databases = Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref() };
+        let servers = self.servers.clone();
+        let databases =
+            Databases { ledger: ledger.as_deref(), keyring: keyring.as_deref(), servers: &servers };
         let app = Arc::new(App::open_at(databases, &data, &keys, env).unwrap());
         app.keep_following(&tokio::runtime::Handle::current());
         let router = gateway::http::router(Arc::clone(&app));
-        Self { app, clock: Arc::clone(&self.clock), folder, ledger, keyring, router }
+        let clock = Arc::clone(&self.clock);
+        Self { app, clock, folder, ledger, keyring, servers, router }
     }
 
     /// Somebody without a key.

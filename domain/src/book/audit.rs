@@ -159,6 +159,7 @@ impl Auditor {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
@@ -257,6 +258,7 @@ impl Auditor {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }

@@ -68,6 +68,7 @@ impl Book {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => None,
         }
@@ -157,6 +158,7 @@ impl Book {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }
@@ -216,6 +218,7 @@ impl Book {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => (),
         }

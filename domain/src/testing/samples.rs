@@ -14,7 +14,9 @@ use crate::facet::{Channel, Facets, Lead, Nth, Party};
 use crate::ids::{
     BookingId, ConsentId, FenceId, GroupId, Handle, Hash, RegistrationId, ResourceId, ServiceId,
 };
-use crate::ledger::{LogKeyRotated, Opened, PeriodEnded, ReadPurpose, Reopened, Rotated};
+use crate::ledger::{
+    LogKeyRotated, Moved, Opened, PeriodEnded, ReadPurpose, Reopened, Residence, Rotated,
+};
 use crate::person::{
     Erased, HoldGround, HoldLifted, HoldPlaced, Rectified, Registered, Restricted,
     RestrictionGround, Unrestricted,
@@ -191,6 +193,7 @@ fn rest() -> Vec<Event> {
             vkey: "tidbok.invalid/00/1+3c0e6a51+ATs7aibN5xF".to_owned(),
         }
         .into(),
+        Moved { to: Residence::Database }.into(),
         Opened { classes, count: 25, purpose, whom }.into(),
     ]
 }

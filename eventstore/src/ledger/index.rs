@@ -99,6 +99,21 @@ impl Pending {
 /// # Errors
 /// Where the ledger cannot be read.
 pub fn rebuild(reader: &dyn Reader, indexed: u64) -> Result<Pending, ReadError> {
+    let (tags, persons) = missing(reader, indexed)?;
+    let mut pending = Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed) };
+    pending.tags.add(tags);
+    pending.persons.add(persons);
+    Ok(pending)
+}
+
+/// Rows of both indexes.
+type Rows = (Vec<(Tag, Position)>, Vec<PersonRow>);
+
+/// The rows that are not in the tables yet, in no order.
+///
+/// # Errors
+/// As [`rebuild`].
+pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
     let links = StoredLinks(reader);
     let mut from = Position(indexed);
@@ -120,10 +135,7 @@ pub fn rebuild(reader: &dyn Reader, indexed: u64) -> Result<Pending, ReadError> 
     // A round that was not over has moved some rows behind `indexed` already: what is counted, not
     // only found, must not be in memory as well.
     let persons = reader.unwritten(persons)?;
-    let mut pending = Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed) };
-    pending.tags.add(tags);
-    pending.persons.add(persons);
-    Ok(pending)
+    Ok((tags, persons))
 }
 
 /// How many entries are read at a time to make rows of them.

@@ -192,7 +192,10 @@ fn settle_alone(scope: &Scope) -> Result<(), PgError> {
 pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
     let Some(server) = &home.keyring else { return Ok(()) };
     for prepared in prepared(server, "tidbok/", 10.0)? {
-        settle_alone(&Scope::new(home, prepared.tenant, prepared.which))?;
+        // Only ledgers of this server say what became of it; keyrings may be those of several.
+        if super::is_here(home, prepared.tenant)? {
+            settle_alone(&Scope::new(home, prepared.tenant, prepared.which))?;
+        }
     }
     Ok(())
 }

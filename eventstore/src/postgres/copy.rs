@@ -21,7 +21,7 @@ use crate::wait::wait;
 const STRETCH: &str = "FETCH FORWARD 4000 FROM copied";
 
 /// Each table with its columns, alike on both sides.
-const TABLES: [(&str, &str); 16] = [
+pub(super) const TABLES: [(&str, &str); 16] = [
     ("entry", "position, bytes, leaf"),
     ("seal", "id, ciphertext"),
     ("tag", "tag, position"),
@@ -53,7 +53,7 @@ const HEAD: &str =
 const COUNTERS: &str = "SELECT name, next FROM counter WHERE name IN ('handle', 'person')";
 
 /// How many of the tables are the ledger's.
-const OF_LEDGER: usize = 3;
+pub(super) const OF_LEDGER: usize = 3;
 
 /// Copies a ledger as it stands at one moment into a new file.
 pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use super::migrate::{Half, Versions};
-use super::pool::Server;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::migrate::{Half, VERSION, Versions};
+use super::pool::{Borrowed, Server};
+use super::reader::get;
 use super::{Names, PgError, migrate};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
@@ -18,7 +22,14 @@ const MAKE: &str = "BEGIN;
         id      bytea NOT NULL UNIQUE,
         version int4 NOT NULL
     );
+    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS server text;
+    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS closed boolean NOT NULL DEFAULT false;
     COMMIT";
+
+/// Whether the table is there, with all its columns.
+const MADE: &str = "SELECT EXISTS (SELECT 1 FROM pg_attribute
+    WHERE attrelid = to_regclass('tidbok.tenant') AND attname = 'closed')";
+const MADE_KEYRINGS: &str = "SELECT to_regclass('tidbok.keyring') IS NOT NULL";
 
 const MAKE_KEYRINGS: &str = "BEGIN;
     SELECT pg_advisory_xact_lock(6217013581);
@@ -44,7 +55,7 @@ const OF_KEYRINGS: Versions = Versions {
 const OLDEST: u32 = 150_000;
 
 /// Makes a table of a database that it lacks, if the server is one to be used.
-fn open(server: &Arc<Server>, table: &str, make: &str) -> Result<(), PgError> {
+fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
     let version = wait(client.query_one("SHOW server_version_num", &[])).map_err(PgError::of)?;
@@ -52,8 +63,7 @@ fn open(server: &Arc<Server>, table: &str, make: &str) -> Result<(), PgError> {
     if version.parse().unwrap_or(0) < OLDEST {
         return Err(PgError::TooOld(version.to_owned()));
     }
-    let sql = "SELECT to_regclass($1) IS NOT NULL";
-    let there = wait(client.query_one(sql, &[&table])).map_err(PgError::of)?;
+    let there = wait(client.query_one(made, &[])).map_err(PgError::of)?;
     if !there.try_get::<_, bool>(0).map_err(PgError::Altered)? {
         wait(client.batch_execute(make)).map_err(PgError::of)?;
     }
@@ -61,57 +71,165 @@ fn open(server: &Arc<Server>, table: &str, make: &str) -> Result<(), PgError> {
     Ok(())
 }
 
-/// The tenants of one database.
+/// The tenants of one database. That of `--ledger` has all of them, and says which are on another
+/// server; the directory there has the version of their schemas.
 pub(crate) struct Directory(pub Arc<Server>);
+
+/// What a directory says of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub id: TenantId,
+    version: i32,
+    /// On which other server it is.
+    pub server: Option<String>,
+    /// Nobody opens it: it was exported, or is being moved.
+    pub closed: bool,
+}
+
+impl Placed {
+    fn of(row: &Row) -> Result<Self, PgError> {
+        let id: Vec<u8> = get(row, 0)?;
+        let id = id.as_slice().try_into().map(TenantId).unwrap_or(TenantId([0; 16]));
+        Ok(Self { id, version: get(row, 1)?, server: get(row, 2)?, closed: get(row, 3)? })
+    }
+}
+
+/// A tenant's name, held by whoever moves it; let go of with the connection, if not before.
+pub(crate) struct Held {
+    name: String,
+    connection: Option<Borrowed>,
+}
+
+const HOLD: &str = "SELECT pg_try_advisory_lock(6217013581 # hashtextextended($1, 0))";
+const LET_GO: &str = "SELECT pg_advisory_unlock(6217013581 # hashtextextended($1, 0))";
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where that fails, the connection is closed, and the server lets go by itself.
+        if let Some(borrowed) = self.connection.take()
+            && borrowed
+                .client()
+                .is_ok_and(|client| wait(client.execute(LET_GO, &[&self.name])).is_ok())
+        {
+            borrowed.done();
+        }
+    }
+}
 
 impl Directory {
     /// Opens the directory of a database, which it gets if it has none.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, PgError> {
-        open(server, "tidbok.tenant", MAKE)?;
+        open(server, MADE, MAKE)?;
         Ok(Self(Arc::clone(server)))
     }
 
-    /// All tenants' names, in order.
-    pub(crate) fn names(&self) -> Result<Vec<String>, PgError> {
-        let borrowed = self.0.borrow()?;
-        let sql = "SELECT name FROM tidbok.tenant ORDER BY name COLLATE \"C\"";
-        let rows = wait(borrowed.client()?.query(sql, &[])).map_err(PgError::of)?;
-        let names = rows.iter().map(|row| row.try_get(0).map_err(PgError::Altered)).collect();
-        borrowed.done();
-        names
+    /// All tenants by name, in order.
+    pub(crate) fn all(&self) -> Result<Vec<(String, Placed)>, PgError> {
+        let sql = "SELECT id, version, server, closed, name FROM tidbok.tenant
+                   ORDER BY name COLLATE \"C\"";
+        self.listed(sql, &[])
     }
 
-    /// The tenant of a name, and whether its keyring is in the same database.
-    pub(crate) fn find(&self, name: &str) -> Result<Option<(TenantId, bool)>, PgError> {
+    /// Those of these tenants that there are.
+    pub(crate) fn those(&self, names: &[String]) -> Result<Vec<(String, Placed)>, PgError> {
+        let sql = "SELECT id, version, server, closed, name FROM tidbok.tenant
+                   WHERE name = ANY ($1)";
+        self.listed(sql, &[&names])
+    }
+
+    fn listed(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<(String, Placed)>, PgError> {
         let borrowed = self.0.borrow()?;
-        let sql = "SELECT id, version FROM tidbok.tenant WHERE name = $1";
+        let rows = wait(borrowed.client()?.query(sql, params)).map_err(PgError::of)?;
+        borrowed.done();
+        rows.iter().map(|row| Ok((get(row, 4)?, Placed::of(row)?))).collect()
+    }
+
+    /// What is said of the tenant of a name.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Placed>, PgError> {
+        let borrowed = self.0.borrow()?;
+        let sql = "SELECT id, version, server, closed FROM tidbok.tenant WHERE name = $1";
         let row = wait(borrowed.client()?.query_opt(sql, &[&name])).map_err(PgError::of)?;
-        let Some(row) = row else {
-            borrowed.done();
-            return Ok(None);
-        };
-        let version: i32 = row.try_get(1).map_err(PgError::Altered)?;
-        let id: &[u8] = row.try_get(0).map_err(PgError::Altered)?;
-        let Ok(id) = id.try_into().map(TenantId) else { return Ok(None) };
-        let keyring = Names::of(id, Which::Ledger).keyring;
+        borrowed.done();
+        row.as_ref().map(Placed::of).transpose()
+    }
+
+    /// Brings the schemas of a tenant that is here up to this program; whether its keyring is among
+    /// them.
+    pub(crate) fn ready(&self, tenant: &Placed) -> Result<bool, PgError> {
+        let borrowed = self.0.borrow()?;
+        let keyring = Names::of(tenant.id, Which::Ledger).keyring;
         let sql = "SELECT to_regnamespace($1) IS NOT NULL";
         let both = wait(borrowed.client()?.query_one(sql, &[&keyring])).map_err(PgError::of)?;
-        let both: bool = both.try_get(0).map_err(PgError::Altered)?;
+        let both: bool = get(&both, 0)?;
         borrowed.done();
         let half = if both { Half::Both } else { Half::Ledger };
-        bring_up(&self.0, id, version, Versions { half, ..OF_TENANTS })?;
-        Ok(Some((id, both)))
+        bring_up(&self.0, tenant.id, tenant.version, Versions { half, ..OF_TENANTS })?;
+        Ok(both)
     }
 
-    /// Gives a tenant its name; whether it was free.
-    pub(crate) fn name(&self, name: &str, id: TenantId) -> Result<bool, PgError> {
+    /// Gives a tenant its name and its server; whether the name was free.
+    pub(crate) fn name(
+        &self,
+        name: &str,
+        id: TenantId,
+        server: Option<&str>,
+    ) -> Result<bool, PgError> {
+        let sql = "INSERT INTO tidbok.tenant (name, id, version, server) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT DO NOTHING";
+        Ok(self.run(sql, &[&name, &id.0.as_slice(), &VERSION, &server])? == 1)
+    }
+
+    /// Takes note of a tenant here that another database's directory has, and of the version of its
+    /// schemas. By no name: here nobody looks for it by one.
+    pub(crate) fn lodge(&self, id: TenantId) -> Result<(), PgError> {
+        let sql = "INSERT INTO tidbok.tenant (name, id, version, closed) VALUES ($1, $2, $3, true)
+                   ON CONFLICT (id) DO UPDATE SET version = excluded.version";
+        self.run(sql, &[&id.to_string(), &id.0.as_slice(), &VERSION]).map(drop)
+    }
+
+    /// What is noted of a tenant that another database's directory has.
+    pub(crate) fn lodger(&self, id: TenantId) -> Result<Option<Placed>, PgError> {
+        self.find(&id.to_string())
+    }
+
+    /// Says where a tenant is from now on. What is there has this program's version.
+    pub(crate) fn put(&self, id: TenantId, server: Option<&str>) -> Result<(), PgError> {
+        let sql =
+            "UPDATE tidbok.tenant SET server = $2, version = $3, closed = false WHERE id = $1";
+        self.run(sql, &[&id.0.as_slice(), &server, &VERSION]).map(drop)
+    }
+
+    /// Says that nobody opens a tenant, or that it may be opened again.
+    pub(crate) fn close(&self, id: TenantId, closed: bool) -> Result<(), PgError> {
+        let sql = "UPDATE tidbok.tenant SET closed = $2 WHERE id = $1";
+        self.run(sql, &[&id.0.as_slice(), &closed]).map(drop)
+    }
+
+    /// Forgets a tenant.
+    pub(crate) fn remove(&self, id: TenantId) -> Result<(), PgError> {
+        self.run("DELETE FROM tidbok.tenant WHERE id = $1", &[&id.0.as_slice()]).map(drop)
+    }
+
+    fn run(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
         let borrowed = self.0.borrow()?;
-        let sql = "INSERT INTO tidbok.tenant VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&name, &id.0.as_slice(), &migrate::VERSION];
-        let named = wait(borrowed.client()?.execute(sql, &params)).map_err(PgError::of)?;
+        let done = wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)?;
         borrowed.done();
-        Ok(named == 1)
+        Ok(done)
+    }
+
+    /// Keeps everybody else from moving this tenant; none where somebody does.
+    pub(crate) fn hold(&self, name: &str) -> Result<Option<Held>, PgError> {
+        let borrowed = self.0.borrow()?;
+        let row = wait(borrowed.client()?.query_one(HOLD, &[&name])).map_err(PgError::of)?;
+        if get(&row, 0)? {
+            return Ok(Some(Held { name: name.to_owned(), connection: Some(borrowed) }));
+        }
+        borrowed.done();
+        Ok(None)
     }
 }
 
@@ -121,7 +239,7 @@ pub(crate) struct Keyrings(pub Arc<Server>);
 impl Keyrings {
     /// Opens them, where the server can commit together with another.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, PgError> {
-        open(server, "tidbok.keyring", MAKE_KEYRINGS)?;
+        open(server, MADE_KEYRINGS, MAKE_KEYRINGS)?;
         let borrowed = server.borrow()?;
         let row = wait(borrowed.client()?.query_one("SHOW max_prepared_transactions", &[]));
         let row = row.map_err(PgError::of)?;
@@ -156,7 +274,7 @@ impl Keyrings {
 }
 
 fn bring_up(server: &Arc<Server>, id: TenantId, version: i32, of: Versions) -> Result<(), PgError> {
-    match version.cmp(&migrate::VERSION) {
+    match version.cmp(&VERSION) {
         std::cmp::Ordering::Greater => Err(PgError::Newer(version)),
         std::cmp::Ordering::Less => migrate::upgrade(server, id, of),
         std::cmp::Ordering::Equal => Ok(()),

@@ -64,7 +64,10 @@ fn found_in(
     Ok(())
 }
 
-async fn make_roles(client: &Client, names: &Names) -> Result<(), tokio_postgres::Error> {
+pub(super) async fn make_roles(
+    client: &Client,
+    names: &Names,
+) -> Result<(), tokio_postgres::Error> {
     for name in [&names.owner, &names.role] {
         // Both databases may be the same server's, to whom all roles are known.
         let sql = "SELECT 1 FROM pg_roles WHERE rolname = $1";

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cluster::{Cluster, Databases, OnServer};
 use super::{ACCESS, LEDGER, StoreError};
 use crate::engine::Writer;
 use crate::environment::Environment;
@@ -11,9 +12,7 @@ use crate::keyring::Founding;
 use crate::keyring::provider::{Provider, TenantId};
 use crate::ledger::log::SharedReader;
 use crate::ledger::mend::mend;
-use crate::postgres::{
-    self, Directory, Home, Keyrings, PgError, PgReader, PgWriter, Scope, Server, Watch,
-};
+use crate::postgres::{self, Home, PgReader, PgWriter, Scope};
 use crate::sqlite::{self, SqliteReader, SqliteWriter};
 
 /// Which of a tenant's two ledgers.
@@ -47,49 +46,37 @@ impl Which {
 #[derive(Clone)]
 pub(crate) enum Place {
     Files,
-    Server(Arc<OnServer>),
-}
-
-/// The databases of a store; none where its ledgers are files.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Databases<'a> {
-    /// Where the ledgers are.
-    pub ledger: Option<&'a str>,
-    /// Where the keyrings are of tenants that are made; with the ledgers, if this is not said.
-    pub keyring: Option<&'a str>,
-}
-
-/// Ledgers in a database that many nodes may share.
-pub(crate) struct OnServer {
-    home: Home,
-    directory: Directory,
-    keyrings: Option<Keyrings>,
-    watch: Watch,
+    Server(Arc<Cluster>),
 }
 
 impl Place {
     /// Databases behind addresses, or files where there are none.
     pub(crate) fn at(databases: Databases<'_>) -> Result<Self, StoreError> {
-        let Databases { ledger: Some(address), keyring } = databases else {
-            return match databases.keyring {
-                Some(_) => Err(StoreError::KeyringAlone),
-                None => Ok(Self::Files),
-            };
-        };
-        let server = Server::new(address)?;
-        let keyring = keyring.map(Server::new).transpose()?;
-        let directory = Directory::open(&server)?;
-        let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
-        let home = Home { ledger: server, keyring };
-        let watch = Watch::start(&home)?;
-        Ok(Self::Server(Arc::new(OnServer { home, directory, keyrings, watch })))
+        match databases.ledger {
+            Some(address) => Ok(Self::Server(Arc::new(Cluster::open(address, databases)?))),
+            None if databases.keyring.is_some() => Err(StoreError::KeyringAlone),
+            None if !databases.servers.is_empty() => Err(StoreError::ServersAlone),
+            None => Ok(Self::Files),
+        }
     }
 
-    /// The names of all tenants, in order.
+    /// The server of a name; none where ledgers are files.
+    pub(crate) fn server(&self, name: Option<&str>) -> Result<Option<Arc<OnServer>>, StoreError> {
+        match self {
+            Self::Files if name.is_some() => Err(StoreError::ServersAlone),
+            Self::Files => Ok(None),
+            Self::Server(cluster) => cluster.server(name).map(Some),
+        }
+    }
+
+    /// The names of all tenants that are in use, in order.
     pub(crate) fn tenants(&self, dir: &Path) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Files => tenant_names(dir),
-            Self::Server(on) => Ok(on.directory.names()?),
+            Self::Server(cluster) => {
+                let all = cluster.main.directory.all()?.into_iter();
+                Ok(all.filter(|(_, placed)| !placed.closed).map(|(name, _)| name).collect())
+            }
         }
     }
 
@@ -97,31 +84,46 @@ impl Place {
     pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
         match self {
             Self::Files => Ok(()),
-            Self::Server(on) => Ok(on.keyrings.as_ref().map_or(Ok(()), Keyrings::reach)?),
+            Self::Server(cluster) => cluster.reach_keyrings(),
         }
     }
 
     /// Where a tenant is.
     pub(crate) fn find(&self, dir: &Path, name: &str) -> Result<Site, StoreError> {
-        let folder = dir.join("tenants").join(name);
         match self {
-            Self::Files if is_tenant_name(name) && folder.is_dir() => Ok(Site::Folder(folder)),
+            Self::Files if is_tenant_name(name) => {
+                let folder = folder(dir, name);
+                if folder.is_dir() {
+                    return Ok(Site::Folder(folder));
+                }
+                let left = left_behind(dir, name).is_dir();
+                Err(if left {
+                    StoreError::Closed(name.to_owned())
+                } else {
+                    StoreError::UnknownTenant
+                })
+            }
             Self::Files => Err(StoreError::UnknownTenant),
-            Self::Server(on) => {
-                let (id, both) = on.directory.find(name)?.ok_or(StoreError::UnknownTenant)?;
-                let site = Site::on(on, id, dir);
-                if both {
-                    return Ok(site.together());
+            Self::Server(cluster) => {
+                let placed = cluster.placed(name)?;
+                if placed.closed {
+                    return Err(StoreError::Closed(name.to_owned()));
                 }
-                let known = on.keyrings.as_ref().map(|keyrings| keyrings.has(id)).transpose()?;
-                match known {
-                    Some(true) => Ok(site),
-                    Some(false) => Err(PgError::OtherKeyring.into()),
-                    None => Err(PgError::NoKeyring.into()),
-                }
+                let (on, together) = cluster.reach(&placed)?;
+                Ok(Site::on(&on, placed.id, dir, together))
             }
         }
     }
+}
+
+/// Where a tenant's files are.
+pub(super) fn folder(dir: &Path, name: &str) -> PathBuf {
+    dir.join("tenants").join(name)
+}
+
+/// Where the files of a tenant are that was exported. The name is no tenant's.
+pub(super) fn left_behind(dir: &Path, name: &str) -> PathBuf {
+    dir.join("tenants").join(format!(".{name}.exported"))
 }
 
 /// Where one tenant's ledgers are.
@@ -138,19 +140,12 @@ pub(crate) enum Site {
 }
 
 impl Site {
-    /// Where a tenant is, or comes to be.
-    pub(crate) fn on(on: &Arc<OnServer>, id: TenantId, dir: &Path) -> Self {
+    /// Where a tenant is, or comes to be; its keyring in the same database, or in that of keyrings if
+    /// there is one.
+    pub(crate) fn on(on: &Arc<OnServer>, id: TenantId, dir: &Path, together: bool) -> Self {
         // By the permanent id: a name may come to mean another tenant.
         let folder = dir.join("nodes").join(id.to_string());
-        Self::Server { on: Arc::clone(on), home: on.home.clone(), id, folder }
-    }
-
-    /// With the keyring in the ledger's database, wherever those of others are.
-    fn together(mut self) -> Self {
-        if let Self::Server { home, .. } = &mut self {
-            home.keyring = None;
-        }
-        self
+        Self::Server { on: Arc::clone(on), home: on.home(together), id, folder }
     }
 
     /// Where the tenant's own files lie, of which read models are some.
@@ -203,13 +198,6 @@ impl Site {
             }
         }
         Ok(())
-    }
-}
-
-impl OnServer {
-    /// Gives a tenant its name; whether it was free.
-    pub(crate) fn name(&self, name: &str, id: TenantId) -> Result<bool, StoreError> {
-        Ok(self.directory.name(name, id)?)
     }
 }
 

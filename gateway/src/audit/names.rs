@@ -81,6 +81,7 @@ fn named(position: Position, event: &Event) -> Option<(u64, String)> {
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
         | Event::LogKeyRotated(_)
+        | Event::LedgerMoved(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => None,
     }

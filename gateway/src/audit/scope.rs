@@ -114,6 +114,7 @@ impl Filter {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => false,
         }

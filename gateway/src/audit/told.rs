@@ -173,6 +173,7 @@ impl Things {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::PeriodEnded(_)
             | Event::SealsOpened(_) => Self::default(),
         }

@@ -3,6 +3,7 @@
 use domain::booking::{Cancelled, Hold, Requested, Rescheduled, Status};
 use domain::catalogue::Resource;
 use domain::consent::{Medium, Text};
+use domain::ledger::Residence;
 use domain::person::{LegalHold, Restricted};
 use domain::slot::Zone;
 use domain::{Event, Recorded};
@@ -70,6 +71,7 @@ pub(super) fn tell(recorded: &Recorded, names: &mut Names<'_>) -> Result<String,
         Event::LogKeyRotated(event) => {
             format!("the log is signed with another key from here on: {}", event.vkey)
         }
+        Event::LedgerMoved(event) => format!("the ledger was moved into {}", residence(event.to)),
         Event::PeriodEnded(event) => format!(
             "what is kept in {} of the year {} is over: its key is destroyed",
             event.class, event.year
@@ -180,5 +182,12 @@ fn times(times: u32) -> String {
     match times {
         1 => "once".to_owned(),
         times => format!("{times} times"),
+    }
+}
+
+fn residence(place: Residence) -> &'static str {
+    match place {
+        Residence::Files => "files",
+        Residence::Database => "another database",
     }
 }

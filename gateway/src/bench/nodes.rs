@@ -26,7 +26,7 @@ pub(super) fn measure(
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
     let (Some(ledger), keyring) = rig.addresses.clone() else { return Ok(Vec::new()) };
-    let databases = Databases { ledger: Some(&ledger), keyring: keyring.as_deref() };
+    let databases = Databases { ledger: Some(&ledger), keyring: keyring.as_deref(), servers: &[] };
     let (data, keys) = (rig.folder.path().join("other"), rig.folder.path().join("data.keys"));
     let other = App::open_at(databases, &data, &keys, clock::system())?;
     let there = other.store.tenant(rig.bench.tenant.name())?;

@@ -71,7 +71,7 @@ impl Rig {
         let name = format!("bench-{}", app.env.clock.now().as_microsecond());
         let tenant = app.store.create_tenant(&name, Zone::utc())?;
         let bench = Arc::new(Bench::furnish(tenant, &app)?);
-        let Databases { ledger, keyring } = databases;
+        let Databases { ledger, keyring, .. } = databases;
         let addresses = (ledger.map(str::to_owned), keyring.map(str::to_owned));
         Ok(Self { folder, runtime, app, addresses, bench, stored: 0 })
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::console::Console;
 use super::{Outcome, conclude, execute};
 use crate::app::App;
-use crate::config::{Command, Config, Keys};
+use crate::config::{Command, Config, Keys, Request, Tenant};
 
 /// What is asked.
 #[derive(Serialize, Deserialize)]
@@ -140,6 +140,11 @@ fn settle_paths(command: &mut Command, folder: &Path) {
     if let Command::Backup(backup) = command {
         settle(&mut backup.to);
         settle(&mut backup.keys_to);
+    }
+    if let Command::Request(Request::Receipt { to, .. })
+    | Command::Tenant(Tenant::Export { to, .. } | Tenant::Import { from: to, .. }) = command
+    {
+        *to = folder.join(&*to);
     }
     if let Command::Restore(restore) = command {
         settle(&mut restore.from);

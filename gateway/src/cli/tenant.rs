@@ -1,7 +1,9 @@
 //! `tenant` and `import`: what happens to a tenant as a whole.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use eventstore::store::moving::Listed;
 use serde_json::json;
 
 use super::console::Console;
@@ -16,11 +18,11 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     match command {
-        Tenant::Create { name, zone } => {
+        Tenant::Create { name, zone, on } => {
             let zone = zone
                 .parse()
                 .map_err(|error: domain::slot::UnknownZone| CliError::Usage(error.to_string()))?;
-            app.create_tenant(name, zone)?;
+            app.create_tenant_on(on.as_deref(), name, zone)?;
             let next = format!("tidbok key create --tenant {name} --role admin");
             console.answer(
                 &json!({ "tenant": name }),
@@ -28,12 +30,84 @@ pub(super) fn run(
             );
         }
         Tenant::List => {
-            let names = app.store.tenants()?;
-            let rows: Vec<_> = names.iter().map(|name| json!({ "tenant": name })).collect();
-            console.answer(&json!(rows), names.join("\n"));
+            let all = app.store.listed()?;
+            let rows: Vec<_> = all
+                .iter()
+                .map(|Listed { name, server, closed }| {
+                    json!({ "tenant": name, "server": server, "in_use": !closed })
+                })
+                .collect();
+            let lines: Vec<String> = all.iter().map(line).collect();
+            console.answer(&json!(rows), lines.join("\n"));
+        }
+        Tenant::Place { tenant, on } => place(app, tenant, on, console)?,
+        Tenant::Export { tenant, to } => export(app, tenant, to, console)?,
+        Tenant::Import { from, on } => bring(app, from, on.as_deref(), console)?,
+        Tenant::Remove { tenant } => {
+            app.store.remove(tenant)?;
+            let done = format!("What was here of {tenant} is deleted.");
+            console.answer(&json!({ "tenant": tenant, "removed": true }), done);
         }
     }
     Ok(Outcome::Done)
+}
+
+/// A tenant of the list: with where it is, unless that is where most are.
+fn line(Listed { name, server, closed }: &Listed) -> String {
+    let mut line = name.clone();
+    if let Some(server) = server {
+        line = format!("{line}  on {server}");
+    }
+    if *closed { format!("{line}  out of use") } else { line }
+}
+
+fn place(app: &Arc<App>, name: &str, on: &str, console: &mut Console) -> Result<(), CliError> {
+    let moved = app.hand_over(name, || app.store.move_to(name, on))?;
+    let told = if moved { "is now on" } else { "was on it already:" };
+    console.answer(
+        &json!({ "tenant": name, "server": on, "moved": moved }),
+        format!("The tenant {name} {told} {on}."),
+    );
+    Ok(())
+}
+
+fn export(app: &Arc<App>, name: &str, to: &Path, console: &mut Console) -> Result<(), CliError> {
+    let export = app.hand_over(name, || app.store.export(name, to))?;
+    let folder = to.display().to_string();
+    console.answer(
+        &json!({ "tenant": name, "folder": folder, "entries": export.ledger.size }),
+        format!(
+            "{folder}: all of {name}, {} entries. The tenant is out of use here.\n\
+             Next: tidbok tenant import --from {folder}, there where it is to be, with the same key \
+             store;\nthen tidbok tenant remove --tenant {name}, here, if that is another place.\n\
+             Delete the folder then: erasures to come do not reach it until keys are rotated and the \
+             old ones have ended.",
+            export.ledger.size
+        ),
+    );
+    Ok(())
+}
+
+fn bring(
+    app: &Arc<App>,
+    from: &Path,
+    on: Option<&str>,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    let export = app.store.import(from, on)?;
+    let name = &export.tenant;
+    // Read models are made now rather than when somebody waits for them.
+    app.desk(name)?.follow()?;
+    console.answer(
+        &json!({ "tenant": name, "entries": export.ledger.size, "server": on }),
+        format!(
+            "The tenant {name} is in use, with all {} entries of its export.\n\
+             Next: tidbok audit verify --tenant {name}; and delete {}.",
+            export.ledger.size,
+            from.display()
+        ),
+    );
+    Ok(())
 }
 
 pub(super) fn import(

@@ -116,6 +116,14 @@ impl From<StoreError> for Problem {
             | StoreError::AtWork
             | StoreError::NotInFiles
             | StoreError::KeyringAlone
+            | StoreError::ServersAlone
+            | StoreError::UnknownServer(_)
+            | StoreError::Closed(_)
+            | StoreError::InUse(_)
+            | StoreError::NotClosed(_)
+            | StoreError::Moving(_)
+            | StoreError::NoExport(_)
+            | StoreError::NotEmpty
             | StoreError::Tenant(..)
             | StoreError::Ledger(_)
             | StoreError::Provider(_)

@@ -138,6 +138,7 @@ fn about(position: Position, event: &Event) -> (Option<u64>, Vec<u64>) {
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
         | Event::LogKeyRotated(_)
+        | Event::LedgerMoved(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => (None, Vec::new()),
     }

@@ -313,6 +313,7 @@ fn begun_under(event: &Event) -> Vec<Handle> {
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
         | Event::LogKeyRotated(_)
+        | Event::LedgerMoved(_)
         | Event::PeriodEnded(_) => Vec::new(),
     }
 }

@@ -73,6 +73,7 @@ impl Effect {
             | Event::LedgerReopened(_)
             | Event::KeysRotated(_)
             | Event::LogKeyRotated(_)
+            | Event::LedgerMoved(_)
             | Event::SealsOpened(_) => None,
         }
     }

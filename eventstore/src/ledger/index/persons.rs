@@ -58,6 +58,7 @@ pub fn rows_of(position: Position, event: &Event, links: &impl Links) -> Vec<Per
         | Event::LedgerReopened(_)
         | Event::KeysRotated(_)
         | Event::LogKeyRotated(_)
+        | Event::LedgerMoved(_)
         | Event::PeriodEnded(_)
         | Event::SealsOpened(_) => Vec::new(),
     }

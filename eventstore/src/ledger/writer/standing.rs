@@ -66,6 +66,7 @@ impl Writer {
             | Command::Ledger(_)
             | Command::Keys(_)
             | Command::LogKey(_)
+            | Command::Moved(_)
             | Command::Access(_) => Ok(Classes::new()),
         }
     }

@@ -1,0 +1,171 @@
+//! Taking a tenant's ledgers out of use on a server, into use again, and off it.
+//!
+//! The tenant's role loses its way into the schemas while all their tables are locked: what was under
+//! way is through by then, and nobody, on whichever node, reads or writes anything after it. The
+//! owner still does, and copies.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::pool::Server;
+use super::{Home, Names, PgError, Scope, Tx, apart, reader};
+use crate::keyring::provider::TenantId;
+use crate::store::Which;
+use crate::wait::wait;
+
+/// Longer than any statement of a node's may take.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '40s'; SET LOCAL statement_timeout = '60s'";
+
+/// The tables of a schema, each with the schema's name.
+const TABLES: &str = "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ')
+    FROM pg_tables WHERE schemaname = ANY ($1)";
+
+/// A database with a tenant's schemas in it, of one of its ledgers.
+struct Held<'a> {
+    server: &'a Arc<Server>,
+    names: Names,
+    schemas: Vec<String>,
+}
+
+/// Where a tenant's schemas are: first those of its ledgers. A keyring in another database is among
+/// them only where it is asked for.
+fn held(home: &Home, tenant: TenantId, keyrings: bool) -> Vec<Held<'_>> {
+    let mut all = Vec::new();
+    for which in Which::ALL {
+        let names = || Names::of(tenant, which);
+        let Names { ledger, keyring, .. } = names();
+        match &home.keyring {
+            None => {
+                let schemas = vec![ledger, keyring];
+                all.push(Held { server: &home.ledger, names: names(), schemas });
+            }
+            Some(server) => {
+                all.push(Held { server: &home.ledger, names: names(), schemas: vec![ledger] });
+                if keyrings {
+                    all.push(Held { server, names: names(), schemas: vec![keyring] });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Whether a server has a tenant's ledger.
+pub(crate) fn is_here(home: &Home, tenant: TenantId) -> Result<bool, PgError> {
+    let borrowed = home.ledger.borrow()?;
+    let ledger = Names::of(tenant, Which::Ledger).ledger;
+    let sql = "SELECT to_regnamespace($1) IS NOT NULL";
+    let row = wait(borrowed.client()?.query_one(sql, &[&ledger])).map_err(PgError::of)?;
+    borrowed.done();
+    reader::get(&row, 0)
+}
+
+/// Takes a tenant out of use on every node; may be repeated.
+pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
+    for which in Which::ALL {
+        // What was prepared keeps its locks until it is settled.
+        let scope = Scope::of_owner(home, tenant, which);
+        let mut head = Tx::begin(&scope.ledger)?;
+        head.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+        apart::settle(&scope, &mut head)?;
+        head.end("ROLLBACK")?;
+    }
+    for held in held(home, tenant, keyrings) {
+        let Held { names: Names { owner, role, .. }, schemas, .. } = &held;
+        change(&held, async |client| {
+            let tables: Option<String> = client.query_one(TABLES, &[schemas]).await?.try_get(0)?;
+            let tables = tables.unwrap_or_default();
+            let revoke = schemas
+                .iter()
+                .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
+                .collect::<String>();
+            let sql = format!(
+                "SET LOCAL ROLE {owner}; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; {revoke}"
+            );
+            client.batch_execute(&sql).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Lets a tenant be used again.
+pub(crate) fn reopen(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
+    for held in held(home, tenant, keyrings) {
+        let Held { names: Names { owner, role, .. }, schemas, .. } = &held;
+        change(&held, async |client| {
+            let grant = schemas
+                .iter()
+                .map(|schema| format!("GRANT USAGE ON SCHEMA {schema} TO {role};"))
+                .collect::<String>();
+            client.batch_execute(&format!("SET LOCAL ROLE {owner}; {grant}")).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes what a server has of a tenant; may be repeated.
+pub(crate) fn discard(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
+    for held in held(home, tenant, keyrings) {
+        change(&held, async |client| drop_schemas(client, &held.names, &held.schemas).await)?;
+    }
+    if let (Some(server), true) = (&home.keyring, keyrings) {
+        let borrowed = server.borrow()?;
+        let sql = "DELETE FROM tidbok.keyring WHERE id = $1";
+        wait(borrowed.client()?.execute(sql, &[&tenant.0.as_slice()])).map_err(PgError::of)?;
+        borrowed.done();
+    }
+    for server in [Some(&home.ledger), home.keyring.as_ref()].into_iter().flatten() {
+        drop_roles(server, &Names::of(tenant, Which::Ledger))?;
+    }
+    Ok(())
+}
+
+/// Drops schemas, as far as they are there, within the caller's transaction.
+pub(super) async fn drop_schemas(
+    client: &Client,
+    Names { owner, .. }: &Names,
+    schemas: &[String],
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "SELECT 1 FROM pg_roles WHERE rolname = $1";
+    if client.query_opt(sql, &[owner]).await?.is_none() {
+        return Ok(());
+    }
+    let schemas = schemas.join(", ");
+    let sql =
+        format!("SET LOCAL ROLE {owner}; DROP SCHEMA IF EXISTS {schemas} CASCADE; RESET ROLE");
+    client.batch_execute(&sql).await
+}
+
+/// Drops a tenant's roles, unless another database of the same server still needs them.
+fn drop_roles(server: &Arc<Server>, Names { role, owner, .. }: &Names) -> Result<(), PgError> {
+    let borrowed = server.borrow()?;
+    for name in [role, owner] {
+        let sql = format!("DROP ROLE IF EXISTS {name}");
+        match wait(borrowed.client()?.batch_execute(&sql)) {
+            Ok(()) => {}
+            Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {}
+            Err(error) => return Err(PgError::of(error)),
+        }
+    }
+    borrowed.done();
+    Ok(())
+}
+
+/// Runs something as one transaction.
+fn change(
+    held: &Held<'_>,
+    work: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
+) -> Result<(), PgError> {
+    let borrowed = held.server.borrow()?;
+    let client = borrowed.client()?;
+    let changed = wait(async {
+        client.batch_execute(&format!("BEGIN; {PATIENCE}")).await?;
+        work(client).await?;
+        client.batch_execute("COMMIT").await
+    });
+    changed.map_err(PgError::of)?;
+    borrowed.done();
+    Ok(())
+}

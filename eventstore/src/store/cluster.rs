@@ -1,0 +1,187 @@
+//! The databases of a store: one whose directory says where each tenant is, and other servers on
+//! which some are.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::StoreError;
+use super::place::is_tenant_name;
+use crate::keyring::provider::TenantId;
+use crate::postgres::{self, Directory, Home, Keyrings, PgError, Placed, Server, Watch};
+
+/// What the database of `--ledger` is called among servers.
+pub const MAIN: &str = "main";
+
+/// The databases of a store; none where its ledgers are files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Databases<'a> {
+    /// Where the ledgers are, and the directory of all tenants.
+    pub ledger: Option<&'a str>,
+    /// Where the keyrings are of tenants that are made; with the ledgers, if this is not said.
+    pub keyring: Option<&'a str>,
+    /// Other servers on which tenants may be.
+    pub servers: &'a [NamedServer],
+}
+
+/// A server as an operator calls it: the directory names servers, and only each node's own
+/// configuration has their addresses, which hold passwords.
+#[derive(Clone)]
+pub struct NamedServer {
+    name: String,
+    address: String,
+}
+
+impl std::fmt::Debug for NamedServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl FromStr for NamedServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, address) = text
+            .split_once('=')
+            .filter(|(name, _)| is_tenant_name(name) && *name != MAIN)
+            .ok_or("a server is named as NAME=postgres://..., with a name of small letters, digits and hyphens that is not `main`")?;
+        Ok(Self { name: name.to_owned(), address: address.to_owned() })
+    }
+}
+
+/// Ledgers in databases that many nodes may share.
+pub(crate) struct Cluster {
+    pub main: Arc<OnServer>,
+    others: BTreeMap<String, Other>,
+    keyrings: Option<Keyrings>,
+}
+
+/// Another server, reached when first needed.
+struct Other {
+    address: String,
+    open: Mutex<Option<Arc<OnServer>>>,
+}
+
+/// One server with ledgers.
+pub(crate) struct OnServer {
+    /// None for that of `--ledger`.
+    pub name: Option<String>,
+    pub home: Home,
+    pub directory: Directory,
+    pub watch: Watch,
+}
+
+impl OnServer {
+    fn open(
+        name: Option<&str>,
+        address: &str,
+        keyring: Option<Arc<Server>>,
+    ) -> Result<Arc<Self>, PgError> {
+        let server = Server::new(address)?;
+        let directory = Directory::open(&server)?;
+        let home = Home { ledger: server, keyring };
+        let watch = Watch::start(&home)?;
+        Ok(Arc::new(Self { name: name.map(str::to_owned), home, directory, watch }))
+    }
+
+    /// Where the ledgers and keyring are of a tenant that is here.
+    pub(crate) fn home(&self, together: bool) -> Home {
+        let keyring = self.home.keyring.clone().filter(|_| !together);
+        Home { ledger: Arc::clone(&self.home.ledger), keyring }
+    }
+}
+
+impl Cluster {
+    pub(crate) fn open(ledger: &str, databases: Databases<'_>) -> Result<Self, StoreError> {
+        let keyring = databases.keyring.map(Server::new).transpose()?;
+        let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
+        let main = OnServer::open(None, ledger, keyring)?;
+        let other = |server: &NamedServer| {
+            let other = Other { address: server.address.clone(), open: Mutex::default() };
+            (server.name.clone(), other)
+        };
+        Ok(Self { main, others: databases.servers.iter().map(other).collect(), keyrings })
+    }
+
+    /// A server by its name; that of `--ledger` without one.
+    pub(crate) fn server(&self, name: Option<&str>) -> Result<Arc<OnServer>, StoreError> {
+        let Some(name) = name.filter(|name| *name != MAIN) else {
+            return Ok(Arc::clone(&self.main));
+        };
+        let unknown = || StoreError::UnknownServer(name.to_owned());
+        let other = self.others.get(name).ok_or_else(unknown)?;
+        let mut open = other.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(on) = open.as_ref() {
+            return Ok(Arc::clone(on));
+        }
+        let on = OnServer::open(Some(name), &other.address, self.main.home.keyring.clone())?;
+        *open = Some(Arc::clone(&on));
+        Ok(on)
+    }
+
+    /// What the directory says of a tenant.
+    pub(crate) fn placed(&self, name: &str) -> Result<Placed, StoreError> {
+        self.main.directory.find(name)?.ok_or(StoreError::UnknownTenant)
+    }
+
+    /// The server that a tenant is on, and whether its keyring is in the same database. Its schemas
+    /// are those of this program then.
+    pub(crate) fn reach(&self, placed: &Placed) -> Result<(Arc<OnServer>, bool), StoreError> {
+        let on = self.server(placed.server.as_deref())?;
+        let there = match on.name {
+            None => placed.clone(),
+            Some(_) => on.directory.lodger(placed.id)?.ok_or(StoreError::UnknownTenant)?,
+        };
+        let together = on.directory.ready(&there)?;
+        if !together {
+            self.has_keyring(placed.id)?;
+        }
+        Ok((on, together))
+    }
+
+    fn has_keyring(&self, id: TenantId) -> Result<(), StoreError> {
+        match self.keyrings.as_ref().map(|keyrings| keyrings.has(id)).transpose()? {
+            Some(true) => Ok(()),
+            Some(false) => Err(PgError::OtherKeyring.into()),
+            None => Err(PgError::NoKeyring.into()),
+        }
+    }
+
+    /// Whether keyrings can be reached that are in a database of their own.
+    pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
+        Ok(self.keyrings.as_ref().map_or(Ok(()), Keyrings::reach)?)
+    }
+
+    /// Gives a tenant that was made on a server its name; whether it was free.
+    pub(crate) fn name(&self, name: &str, id: TenantId, on: &OnServer) -> Result<bool, StoreError> {
+        // Nobody looks for it on another server before the directory of all says that it is there.
+        if on.name.is_some() {
+            on.directory.lodge(id)?;
+        }
+        Ok(self.main.directory.name(name, id, on.name.as_deref())?)
+    }
+
+    /// Says where a tenant is from now on, of which all is there.
+    pub(crate) fn put(&self, id: TenantId, on: &OnServer) -> Result<(), StoreError> {
+        if on.name.is_some() {
+            on.directory.lodge(id)?;
+        }
+        Ok(self.main.directory.put(id, on.name.as_deref())?)
+    }
+
+    /// Deletes what a server has of a tenant, once the directory says that it is elsewhere.
+    pub(crate) fn leave(
+        &self,
+        id: TenantId,
+        on: &OnServer,
+        together: bool,
+        keyrings: bool,
+    ) -> Result<(), StoreError> {
+        postgres::discard(&on.home(together), id, keyrings)?;
+        if on.name.is_some() {
+            on.directory.remove(id)?;
+        }
+        Ok(())
+    }
+}
