@@ -174,12 +174,12 @@ fn an_erasure_cut_off_after_any_commit_is_whole_or_not_begun() {
 }
 
 /// The files after something, and the lengths of the write-ahead log after each of its commits.
-struct Wal {
-    files: tempfile::TempDir,
-    cuts: Vec<u64>,
+pub(crate) struct Wal {
+    pub files: tempfile::TempDir,
+    pub cuts: Vec<u64>,
 }
 
-fn wal_while(hotel: &Hotel, act: impl FnOnce(&Hotel)) -> Wal {
+pub(crate) fn wal_while(hotel: &Hotel, act: impl FnOnce(&Hotel)) -> Wal {
     // Folded back before, so that all frames found afterwards are of the act; kept by a reader.
     let conn = Connection::open(hotel.ledger_file()).unwrap();
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();

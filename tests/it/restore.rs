@@ -9,9 +9,11 @@ use std::path::Path;
 use domain::{Event, Position};
 use eventstore::{PersonId, PersonState, SealAt};
 use gateway::intake::Who;
+use gateway::{App, clock};
 use tempfile::TempDir;
 
 use crate::hotel::{Guest, Hotel, MARK, NAME, NOON, copy_files};
+use crate::index::wal_while;
 use crate::program::{Said, run};
 
 /// A hotel of four guests, each with a booking that is over.
@@ -134,6 +136,57 @@ fn of_an_older_ledger_that_is_taken_up_the_erased_stay_erased() {
     before.hotel.assert_sound();
     before.hotel.close();
     before.tidbok(&["audit", "verify", "--tenant", NAME]).ended(0);
+}
+
+/// A crash cuts off the acceptance of a loss after some commit, and after some mark. Whichever it was, the
+/// next start refuses the ledger, or all who were erased are; nobody comes back in between.
+#[test]
+fn a_loss_that_was_accepted_halfway_brings_nobody_back() {
+    if system_tests::on_postgres() {
+        return; // It works on the file itself.
+    }
+    let mut before = before();
+    for person in &before.persons[1..] {
+        before.hotel.erase(*person);
+    }
+    before.restore();
+    let marks = |keys: &Path| {
+        let file = fs::read_dir(keys.join("marks")).unwrap().next().unwrap().unwrap().path();
+        let text = fs::read_to_string(&file).unwrap();
+        (file, text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (_, promised) = marks(&before.hotel.keys());
+    let wal = wal_while(&before.hotel, |hotel| {
+        run(&hotel.data(), &RESTORE).ended(0);
+    });
+    let (_, all) = marks(&before.hotel.keys());
+    assert!(wal.cuts.len() > 4, "an origin, an entry that says so, and a fence for each");
+    for (commits, length) in wal.cuts.iter().enumerate() {
+        for marked in promised.len()..=all.len() {
+            let files = tempfile::tempdir().unwrap();
+            let data = files.path().join("data");
+            copy_files(wal.files.path(), &data);
+            let log = data.join("tenants/hotel/ledger.sqlite-wal");
+            fs::OpenOptions::new().write(true).open(log).unwrap().set_len(*length).unwrap();
+            let keys = files.path().join("data.keys");
+            copy_files(&before.hotel.keys(), &keys);
+            fs::write(marks(&keys).0, all[..marked].concat()).unwrap();
+
+            let place = format!("after {commits} commits and {marked} marks");
+            let app = App::open(&data, &keys, clock::system()).unwrap();
+            if app.store.tenant(NAME).is_err() {
+                app.store.accept_loss(NAME).unwrap();
+            }
+            let tenant = app.store.tenant(NAME).unwrap();
+            while !tenant.is_resting() {
+                std::thread::yield_now();
+            }
+            let state = |person: &PersonId| tenant.keyring().info(*person).unwrap().unwrap().state;
+            use PersonState::{Erased, Live};
+            let states: Vec<PersonState> = before.persons.iter().map(state).collect();
+            assert_eq!(states, [Live, Erased, Erased, Erased], "{place}");
+        }
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Writer {
         self.fence(fence, ended, person)?;
         self.resting.store(false, Ordering::Release);
         self.clearings.extend(person.map(Clearing::new));
-        self.mark(Some(fence))
+        Ok(())
     }
 
     /// Appends the fence and destroys the keys, as one commit.

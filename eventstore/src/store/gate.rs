@@ -39,10 +39,16 @@ pub(super) fn look(
     provider: &dyn Provider,
 ) -> Result<(), StoreError> {
     let head = reader.head()?;
-    let marks = provider.marks(head.tenant)?;
+    let mark = binding(name, &provider.marks(head.tenant)?)?;
+    compare(name, reader, head.frontier.size(), &mark)
+}
+
+/// The mark that a ledger is held against: the furthest of the newest origin. What was written last
+/// may be about an earlier place.
+fn binding(name: &str, marks: &[Mark]) -> Result<Mark, StoreError> {
     // A ledger is marked before it gets its name.
-    let mark = marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
-    compare(name, reader, head.frontier.size(), mark)
+    let furthest = marks.iter().max_by_key(|mark| (mark.origin, mark.size));
+    furthest.copied().ok_or_else(|| StoreError::MarkLost(name.to_owned()))
 }
 
 /// Compares a ledger with the provider's mark; tells the provider of fences it has not heard of.
@@ -54,18 +60,26 @@ pub(super) fn pass(
     look(name, reader, provider)?;
     let head = reader.head()?;
     let marks = provider.marks(head.tenant)?;
-    let Some(mark) = marks.last() else { return Ok(()) };
-    let known: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
+    let promised: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
+    let set: BTreeSet<FenceId> =
+        fences(reader, head.indexed)?.into_iter().map(|(_, fence)| fence).collect();
+    let size = head.frontier.size();
+    if !promised.is_subset(&set) {
+        // However it came about: of somebody who was erased this ledger does not know that.
+        let (tenant, mark) = (name.to_owned(), binding(name, &marks)?.size);
+        return Err(StoreError::Behind { tenant, size, mark });
+    }
+    let unmarked: Vec<FenceId> = set.difference(&promised).copied().collect();
+    if unmarked.is_empty() {
+        return Ok(());
+    }
     // A crash may have come between a fence and its mark.
-    for (position, fence) in fences(reader, head.indexed)? {
-        if !known.contains(&fence) {
-            let last =
-                reader.entries_at(&[position])?.pop().map(|entry| entry.leaf).unwrap_or_default();
-            let size = position.0 + 1;
-            let caught_up =
-                Mark { fence: Some(fence), size, last_leaf: domain::ids::Hash(last), ..*mark };
-            provider.add_mark(head.tenant, &caught_up)?;
-        }
+    let last = reader.entries_at(&[Position(size.saturating_sub(1))])?.pop();
+    let last_leaf = domain::ids::Hash(last.map(|entry| entry.leaf).unwrap_or_default());
+    let (root, origin) = (domain::ids::Hash(head.frontier.root()), head.origin);
+    for fence in unmarked {
+        let mark = Mark { fence: Some(fence), size, root, last_leaf, origin };
+        provider.add_mark(head.tenant, &mark)?;
     }
     Ok(())
 }
@@ -110,7 +124,7 @@ pub(super) fn accept_loss(
     let head = reader.head()?;
     let known = fences(reader.as_ref(), head.indexed)?;
     let marks = provider.marks(head.tenant)?;
-    let mark = *marks.last().ok_or_else(|| StoreError::MarkLost(name.to_owned()))?;
+    let mark = binding(name, &marks)?;
     let known: BTreeSet<FenceId> = known.into_iter().map(|(_, fence)| fence).collect();
     let mut missing: Vec<FenceId> = Vec::new();
     for fence in marks.iter().filter_map(|mark| mark.fence) {
@@ -138,7 +152,8 @@ pub(super) fn accept_loss(
         let ended = if of_nobody { std::mem::take(&mut ended) } else { 0 };
         ledger.refence_blocking(fence, ended)?;
     }
-    // What was promised before no longer binds: from here the mark is this ledger's.
+    // What was promised before no longer binds: from here the mark is this ledger's. Not before all
+    // fences are set: until then it is refused, and whoever was cut off begins again.
     ledger.mark_blocking()?;
     let size = head.frontier.size();
     Ok(Loss { size, lost_size: mark.size, fences, origin })
