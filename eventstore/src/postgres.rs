@@ -33,7 +33,7 @@ use tokio_postgres::{Row, error::SqlState};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::wait::wait;
-pub(crate) use directory::{Directory, Held, Keyrings, Placed};
+pub(crate) use directory::{Directory, Held, Keyrings, Placed, State};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
 pub(crate) use load::load;

@@ -20,3 +20,4 @@ pub mod receipt;
 #[cfg(test)]
 mod tests;
 pub mod tile;
+pub mod witness;

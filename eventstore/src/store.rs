@@ -6,6 +6,7 @@ pub mod credentials;
 mod error;
 pub mod export;
 mod gate;
+pub mod listing;
 mod lock;
 pub mod moving;
 pub mod notices;
@@ -176,7 +177,8 @@ impl Store {
 
     fn create_in_folder(&self, name: &str, id: TenantId, zone: Zone) -> Result<(), StoreError> {
         let folder = place::folder(&self.dir, name);
-        if folder.exists() || place::left_behind(&self.dir, name).exists() {
+        let others = [place::left_behind(&self.dir, name), place::arriving(&self.dir, name)];
+        if folder.exists() || others.iter().any(|other| other.exists()) {
             return Err(StoreError::TenantExists);
         }
         let beside = self.dir.join("tenants").join(format!(".{name}.new"));
@@ -349,6 +351,8 @@ impl Tenant {
 
 /// A tenant to be read beside a process that writes it.
 pub struct TenantView {
+    /// Where this node's own files of the tenant are.
+    pub folder: PathBuf,
     pub log: Arc<Log>,
     pub keyring: Keyring,
     pub ids: PublicIds,
@@ -373,6 +377,6 @@ impl TenantView {
         let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;
         let ids = keyring.public_ids()?;
-        Ok(Self { log, keyring, ids })
+        Ok(Self { folder: site.folder().to_owned(), log, keyring, ids })
     }
 }

@@ -14,6 +14,7 @@ use crate::desk::{Desk, DeskError};
 use crate::desks::{Desks, Seen};
 use crate::keys::Keys;
 use crate::recipients::outbound::Outbound;
+use crate::witnesses::Witnesses;
 
 /// Why a tenant's desk cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub struct App {
     pub window: Duration,
     /// Sends notices to recipients.
     pub outbound: Outbound,
+    /// Who signs the logs' checkpoints too.
+    pub witnesses: Witnesses,
     desks: Desks,
     /// Where desks follow their ledgers by themselves, once there is a server.
     runtime: OnceLock<Handle>,
@@ -71,6 +74,7 @@ impl App {
             revising,
             window: WINDOW,
             outbound: Outbound::default(),
+            witnesses: Witnesses::default(),
             desks: Desks::default(),
             runtime: OnceLock::new(),
         })

@@ -7,10 +7,12 @@ mod tenant;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use eventstore::proof::witness::Witness;
 use eventstore::store::Databases;
 use eventstore::store::cluster::NamedServer;
 
 use crate::receipt::words::Language;
+use crate::witnesses::NamedWitness;
 pub use keys::Keys;
 pub use people::{Clients, Erase, Held, Hold, Person, Request, RequestId, Whom};
 pub use tenant::Tenant;
@@ -169,6 +171,13 @@ pub struct Serve {
     /// recipients are in it. Not for whoever serves tenants that others administer.
     #[arg(long, env = "TIDBOK_PRIVATE_RECIPIENTS")]
     pub private_recipients: bool,
+    /// A witness that is to sign the logs' checkpoints before they are published, as VKEY=URL. May be
+    /// named several times.
+    #[arg(long, env = "TIDBOK_WITNESSES", value_delimiter = ' ', value_name = "VKEY=URL")]
+    pub witness: Vec<NamedWitness>,
+    /// How many of the witnesses have to sign [default: all].
+    #[arg(long, env = "TIDBOK_WITNESS_QUORUM", requires = "witness")]
+    pub witness_quorum: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,6 +267,12 @@ pub enum Audit {
         /// The log's verifier key from a source of your own [default: FROM/log.vkey].
         #[arg(long, requires = "from")]
         vkey: Option<PathBuf>,
+        /// The key of a witness that is to have signed the checkpoint too. May be named several times.
+        #[arg(long, requires = "from")]
+        witness: Vec<Witness>,
+        /// How many of the witnesses have to have signed [default: all].
+        #[arg(long, requires = "witness")]
+        quorum: Option<usize>,
     },
     /// Writes the log as files for everybody's tools: checkpoint, tiles, verifier key.
     Export {

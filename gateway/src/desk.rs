@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::Position;
 use eventstore::ledger::codec::CodecError;
 use eventstore::ledger::log::{Log, ReadError};
+use eventstore::proof::consistency;
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::tile::Tile;
 use eventstore::tree::Hash;
@@ -95,6 +96,19 @@ impl Desk {
         }
         let leaves = |from, count| nodes::leaves(log, from, count);
         Tree { nodes: &nodes, leaves: &leaves }.tile(tile)
+    }
+
+    /// The proof that the log's first `size` entries continue its first `old` (RFC 6962, section
+    /// 2.1.2).
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read, or is not as large.
+    pub fn continuation(&self, old: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        let log = self.tenant.log();
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.follow(log, size)?;
+        let leaves = |from, count| nodes::leaves(log, from, count);
+        consistency::prove(&Tree { nodes: &nodes, leaves: &leaves }, old, size)
     }
 
     /// Takes in everything committed so far; answers the next position.

@@ -31,6 +31,7 @@ pub mod retention;
 mod rotation;
 pub mod routes;
 pub mod sent;
+pub mod witnesses;
 
 pub use app::{App, AppError};
 pub use desk::{Desk, DeskError};

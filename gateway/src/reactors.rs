@@ -1,5 +1,5 @@
 //! What is left to be done when nobody waits for it any more: erasures that had to wait, receipts,
-//! notices to recipients. Looked after by a server as long as it runs.
+//! notices to recipients, witnesses of checkpoints. Looked after by a server as long as it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -102,5 +102,11 @@ async fn visit(app: Arc<App>, name: String) -> Result<Option<Timestamp>, AppErro
     let on = Arc::clone(&app);
     let desk = tokio::task::spawn_blocking(move || on.visit(&name)).await;
     let desk = desk.map_err(|_| AppendError::Stopped)??;
-    look(&app, &desk).await
+    let next = look(&app, &desk).await?;
+    if app.witnesses.look(&desk).await? {
+        return Ok(next);
+    }
+    // They are asked again soon, whoever comes or goes.
+    let soon = app.env.clock.now().checked_add(TICK * 12).unwrap_or(Timestamp::MAX);
+    Ok(Some(next.map_or(soon, |next| next.min(soon))))
 }

@@ -48,3 +48,4 @@ mod standing;
 mod tidy;
 mod tree;
 mod upgrade;
+mod witness;

@@ -331,6 +331,101 @@ async fn what_is_in_use_is_not_removed() {
     app.salon("salon").await;
 }
 
+/// A server by two names is one place: nothing is moved onto itself, and deleted then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_by_two_names_is_one_place() {
+    let (address, mut servers) = north();
+    servers.push(format!("alias={address}").parse().unwrap());
+    let main = postgres::database();
+    servers.push(format!("itself={main}").parse().unwrap());
+    let app = TestApp::among(servers, Some(main.clone()), keyring_of(Some(&main)), 1);
+    let (salon, client) = furnished(&app).await;
+    let refused = |on: &str| {
+        let error = block_in_place(|| app.app.store.move_to("salon", on).unwrap_err());
+        assert!(matches!(error, StoreError::SamePlace(..)), "{error:?}");
+    };
+    refused("itself");
+    salon.booked(&client, ELEVEN, NOON).await;
+    block_in_place(|| {
+        app.app.hand_over("salon", || app.app.store.move_to("salon", "north")).unwrap();
+    });
+    refused("alias");
+    salon.booked(&client, NOON, "2026-03-02T13:00:00").await;
+    audit_is_clean(&app);
+}
+
+/// An arrival that was cut off, before the ledger said so or before the old place was empty, is finished
+/// by the same command; until then nobody opens the tenant, here or there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_arrival_that_was_cut_off_is_finished() {
+    let (address, servers) = north();
+    let main = postgres::database();
+    let app = TestApp::among(servers, Some(main.clone()), keyring_of(Some(&main)), 1);
+    let (salon, client) = furnished(&app).await;
+    let both = people(&salon);
+    drop(salon);
+    let before = seen(&app, &both, &client).await;
+    block_in_place(|| {
+        app.app.hand_over("salon", || app.app.store.move_to("salon", "north")).unwrap();
+    });
+    postgres::run(&main, "UPDATE tidbok.tenant SET state = 3, other = 'main'");
+    block_in_place(|| app.app.follow_moves());
+    app.with_key(both.0.key()).get("/v1/bookings").await.is(503);
+    assert!(block_in_place(|| app.app.store.move_to("salon", "north").unwrap()));
+    assert_eq!(seen(&app, &both, &client).await, before);
+    // Also by one that goes on.
+    postgres::run(&main, "UPDATE tidbok.tenant SET state = 3, other = 'main'");
+    block_in_place(|| app.app.follow_moves());
+    assert!(block_in_place(|| app.app.store.move_to("salon", "main").unwrap()));
+    block_in_place(|| app.app.follow_moves());
+    assert_eq!(seen(&app, &both, &client).await, before);
+    assert_eq!(schemas(&address), "0");
+    audit_is_clean(&app);
+}
+
+/// An export that what is here has gone beyond is not taken in, even where the tenant is out of use again;
+/// and what is out of use for a move is neither removed nor brought back as an export.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_export_replaces_nothing() {
+    let Out { app, staff, folder } = exported().await;
+    let keys = app.folder.path().join("keys/marks");
+    let marks = || fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let promised = fs::read(marks()).unwrap();
+    block_in_place(|| app.app.store.import(folder.path(), None).unwrap());
+    let newer = tempfile::tempdir().unwrap();
+    block_in_place(|| {
+        app.app.hand_over("salon", || app.app.store.export("salon", newer.path())).unwrap();
+    });
+    assert!(matches!(import(&app, folder.path()), StoreError::OlderExport { .. }));
+    // Not even if the key store had forgotten.
+    fs::write(marks(), promised).unwrap();
+    assert!(matches!(import(&app, folder.path()), StoreError::OlderExport { .. }));
+    block_in_place(|| app.app.store.import(newer.path(), None).unwrap());
+    app.with_key(staff.key()).get("/v1/bookings").await.ok();
+    if let Some(ledger) = &app.ledger {
+        postgres::run(ledger, "UPDATE tidbok.tenant SET state = 2, other = 'main'");
+        let refused = block_in_place(|| app.app.store.remove("salon").unwrap_err());
+        assert!(matches!(refused, StoreError::NotClosed(_)), "{refused:?}");
+    }
+}
+
+/// A tenant that was out of use while keys were rotated hangs on the newest when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_when_keys_were_rotated_hangs_on_the_newest() {
+    let Out { app, staff, folder } = exported().await;
+    app.salon("other").await;
+    let window = eventstore::store::rotation::WINDOW;
+    let find = |name: &str| app.app.store.tenant(name);
+    let rotated = block_in_place(|| app.app.store.rotate(window, &find, &|_, _| ()));
+    let epoch = rotated.unwrap().epoch;
+    block_in_place(|| app.app.store.import(folder.path(), None).unwrap());
+    let desk = block_in_place(|| app.app.desk("salon").unwrap());
+    let epochs = block_in_place(|| desk.tenant.log().reader().epochs().unwrap());
+    assert_eq!(epochs.first(), Some(&epoch.0));
+    app.with_key(staff.key()).get("/v1/bookings").await.ok();
+    audit_is_clean(&app);
+}
+
 /// Where the other server cannot be reached or is not known, the tenant is in use where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_fails_leaves_the_tenant_in_use() {
@@ -363,7 +458,7 @@ async fn a_move_that_was_cut_off_goes_on_or_back() {
     let both = people(&salon);
     drop(salon);
     let before = seen(&app, &both, &client).await;
-    let close = "UPDATE tidbok.tenant SET closed = true";
+    let close = "UPDATE tidbok.tenant SET state = 2, other = 'north'";
     // Closed, and nothing else: back.
     postgres::run(&main, close);
     block_in_place(|| app.app.follow_moves());

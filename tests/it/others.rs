@@ -1,6 +1,6 @@
 //! Programs of others: what they say, and a Python with packages of theirs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) fn target() -> PathBuf {
@@ -19,10 +19,15 @@ pub(crate) fn said(command: &mut Command) -> String {
 
 /// A Python that has these packages, made once below `target`.
 pub(crate) fn with(name: &str, packages: &[&str]) -> PathBuf {
+    with_python(Path::new("python3"), name, packages)
+}
+
+/// As [`with`], of this Python.
+pub(crate) fn with_python(of: &Path, name: &str, packages: &[&str]) -> PathBuf {
     let folder = target().join(name);
     let python = folder.join("bin/python");
     if !python.exists() {
-        said(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        said(Command::new(of).args(["-m", "venv"]).arg(&folder));
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     said(Command::new(&python).args(pip).args(packages));

@@ -184,6 +184,17 @@ impl TestApp {
         keyring: Option<String>,
         seed: u64,
     ) -> Self {
+        Self::prepared(servers, ledger, keyring, seed, |_| ())
+    }
+
+    /// With something changed before it is used.
+    pub fn prepared(
+        servers: Vec<NamedServer>,
+        ledger: Option<String>,
+        keyring: Option<String>,
+        seed: u64,
+        prepare: impl FnOnce(&mut App),
+    ) -> Self {
         let clock = Arc::new(TestClock::at(BEGINNING.parse().unwrap()));
         let seed = if ledger.is_some() { 1000 * a_number() + seed } else { seed };
         let entropy = Arc::new(Seeded(Mutex::new(fastrand::Rng::with_seed(seed))));
@@ -195,6 +206,7 @@ impl TestApp {
         let mut app = App::open_at(databases, &data, &keys, env).unwrap();
         // What tests send goes to themselves.
         app.outbound = Outbound::new(Reach::Any);
+        prepare(&mut app);
         let app = Arc::new(app);
         let router = gateway::http::router(Arc::clone(&app));
         Self { app, clock, folder, ledger, keyring, servers, router }

@@ -23,12 +23,14 @@ const MAKE: &str = "BEGIN;
         version int4 NOT NULL
     );
     ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS server text;
-    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS closed boolean NOT NULL DEFAULT false;
+    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS state int2 NOT NULL DEFAULT 0;
+    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS other text;
+    ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS lodger boolean NOT NULL DEFAULT false;
     COMMIT";
 
 /// Whether the table is there, with all its columns.
 const MADE: &str = "SELECT EXISTS (SELECT 1 FROM pg_attribute
-    WHERE attrelid = to_regclass('tidbok.tenant') AND attname = 'closed')";
+    WHERE attrelid = to_regclass('tidbok.tenant') AND attname = 'lodger')";
 const MADE_KEYRINGS: &str = "SELECT to_regclass('tidbok.keyring') IS NOT NULL";
 
 const MAKE_KEYRINGS: &str = "BEGIN;
@@ -71,9 +73,35 @@ fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
     Ok(())
 }
 
-/// The tenants of one database. That of `--ledger` has all of them, and says which are on another
-/// server; the directory there has the version of their schemas.
-pub(crate) struct Directory(pub Arc<Server>);
+/// What is known of a tenant's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    InUse,
+    /// Out of use, and all of it is in a folder.
+    Exported,
+    /// Out of use, while it is copied to another server.
+    Moving,
+    /// In its new place, and not in use before its ledger says so and the old place is empty.
+    Arriving,
+}
+
+impl State {
+    const ALL: [Self; 4] = [Self::InUse, Self::Exported, Self::Moving, Self::Arriving];
+
+    fn code(self) -> i16 {
+        match self {
+            Self::InUse => 0,
+            Self::Exported => 1,
+            Self::Moving => 2,
+            Self::Arriving => 3,
+        }
+    }
+
+    /// What a newer program may have added is out of use.
+    fn of(code: i16) -> Self {
+        Self::ALL.into_iter().find(|state| state.code() == code).unwrap_or(Self::Arriving)
+    }
+}
 
 /// What a directory says of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,26 +110,76 @@ pub(crate) struct Placed {
     version: i32,
     /// On which other server it is.
     pub server: Option<String>,
-    /// Nobody opens it: it was exported, or is being moved.
-    pub closed: bool,
+    pub state: State,
+    /// While it moves, where it goes; while it arrives, where it was, if that was elsewhere.
+    pub other: Option<String>,
 }
+
+const COLUMNS: &str = "id, version, server, state, other";
 
 impl Placed {
     fn of(row: &Row) -> Result<Self, PgError> {
         let id: Vec<u8> = get(row, 0)?;
         let id = id.as_slice().try_into().map(TenantId).unwrap_or(TenantId([0; 16]));
-        Ok(Self { id, version: get(row, 1)?, server: get(row, 2)?, closed: get(row, 3)? })
+        let (version, server, other) = (get(row, 1)?, get(row, 2)?, get(row, 4)?);
+        Ok(Self { id, version, server, state: State::of(get(row, 3)?), other })
+    }
+
+    /// A tenant that has just come to a server.
+    pub(crate) fn arriving(id: TenantId, server: Option<String>) -> Self {
+        Self { id, version: VERSION, server, state: State::Arriving, other: None }
+    }
+
+    /// The same tenant, with all of its schemas, as it is next.
+    pub(crate) fn now(&self, state: State, server: Option<&str>, other: Option<&str>) -> Self {
+        let named = |name: Option<&str>| name.map(str::to_owned);
+        Self { state, server: named(server), other: named(other), version: VERSION, ..*self }
     }
 }
 
-/// A tenant's name, held by whoever moves it; let go of with the connection, if not before.
+/// The tenants of one database. That of `--ledger` has all of them, and says which are on another
+/// server; the directory there has the version of their schemas.
+pub(crate) struct Directory(pub Arc<Server>);
+
+/// A tenant, held by whoever moves it: all that is written of its place is written on the very
+/// connection that holds it, so that who has lost it without knowing writes nothing.
 pub(crate) struct Held {
-    name: String,
+    key: String,
     connection: Option<Borrowed>,
 }
 
 const HOLD: &str = "SELECT pg_try_advisory_lock(6217013581 # hashtextextended($1, 0))";
 const LET_GO: &str = "SELECT pg_advisory_unlock(6217013581 # hashtextextended($1, 0))";
+
+impl Held {
+    fn run(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
+        let borrowed = self.connection.as_ref().ok_or(PgError::Closed)?;
+        wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)
+    }
+
+    /// Says what is so of a tenant from now on; whether what was so before was still so.
+    pub(crate) fn turn(&self, was: &Placed, is: &Placed) -> Result<bool, PgError> {
+        let sql = "UPDATE tidbok.tenant SET state = $4, server = $5, other = $6, version = $7
+                   WHERE id = $1 AND state = $2 AND server IS NOT DISTINCT FROM $3";
+        let (id, before, after) = (was.id.0.as_slice(), was.state.code(), is.state.code());
+        let params: [&(dyn ToSql + Sync); 7] =
+            [&id, &before, &was.server, &after, &is.server, &is.other, &is.version];
+        Ok(self.run(sql, &params)? == 1)
+    }
+
+    /// Gives a tenant its name; whether it was free.
+    pub(crate) fn name(&self, name: &str, is: &Placed) -> Result<bool, PgError> {
+        let sql = "INSERT INTO tidbok.tenant (name, id, version, server, state)
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+        let (id, state) = (is.id.0.as_slice(), is.state.code());
+        Ok(self.run(sql, &[&name, &id, &is.version, &is.server, &state])? == 1)
+    }
+
+    /// Forgets a tenant.
+    pub(crate) fn remove(&self, id: TenantId) -> Result<(), PgError> {
+        self.run("DELETE FROM tidbok.tenant WHERE id = $1", &[&id.0.as_slice()]).map(drop)
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -109,7 +187,7 @@ impl Drop for Held {
         if let Some(borrowed) = self.connection.take()
             && borrowed
                 .client()
-                .is_ok_and(|client| wait(client.execute(LET_GO, &[&self.name])).is_ok())
+                .is_ok_and(|client| wait(client.execute(LET_GO, &[&self.key])).is_ok())
         {
             borrowed.done();
         }
@@ -125,16 +203,18 @@ impl Directory {
 
     /// All tenants by name, in order.
     pub(crate) fn all(&self) -> Result<Vec<(String, Placed)>, PgError> {
-        let sql = "SELECT id, version, server, closed, name FROM tidbok.tenant
-                   ORDER BY name COLLATE \"C\"";
-        self.listed(sql, &[])
+        let sql = format!(
+            "SELECT {COLUMNS}, name FROM tidbok.tenant WHERE NOT lodger ORDER BY name COLLATE \"C\""
+        );
+        self.listed(&sql, &[])
     }
 
     /// Those of these tenants that there are.
     pub(crate) fn those(&self, names: &[String]) -> Result<Vec<(String, Placed)>, PgError> {
-        let sql = "SELECT id, version, server, closed, name FROM tidbok.tenant
-                   WHERE name = ANY ($1)";
-        self.listed(sql, &[&names])
+        let sql = format!(
+            "SELECT {COLUMNS}, name FROM tidbok.tenant WHERE name = ANY ($1) AND NOT lodger"
+        );
+        self.listed(&sql, &[&names])
     }
 
     fn listed(
@@ -145,16 +225,21 @@ impl Directory {
         let borrowed = self.0.borrow()?;
         let rows = wait(borrowed.client()?.query(sql, params)).map_err(PgError::of)?;
         borrowed.done();
-        rows.iter().map(|row| Ok((get(row, 4)?, Placed::of(row)?))).collect()
+        rows.iter().map(|row| Ok((get(row, 5)?, Placed::of(row)?))).collect()
     }
 
     /// What is said of the tenant of a name.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Placed>, PgError> {
-        let borrowed = self.0.borrow()?;
-        let sql = "SELECT id, version, server, closed FROM tidbok.tenant WHERE name = $1";
-        let row = wait(borrowed.client()?.query_opt(sql, &[&name])).map_err(PgError::of)?;
-        borrowed.done();
-        row.as_ref().map(Placed::of).transpose()
+        let sql =
+            format!("SELECT {COLUMNS}, name FROM tidbok.tenant WHERE name = $1 AND NOT lodger");
+        Ok(self.listed(&sql, &[&name])?.pop().map(|(_, placed)| placed))
+    }
+
+    /// What is said of a tenant by its id: also of one that another database's directory has.
+    pub(crate) fn by_id(&self, id: TenantId, lodger: bool) -> Result<Option<Placed>, PgError> {
+        let sql =
+            format!("SELECT {COLUMNS}, name FROM tidbok.tenant WHERE id = $1 AND lodger = $2");
+        Ok(self.listed(&sql, &[&id.0.as_slice(), &lodger])?.pop().map(|(_, placed)| placed))
     }
 
     /// Brings the schemas of a tenant that is here up to this program; whether its keyring is among
@@ -171,7 +256,7 @@ impl Directory {
         Ok(both)
     }
 
-    /// Gives a tenant its name and its server; whether the name was free.
+    /// Gives a new tenant its name and its server; whether the name was free.
     pub(crate) fn name(
         &self,
         name: &str,
@@ -186,32 +271,16 @@ impl Directory {
     /// Takes note of a tenant here that another database's directory has, and of the version of its
     /// schemas. By no name: here nobody looks for it by one.
     pub(crate) fn lodge(&self, id: TenantId) -> Result<(), PgError> {
-        let sql = "INSERT INTO tidbok.tenant (name, id, version, closed) VALUES ($1, $2, $3, true)
-                   ON CONFLICT (id) DO UPDATE SET version = excluded.version";
+        let sql = "INSERT INTO tidbok.tenant (name, id, version, lodger) VALUES ($1, $2, $3, true)
+                   ON CONFLICT (id) DO UPDATE SET version = excluded.version, name = excluded.name,
+                   lodger = true, state = 0, server = NULL, other = NULL";
         self.run(sql, &[&id.to_string(), &id.0.as_slice(), &VERSION]).map(drop)
     }
 
-    /// What is noted of a tenant that another database's directory has.
-    pub(crate) fn lodger(&self, id: TenantId) -> Result<Option<Placed>, PgError> {
-        self.find(&id.to_string())
-    }
-
-    /// Says where a tenant is from now on. What is there has this program's version.
-    pub(crate) fn put(&self, id: TenantId, server: Option<&str>) -> Result<(), PgError> {
-        let sql =
-            "UPDATE tidbok.tenant SET server = $2, version = $3, closed = false WHERE id = $1";
-        self.run(sql, &[&id.0.as_slice(), &server, &VERSION]).map(drop)
-    }
-
-    /// Says that nobody opens a tenant, or that it may be opened again.
-    pub(crate) fn close(&self, id: TenantId, closed: bool) -> Result<(), PgError> {
-        let sql = "UPDATE tidbok.tenant SET closed = $2 WHERE id = $1";
-        self.run(sql, &[&id.0.as_slice(), &closed]).map(drop)
-    }
-
-    /// Forgets a tenant.
-    pub(crate) fn remove(&self, id: TenantId) -> Result<(), PgError> {
-        self.run("DELETE FROM tidbok.tenant WHERE id = $1", &[&id.0.as_slice()]).map(drop)
+    /// Forgets a tenant that another database's directory has.
+    pub(crate) fn dislodge(&self, id: TenantId) -> Result<(), PgError> {
+        let sql = "DELETE FROM tidbok.tenant WHERE id = $1 AND lodger";
+        self.run(sql, &[&id.0.as_slice()]).map(drop)
     }
 
     fn run(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
@@ -221,12 +290,12 @@ impl Directory {
         Ok(done)
     }
 
-    /// Keeps everybody else from moving this tenant; none where somebody does.
-    pub(crate) fn hold(&self, name: &str) -> Result<Option<Held>, PgError> {
+    /// Keeps everybody else from holding the same in this database; none where somebody does.
+    pub(crate) fn hold(&self, key: &str) -> Result<Option<Held>, PgError> {
         let borrowed = self.0.borrow()?;
-        let row = wait(borrowed.client()?.query_one(HOLD, &[&name])).map_err(PgError::of)?;
+        let row = wait(borrowed.client()?.query_one(HOLD, &[&key])).map_err(PgError::of)?;
         if get(&row, 0)? {
-            return Ok(Some(Held { name: name.to_owned(), connection: Some(borrowed) }));
+            return Ok(Some(Held { key: key.to_owned(), connection: Some(borrowed) }));
         }
         borrowed.done();
         Ok(None)

@@ -28,8 +28,8 @@ const HEAD: &str = "id, tenant, origin, size, frontier, recorded_at, indexed";
 /// What counts by itself counts on from what came.
 const COUNTED: [&str; 3] = ["api_key", "privacy_request", "notice"];
 
-/// Makes a tenant's ledger of a complete file. What the server had of it is replaced, so whoever
-/// asks has made sure that nobody uses that. A keyring that is in a database of its own is left as it
+/// Makes a tenant's ledger of a complete file, out of use. What the server had of it is replaced, so
+/// whoever asks has made sure that nobody uses that. A keyring that is in a database of its own is left as it
 /// is unless it is asked for.
 pub(crate) fn load(
     home: &Home,
@@ -91,7 +91,15 @@ impl Load<'_> {
                 client.batch_execute(&sql).await.map_err(PgError::of)?;
             }
         }
-        Ok(client.batch_execute("COMMIT").await.map_err(PgError::of)?)
+        // Nobody uses it before it is said to be here.
+        let Names { owner, role, .. } = &names;
+        let revoke = names
+            .schemas(half)
+            .iter()
+            .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
+            .collect::<String>();
+        let end = format!("SET LOCAL ROLE {owner}; {revoke} COMMIT");
+        Ok(client.batch_execute(&end).await.map_err(PgError::of)?)
     }
 
     async fn schemas(
@@ -101,12 +109,8 @@ impl Load<'_> {
         half: Half,
     ) -> Result<(), tokio_postgres::Error> {
         client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").await?;
-        let Names { owner, ledger, keyring, .. } = names;
-        let schemas = match half {
-            Half::Both => vec![ledger.clone(), keyring.clone()],
-            Half::Ledger => vec![ledger.clone()],
-            Half::Keyring => vec![keyring.clone()],
-        };
+        let Names { owner, .. } = names;
+        let schemas = names.schemas(half);
         drop_schemas(client, names, &schemas).await?;
         found::make_roles(client, names).await?;
         migrate::steps(client, names, half, 0).await?;

@@ -61,6 +61,15 @@ pub(super) async fn steps(
     Ok(())
 }
 
+impl Names {
+    /// The schemas of a half.
+    pub(super) fn schemas(&self, half: Half) -> Vec<String> {
+        let ledger = half.has_ledger().then(|| self.ledger.clone());
+        let keyring = half.has_keyring().then(|| self.keyring.clone());
+        ledger.into_iter().chain(keyring).collect()
+    }
+}
+
 /// A table that says which version a tenant's schemas in a database have.
 #[derive(Clone, Copy)]
 pub(super) struct Versions {

@@ -105,18 +105,30 @@ pub(crate) fn reopen(home: &Home, tenant: TenantId, keyrings: bool) -> Result<()
     Ok(())
 }
 
-/// Deletes what a server has of a tenant; may be repeated.
+/// Deletes whatever a server has of a tenant; may be repeated. A keyring in another database is left
+/// alone unless it is asked for.
 pub(crate) fn discard(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
-    for held in held(home, tenant, keyrings) {
-        change(&held, async |client| drop_schemas(client, &held.names, &held.schemas).await)?;
+    let apart = home.keyring.as_ref().filter(|_| keyrings);
+    for which in Which::ALL {
+        let names = || Names::of(tenant, which);
+        let Names { ledger, keyring, .. } = names();
+        let schemas = vec![ledger, keyring.clone()];
+        let here = Held { server: &home.ledger, names: names(), schemas };
+        change(&here, async |client| drop_schemas(client, &here.names, &here.schemas).await)?;
+        if let Some(server) = apart {
+            let there = Held { server, names: names(), schemas: vec![keyring] };
+            change(&there, async |client| {
+                drop_schemas(client, &there.names, &there.schemas).await
+            })?;
+        }
     }
-    if let (Some(server), true) = (&home.keyring, keyrings) {
+    if let Some(server) = apart {
         let borrowed = server.borrow()?;
         let sql = "DELETE FROM tidbok.keyring WHERE id = $1";
         wait(borrowed.client()?.execute(sql, &[&tenant.0.as_slice()])).map_err(PgError::of)?;
         borrowed.done();
     }
-    for server in [Some(&home.ledger), home.keyring.as_ref()].into_iter().flatten() {
+    for server in [Some(&home.ledger), apart].into_iter().flatten() {
         drop_roles(server, &Names::of(tenant, Which::Ledger))?;
     }
     Ok(())

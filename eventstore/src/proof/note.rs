@@ -124,26 +124,38 @@ impl FromStr for Verifier {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let mut pieces = text.trim_end().splitn(3, '+');
-        let mut piece = || pieces.next().ok_or(NoteError::Key);
-        let (name, id, key) = (piece()?, piece()?, piece()?);
-        let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
-        let key = match key.as_slice() {
-            [ED25519_KEY, key @ ..] => key.try_into().map_err(|_| NoteError::Key)?,
-            _ => return Err(NoteError::Key),
-        };
+        let (name, said, key) = key_of(text, ED25519_KEY)?;
         let verifier = Self::new(name, key);
-        let said = u32::from_str_radix(id, 16).map_err(|_| NoteError::Key)?;
-        let fits = is_name(name) && id.len() == 8 && said.to_be_bytes() == verifier.id;
-        if fits { Ok(verifier) } else { Err(NoteError::Key) }
+        if said == verifier.id { Ok(verifier) } else { Err(NoteError::Key) }
     }
 }
 
+/// The name, the id and the key of a verifier key of some type.
+pub(super) fn key_of(text: &str, kind: u8) -> Result<(&str, [u8; 4], [u8; 32]), NoteError> {
+    let mut pieces = text.trim_end().splitn(3, '+');
+    let mut piece = || pieces.next().ok_or(NoteError::Key);
+    let (name, id, key) = (piece()?, piece()?, piece()?);
+    let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
+    let key = match key.split_first() {
+        Some((first, key)) if *first == kind => key.try_into().map_err(|_| NoteError::Key)?,
+        Some(_) | None => return Err(NoteError::Key),
+    };
+    let said = u32::from_str_radix(id, 16).map_err(|_| NoteError::Key)?;
+    let fits = is_name(name) && id.len() == 8;
+    if fits { Ok((name, said.to_be_bytes(), key)) } else { Err(NoteError::Key) }
+}
+
 /// One line under a note.
-struct Signature {
-    name: String,
-    id: [u8; 4],
-    bytes: Vec<u8>,
+pub(super) struct Signature {
+    pub name: String,
+    pub id: [u8; 4],
+    pub bytes: Vec<u8>,
+}
+
+/// A note's text with its last newline, and the lines below.
+pub(super) fn parts(note: &str) -> Option<(&str, &str)> {
+    let (text, lines) = note.rsplit_once("\n\n")?;
+    Some((note.get(..=text.len())?, lines))
 }
 
 /// A note's text with its last newline, and the signatures below.
@@ -159,7 +171,7 @@ fn split(note: &str) -> Result<(&str, Vec<Signature>), NoteError> {
     Ok((text, signatures.ok_or(NoteError::Malformed)?))
 }
 
-fn signature(line: &str) -> Option<Signature> {
+pub(super) fn signature(line: &str) -> Option<Signature> {
     let (name, blob) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let blob = STANDARD.decode(blob).ok()?;
     let (id, bytes) = blob.split_first_chunk::<4>()?;

@@ -13,8 +13,8 @@ use domain::Position;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::place::Place;
 pub use super::place::Which;
+use super::place::{Place, arriving, left_behind};
 use super::{Store, StoreError, Tenant};
 use crate::engine::Reader;
 use crate::keyring::key::Key;
@@ -119,9 +119,20 @@ impl Store {
         name: &str,
         make: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
-        let tenants = self.dir.join("tenants");
-        let (folder, beside) = (tenants.join(name), tenants.join(format!(".{name}.new")));
+        let folder = super::place::folder(&self.dir, name);
         self.may_place(name, &folder)?;
+        self.place_at(name, &folder, make)
+    }
+
+    /// As [`Self::place`], at this place.
+    pub(super) fn place_at<E: From<StoreError>>(
+        &self,
+        name: &str,
+        folder: &Path,
+        make: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let tenants = self.dir.join("tenants");
+        let beside = tenants.join(format!(".{name}.new"));
         let io = |error: std::io::Error| StoreError::from(error);
         if beside.exists() {
             fs::remove_dir_all(&beside).map_err(io)?;
@@ -129,7 +140,7 @@ impl Store {
         fs::create_dir(&beside).map_err(io)?;
         make(&beside)?;
         File::open(&beside).and_then(|folder| folder.sync_all()).map_err(io)?;
-        fs::rename(&beside, &folder).map_err(io)?;
+        fs::rename(&beside, folder).map_err(io)?;
         Ok(File::open(tenants).and_then(|folder| folder.sync_all()).map_err(io)?)
     }
 
@@ -140,7 +151,11 @@ impl Store {
         if !super::is_tenant_name(name) {
             return Err(StoreError::BadName);
         }
-        if folder.exists() { Err(StoreError::TenantExists) } else { Ok(()) }
+        let others = [left_behind(&self.dir, name), arriving(&self.dir, name)];
+        if folder.exists() || others.iter().any(|other| other.exists()) {
+            return Err(StoreError::TenantExists);
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::StoreError;
 use super::place::is_tenant_name;
 use crate::keyring::provider::TenantId;
-use crate::postgres::{self, Directory, Home, Keyrings, PgError, Placed, Server, Watch};
+use crate::postgres::{Directory, Home, Keyrings, PgError, Placed, Server, Watch};
 
 /// What the database of `--ledger` is called among servers.
 pub const MAIN: &str = "main";
@@ -131,7 +131,7 @@ impl Cluster {
         let on = self.server(placed.server.as_deref())?;
         let there = match on.name {
             None => placed.clone(),
-            Some(_) => on.directory.lodger(placed.id)?.ok_or(StoreError::UnknownTenant)?,
+            Some(_) => on.directory.by_id(placed.id, true)?.ok_or(StoreError::UnknownTenant)?,
         };
         let together = on.directory.ready(&there)?;
         if !together {
@@ -160,28 +160,5 @@ impl Cluster {
             on.directory.lodge(id)?;
         }
         Ok(self.main.directory.name(name, id, on.name.as_deref())?)
-    }
-
-    /// Says where a tenant is from now on, of which all is there.
-    pub(crate) fn put(&self, id: TenantId, on: &OnServer) -> Result<(), StoreError> {
-        if on.name.is_some() {
-            on.directory.lodge(id)?;
-        }
-        Ok(self.main.directory.put(id, on.name.as_deref())?)
-    }
-
-    /// Deletes what a server has of a tenant, once the directory says that it is elsewhere.
-    pub(crate) fn leave(
-        &self,
-        id: TenantId,
-        on: &OnServer,
-        together: bool,
-        keyrings: bool,
-    ) -> Result<(), StoreError> {
-        postgres::discard(&on.home(together), id, keyrings)?;
-        if on.name.is_some() {
-            on.directory.remove(id)?;
-        }
-        Ok(())
     }
 }

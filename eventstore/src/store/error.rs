@@ -56,10 +56,19 @@ pub enum StoreError {
     #[error("no server is called {0} here: name it with --server {0}=postgres://...")]
     UnknownServer(String),
     #[error(
-        "the tenant {0} is out of use: it was exported, or is being moved. `tidbok tenant import` brings \
-         it back from its export, and a move that was cut off goes on with the same command"
+        "the tenant {0} is out of use. If it was exported, `tidbok tenant import` brings it back; if a \
+         move or an import was cut off, the same command finishes it"
     )]
     Closed(String),
+    #[error(
+        "{1} is the database that the tenant {0} is in already, by another name: nothing was moved"
+    )]
+    SamePlace(String, String),
+    #[error(
+        "what is here of the tenant {tenant} has {here} entries, and the export {export}: it is an older \
+         one. Import the newest"
+    )]
+    OlderExport { tenant: String, here: u64, export: u64 },
     #[error("the tenant {0} is still in use; try again in a moment")]
     InUse(String),
     #[error("the tenant {0} is in use, and only what was exported is removed: export it first")]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use domain::Position;
@@ -139,6 +139,7 @@ pub(super) fn complete(name: &str, id: TenantId, folder: &Path) -> Result<Export
         written.map_err(sqlite::OpenError::from)?;
         extents.push(extent(&reader)?);
         drop((reader, file));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         File::open(&path)?.sync_all()?;
     }
     let [ledger, access] = extents.try_into().map_err(|_| StoreError::from(ReadError::Head))?;

@@ -1,9 +1,10 @@
 //! Moving a tenant: out of use where it is, into files that are all of it, into use elsewhere.
 //!
 //! The order makes it safe. A tenant is closed before it is copied, so nothing is booked behind the
-//! copy; one step, a rename or a row of the directory, says where it is from then on; and only then
-//! is it deleted where it was. What was cut off is done again from its start. The first entry in the new
-//! place is marked with the key store, so that no copy left behind is taken for the ledger again.
+//! copy. One step, a rename or a row of the directory, says where it is from then on. It is used
+//! there only once its first entry in the new place is marked with the key store, so that no copy left
+//! behind is taken for the ledger again, and once nothing is left where it was. Each state is
+//! written down, and what was cut off is finished, or taken back, by the same command.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,90 +13,17 @@ use std::sync::{Arc, PoisonError};
 use domain::ledger::{Moved, Residence};
 use domain::{Actor, Command};
 
-use super::cluster::{Cluster, OnServer};
+use super::cluster::{Cluster, MAIN, OnServer};
 use super::export::{Export, complete, copy, copy_files, extent, head_of};
-use super::place::{Place, Site, Which, folder, left_behind};
+use super::place::{Place, Site, Which, arriving, folder, is_tenant_name, left_behind};
 use super::{Store, StoreError, gate};
 use crate::engine::Reader;
 use crate::keyring::provider::TenantId;
 use crate::ledger::appender::Append;
-use crate::postgres::{self, Held, Home, Placed};
+use crate::postgres::{self, Held, Home, PgReader, Placed, Scope, State};
 use crate::sqlite::SqliteReader;
 
-/// A tenant and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub name: String,
-    /// The other server that it is on.
-    pub server: Option<String>,
-    /// Out of use: exported, or about to be moved.
-    pub closed: bool,
-}
-
 impl Store {
-    /// All tenants and where they are, those out of use too.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn listed(&self) -> Result<Vec<Listed>, StoreError> {
-        let Place::Server(cluster) = &self.place else {
-            let mut all = Vec::new();
-            for (closed, names) in [(false, self.tenants()?), (true, self.exported()?)] {
-                all.extend(names.into_iter().map(|name| Listed { name, server: None, closed }));
-            }
-            all.sort_by(|one, other| one.name.cmp(&other.name));
-            return Ok(all);
-        };
-        let listed = |(name, placed): (String, Placed)| {
-            let Placed { server, closed, .. } = placed;
-            Listed { name, server, closed }
-        };
-        Ok(cluster.main.directory.all()?.into_iter().map(listed).collect())
-    }
-
-    /// The tenants in files that were exported and not removed.
-    fn exported(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
-        for file in fs::read_dir(self.dir.join("tenants"))? {
-            let name = file?.file_name().into_string().unwrap_or_default();
-            let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".exported"));
-            names.extend(name.map(str::to_owned));
-        }
-        Ok(names)
-    }
-
-    /// Those of the open tenants that are not where they were when they were opened, or out of use.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn moved(&self) -> Result<Vec<String>, StoreError> {
-        let Place::Server(cluster) = &self.place else { return Ok(Vec::new()) };
-        let open: Vec<(String, TenantId, Option<String>)> = {
-            let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-            tenants
-                .iter()
-                .filter_map(|(name, open)| {
-                    // One that is being opened or closed is looked at the next time.
-                    match &open.try_lock().ok()?.as_ref()?.site {
-                        Site::Folder(_) => None,
-                        Site::Server { on, id, .. } => Some((name.clone(), *id, on.name.clone())),
-                    }
-                })
-                .collect()
-        };
-        if open.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<String> = open.iter().map(|(name, ..)| name.clone()).collect();
-        let placed = cluster.main.directory.those(&names)?;
-        let stays = |(name, id, server): &(String, TenantId, Option<String>)| {
-            placed.iter().any(|(of, now)| {
-                of == name && now.id == *id && now.server == *server && !now.closed
-            })
-        };
-        Ok(open.into_iter().filter(|tenant| !stays(tenant)).map(|(name, ..)| name).collect())
-    }
-
     /// Takes a tenant out of use and writes all of it into a folder. It stays out of use; where this
     /// fails, it is in use again.
     ///
@@ -105,28 +33,26 @@ impl Store {
         if to.exists() && fs::read_dir(to)?.next().is_some() {
             return Err(StoreError::NotEmpty);
         }
-        let export = match &self.place {
-            Place::Files => self.export_files(name, to)?,
-            Place::Server(cluster) => {
-                let _held = hold(cluster, name)?;
-                let placed = cluster.placed(name)?;
-                let (on, together) = cluster.reach(&placed)?;
-                let home = on.home(together);
-                cluster.main.directory.close(placed.id, true)?;
-                self.close(name);
-                let copied = postgres::close(&home, placed.id, true)
-                    .map_err(StoreError::from)
-                    .and_then(|()| copy(&Site::on(&on, placed.id, &self.dir, together), to))
-                    .and_then(|()| complete(name, placed.id, to));
-                if copied.is_err() && !placed.closed {
-                    postgres::reopen(&home, placed.id, true)?;
-                    cluster.main.directory.close(placed.id, false)?;
-                }
-                copied?
-            }
-        };
-        export.write(to)?;
-        Ok(export)
+        let Place::Server(cluster) = &self.place else { return self.export_files(name, to) };
+        let held = hold(cluster, name)?;
+        let placed = self.settled(cluster, &held, name)?;
+        let (on, together) = cluster.reach(&placed)?;
+        let (home, id) = (on.home(together), placed.id);
+        let exported = placed.now(State::Exported, placed.server.as_deref(), None);
+        if placed.state == State::InUse {
+            turn(&held, name, &placed, &exported)?;
+        }
+        self.close(name);
+        let done = postgres::close(&home, id, true)
+            .map_err(StoreError::from)
+            .and_then(|()| copy(&Site::on(&on, id, &self.dir, together), to))
+            .and_then(|()| complete(name, id, to))
+            .and_then(|export| export.write(to).map(|()| export));
+        if done.is_err() && placed.state == State::InUse {
+            postgres::reopen(&home, id, true)?;
+            turn(&held, name, &exported, &placed)?;
+        }
+        done
     }
 
     fn export_files(&self, name: &str, to: &Path) -> Result<Export, StoreError> {
@@ -141,14 +67,20 @@ impl Store {
             }
             // Under its lock: nobody opens it between.
             drop(open.take());
-            fs::rename(&from, &left)?;
-            File::open(self.dir.join("tenants"))?.sync_all()?;
+            self.rename(&from, &left)?;
         }
-        let copied = copy_files(&left, to).and_then(|id| complete(name, id, to));
-        if copied.is_err() && !again {
-            fs::rename(&left, &from)?;
+        let done = copy_files(&left, to)
+            .and_then(|id| complete(name, id, to))
+            .and_then(|export| export.write(to).map(|()| export));
+        if done.is_err() && !again {
+            self.rename(&left, &from)?;
         }
-        copied
+        done
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        fs::rename(from, to)?;
+        File::open(self.dir.join("tenants"))?.sync_all()
     }
 
     /// Puts a tenant into use that [`Self::export`] has written into a folder, in files or on a
@@ -159,112 +91,192 @@ impl Store {
     /// or another tenant has its name.
     pub fn import(&self, from: &Path, server: Option<&str>) -> Result<Export, StoreError> {
         let export = Export::read(from)?;
-        let name = export.tenant.as_str();
+        if !is_tenant_name(&export.tenant) {
+            return Err(StoreError::BadName);
+        }
         match (&self.place, self.place.server(server)?) {
-            (Place::Server(cluster), Some(on)) => self.import_to(cluster, &on, from, &export)?,
-            (Place::Files | Place::Server(_), _) => {
-                let left = left_behind(&self.dir, name);
-                if left.is_dir() && head_of(&left)?.0 != export.id()? {
-                    return Err(StoreError::TenantExists);
-                }
-                self.place(name, |beside| self.take_in(from, beside, &export))?;
-                self.arrive(name, Residence::Files)?;
-                if left.is_dir() {
-                    fs::remove_dir_all(left)?;
-                }
+            (Place::Server(cluster), Some(on)) => {
+                self.import_to(cluster, (&on, server.is_some()), from, &export)?;
             }
+            (Place::Files | Place::Server(_), _) => self.import_files(from, &export)?,
         }
         Ok(export)
+    }
+
+    fn import_files(&self, from: &Path, export: &Export) -> Result<(), StoreError> {
+        let name = export.tenant.as_str();
+        let (place, left) = (folder(&self.dir, name), left_behind(&self.dir, name));
+        let arriving = arriving(&self.dir, name);
+        for here in [&left, &arriving].into_iter().filter(|here| here.is_dir()) {
+            let (id, size) = head_of(here)?;
+            compare(export, id, (here == &left).then_some(size))?;
+        }
+        if place.exists() {
+            return Err(StoreError::TenantExists);
+        }
+        if !arriving.is_dir() {
+            self.place_at(name, &arriving, |beside| self.take_in(from, beside, export))?;
+        }
+        self.arrive(name, Site::Folder(arriving.clone()), Residence::Files)?;
+        self.rename(&arriving, &place)?;
+        if left.is_dir() {
+            fs::remove_dir_all(left)?;
+        }
+        Ok(())
     }
 
     fn import_to(
         &self,
         cluster: &Cluster,
-        on: &Arc<OnServer>,
+        (on, named): (&Arc<OnServer>, bool),
         from: &Path,
         export: &Export,
     ) -> Result<(), StoreError> {
         let (name, id) = (export.tenant.as_str(), export.id()?);
-        let _held = hold(cluster, name)?;
+        let held = hold(cluster, name)?;
         let here = cluster.main.directory.find(name)?;
-        let before = match &here {
-            Some(placed) if placed.id == id && placed.closed => Some(cluster.reach(placed)?),
-            Some(_) => return Err(StoreError::TenantExists),
-            None => None,
+        if let Some(placed) = &here {
+            let size = match placed.state {
+                State::Exported => Some(self.size_of(cluster, placed)?),
+                State::InUse | State::Moving | State::Arriving => None,
+            };
+            compare(export, placed.id, size)?;
+        }
+        // Where nothing else is said it goes where it was.
+        let on = match &here {
+            Some(placed) if !named => cluster.server(placed.server.as_deref())?,
+            Some(_) | None => Arc::clone(on),
         };
+        let mut together = false;
+        match &here {
+            Some(placed) if placed.state == State::Arriving => {
+                return self.finish(cluster, &held, name, placed);
+            }
+            Some(placed) if placed.state == State::Exported => {
+                together = cluster.reach(placed)?.1;
+            }
+            Some(_) => return Err(StoreError::TenantExists),
+            None => {}
+        }
+        let old = here.as_ref().map(|placed| cluster.server(placed.server.as_deref()));
+        let old = old.transpose()?.filter(|old| old.name != on.name);
+        let both = old.as_ref().map(|old| distinct(old, &on, (name, id))).transpose()?;
+        may_lodge(&on, name, id)?;
         let workshop = self.workshop()?;
         self.take_in(from, workshop.folder(), export)?;
-        // A keyring stays with its ledger, or apart from it, as it was.
-        let together = before.as_ref().is_some_and(|(_, together)| *together);
         load(&on.home(together), id, workshop.folder(), true)?;
-        if before.is_none() {
-            if !cluster.name(name, id, on)? {
-                return Err(StoreError::TenantExists);
-            }
-        } else {
-            cluster.put(id, on)?;
+        if on.name.is_some() {
+            on.directory.lodge(id)?;
         }
-        self.arrive(name, Residence::Database)?;
-        match before {
-            Some((old, together)) if old.name != on.name => {
-                cluster.leave(id, &old, together, false)
+        let was = old.as_ref().map(|old| old.name.as_deref().unwrap_or(MAIN));
+        let arriving = match &here {
+            Some(placed) => {
+                let arriving = placed.now(State::Arriving, on.name.as_deref(), was);
+                turn(&held, name, placed, &arriving)?;
+                arriving
             }
-            Some(_) | None => Ok(()),
-        }
+            None => {
+                let arriving = Placed::arriving(id, on.name.clone());
+                if !held.name(name, &arriving)? {
+                    return Err(StoreError::TenantExists);
+                }
+                arriving
+            }
+        };
+        drop(both);
+        self.finish(cluster, &held, name, &arriving)
     }
 
-    /// Moves a tenant to another server, while all others go on. A keyring that is in a database of
-    /// its own stays there.
+    /// How many entries a tenant has that is out of use.
+    fn size_of(&self, cluster: &Cluster, placed: &Placed) -> Result<u64, StoreError> {
+        let (on, together) = cluster.reach(placed)?;
+        let scope = Scope::of_owner(&on.home(together), placed.id, Which::Ledger);
+        Ok(PgReader(scope).head()?.frontier.size())
+    }
+
+    /// Moves a tenant to another server, while all others go on; whether there was anything to do. A
+    /// keyring that is in a database of its own stays there.
     ///
     /// # Errors
     /// Where ledgers are files, there is no such tenant or server, or the databases cannot be
-    /// written: then it is in use where it was.
+    /// written: then it is in use where it was, or this is to be called again.
     pub fn move_to(&self, name: &str, server: &str) -> Result<bool, StoreError> {
         let Place::Server(cluster) = &self.place else { return Err(StoreError::ServersAlone) };
         let to = cluster.server(Some(server))?;
-        let _held = hold(cluster, name)?;
-        let placed = cluster.placed(name)?;
+        let held = hold(cluster, name)?;
+        let found = cluster.placed(name)?;
+        let placed = self.settled(cluster, &held, name)?;
+        if placed.state == State::Exported {
+            return Err(StoreError::Closed(name.to_owned()));
+        }
         if placed.server == to.name {
-            return self.stay(cluster, &to, &placed);
+            return Ok(found != placed);
         }
         let (from, together) = cluster.reach(&placed)?;
         let (id, home) = (placed.id, from.home(together));
+        let both = distinct(&from, &to, (name, id))?;
+        may_lodge(&to, name, id)?;
         let workshop = self.workshop()?;
-        cluster.main.directory.close(id, true)?;
+        let (here, there) = (placed.server.as_deref(), to.name.as_deref());
+        let moving = placed.now(State::Moving, here, Some(there.unwrap_or(MAIN)));
+        let arriving = placed.now(State::Arriving, there, Some(here.unwrap_or(MAIN)));
+        turn(&held, name, &placed, &moving)?;
         self.close(name);
-        let moved = postgres::close(&home, id, false)
-            .map_err(StoreError::from)
-            .and_then(|()| {
-                copy(&Site::on(&from, id, &self.dir, together), workshop.folder())?;
-                complete(name, id, workshop.folder())?;
-                load(&to.home(together), id, workshop.folder(), together)
-            })
-            .and_then(|()| cluster.put(id, &to));
+        let moved = postgres::close(&home, id, false).map_err(StoreError::from).and_then(|()| {
+            copy(&Site::on(&from, id, &self.dir, together), workshop.folder())?;
+            complete(name, id, workshop.folder())?;
+            load(&to.home(together), id, workshop.folder(), together)?;
+            if there.is_some() {
+                to.directory.lodge(id)?;
+            }
+            turn(&held, name, &moving, &arriving)
+        });
+        drop(both);
         if let Err(error) = moved {
-            postgres::reopen(&home, id, false)?;
-            cluster.main.directory.close(id, false)?;
+            // What the directory says counts, also where its answer was lost.
+            if cluster.placed(name)?.state == State::Moving {
+                take_back(cluster, &held, name, &moving)?;
+            }
             return Err(error);
         }
-        self.arrive(name, Residence::Database)?;
-        cluster.leave(id, &from, together, false)?;
+        self.finish(cluster, &held, name, &arriving)?;
         Ok(true)
     }
 
-    /// A tenant that is where it is to be: one whose move was cut off before anything was moved is
-    /// put into use again. Whether anything was done.
-    fn stay(&self, cluster: &Cluster, on: &OnServer, placed: &Placed) -> Result<bool, StoreError> {
-        if placed.closed {
-            let (_, together) = cluster.reach(placed)?;
-            postgres::reopen(&on.home(together), placed.id, true)?;
-            cluster.main.directory.close(placed.id, false)?;
+    /// A tenant of which nothing is under way any more: an arrival that was cut off is finished, and a
+    /// move before that taken back.
+    fn settled(&self, cluster: &Cluster, held: &Held, name: &str) -> Result<Placed, StoreError> {
+        let placed = cluster.placed(name)?;
+        match placed.state {
+            State::InUse | State::Exported => return Ok(placed),
+            State::Moving => take_back(cluster, held, name, &placed)?,
+            State::Arriving => self.finish(cluster, held, name, &placed)?,
         }
-        Ok(placed.closed)
+        cluster.placed(name)
+    }
+
+    /// Has a tenant say in its ledger that it has moved, deletes it where it was, and puts it into use.
+    fn finish(
+        &self,
+        cluster: &Cluster,
+        held: &Held,
+        name: &str,
+        placed: &Placed,
+    ) -> Result<(), StoreError> {
+        let (on, together) = cluster.reach(placed)?;
+        let id = placed.id;
+        postgres::reopen(&on.home(together), id, true)?;
+        self.arrive(name, Site::on(&on, id, &self.dir, together), Residence::Database)?;
+        if let Some(was) = &placed.other {
+            leave(&*cluster.server(Some(was))?, &on, (name, id))?;
+        }
+        turn(held, name, placed, &placed.now(State::InUse, placed.server.as_deref(), None))
     }
 
     /// Deletes what is here of a tenant that was exported.
     ///
     /// # Errors
-    /// Where it is in use, or there is none.
+    /// Where it was not, or there is none.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         match &self.place {
             Place::Files => {
@@ -276,14 +288,15 @@ impl Store {
                 Ok(fs::remove_dir_all(left)?)
             }
             Place::Server(cluster) => {
-                let _held = hold(cluster, name)?;
+                let held = hold(cluster, name)?;
                 let placed = cluster.placed(name)?;
-                if !placed.closed {
+                if placed.state != State::Exported {
                     return Err(StoreError::NotClosed(name.to_owned()));
                 }
-                let (on, together) = cluster.reach(&placed)?;
-                cluster.leave(placed.id, &on, together, true)?;
-                Ok(cluster.main.directory.remove(placed.id)?)
+                let on = cluster.server(placed.server.as_deref())?;
+                postgres::discard(&on.home(false), placed.id, true)?;
+                on.directory.dislodge(placed.id)?;
+                Ok(held.remove(placed.id)?)
             }
         }
     }
@@ -304,21 +317,100 @@ impl Store {
         Ok(())
     }
 
-    /// Opens a tenant in its new place and says so in its ledger.
-    fn arrive(&self, name: &str, to: Residence) -> Result<(), StoreError> {
-        let tenant = self.tenant(name)?;
+    /// Opens a tenant in its new place, for nobody else yet, and says in its ledger that it is there.
+    fn arrive(&self, name: &str, site: Site, to: Residence) -> Result<(), StoreError> {
+        let tenant = self.pass_gate(name, site)?;
         tenant.ledger.append_blocking(Append::new(Command::Moved(Moved { to }), Actor::System))?;
         tenant.ledger.mark_blocking()?;
+        // Keys may have been rotated while it was out of use.
+        let current = self.provider.current()?;
+        if tenant.log().reader().epochs()?.first().is_some_and(|newest| *newest < current.0) {
+            tenant.rotate(current)?;
+        }
         Ok(())
     }
 }
 
 fn hold(cluster: &Cluster, name: &str) -> Result<Held, StoreError> {
-    let held = cluster.main.directory.hold(name)?;
+    let held = cluster.main.directory.hold(&format!("name {name}"))?;
     held.ok_or_else(|| StoreError::Moving(name.to_owned()))
 }
 
-/// Makes a tenant's ledgers on a server of the files in a folder.
+/// Makes sure that two servers are two databases, whatever they are called: what is held in one is
+/// free in the other.
+fn distinct(
+    one: &OnServer,
+    other: &OnServer,
+    (name, id): (&str, TenantId),
+) -> Result<(Held, Held), StoreError> {
+    let key = format!("id {id}");
+    let held = one.directory.hold(&key)?;
+    let held = held.ok_or_else(|| StoreError::Moving(name.to_owned()))?;
+    let same = || {
+        let called = other.name.as_deref().unwrap_or(MAIN);
+        StoreError::SamePlace(name.to_owned(), called.to_owned())
+    };
+    Ok((held, other.directory.hold(&key)?.ok_or_else(same)?))
+}
+
+/// Whether a tenant may come to a server whose own directory may have it, in use.
+fn may_lodge(on: &OnServer, name: &str, id: TenantId) -> Result<(), StoreError> {
+    if on.name.is_none() {
+        return Ok(());
+    }
+    match on.directory.by_id(id, false)? {
+        Some(own) if own.state != State::Exported => Err(StoreError::NotClosed(name.to_owned())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Says what is so of a tenant from now on.
+fn turn(held: &Held, name: &str, was: &Placed, is: &Placed) -> Result<(), StoreError> {
+    if held.turn(was, is)? { Ok(()) } else { Err(StoreError::Moving(name.to_owned())) }
+}
+
+/// Puts a tenant into use again where it was before a move that came to nothing.
+fn take_back(
+    cluster: &Cluster,
+    held: &Held,
+    name: &str,
+    moving: &Placed,
+) -> Result<(), StoreError> {
+    let (from, together) = cluster.reach(moving)?;
+    if let Some(to) = &moving.other {
+        // A part of a copy, out of use, does no harm where it cannot be deleted now.
+        let cleared = cluster.server(Some(to)).and_then(|to| leave(&to, &from, (name, moving.id)));
+        if let Err(error) = cleared {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(tenant = name, server = to, error, "a copy may be left of a move");
+        }
+    }
+    postgres::reopen(&from.home(together), moving.id, false)?;
+    turn(held, name, moving, &moving.now(State::InUse, moving.server.as_deref(), None))
+}
+
+/// Deletes what a server has of a tenant that is on another.
+fn leave(old: &OnServer, now: &OnServer, (name, id): (&str, TenantId)) -> Result<(), StoreError> {
+    let _both = distinct(now, old, (name, id))?;
+    postgres::discard(&old.home(true), id, false)?;
+    Ok(old.directory.dislodge(id)?)
+}
+
+/// Whether an export is of the tenant that is here, and goes as far.
+fn compare(export: &Export, id: TenantId, here: Option<u64>) -> Result<(), StoreError> {
+    if export.id()? != id {
+        return Err(StoreError::TenantExists);
+    }
+    match here.filter(|here| *here > export.ledger.size) {
+        Some(here) => {
+            let tenant = export.tenant.clone();
+            Err(StoreError::OlderExport { tenant, here, export: export.ledger.size })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Makes a tenant's ledgers on a server of the files in a folder, out of use.
 fn load(home: &Home, id: TenantId, from: &Path, keyrings: bool) -> Result<(), StoreError> {
     for which in Which::ALL {
         postgres::load(home, (id, which), &from.join(which.file()), keyrings)?;

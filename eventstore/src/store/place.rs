@@ -12,7 +12,7 @@ use crate::keyring::Founding;
 use crate::keyring::provider::{Provider, TenantId};
 use crate::ledger::log::SharedReader;
 use crate::ledger::mend::mend;
-use crate::postgres::{self, Home, PgReader, PgWriter, Scope};
+use crate::postgres::{self, Home, PgReader, PgWriter, Scope, State};
 use crate::sqlite::{self, SqliteReader, SqliteWriter};
 
 /// Which of a tenant's two ledgers.
@@ -75,7 +75,8 @@ impl Place {
             Self::Files => tenant_names(dir),
             Self::Server(cluster) => {
                 let all = cluster.main.directory.all()?.into_iter();
-                Ok(all.filter(|(_, placed)| !placed.closed).map(|(name, _)| name).collect())
+                let in_use = all.filter(|(_, placed)| placed.state == State::InUse);
+                Ok(in_use.map(|(name, _)| name).collect())
             }
         }
     }
@@ -96,7 +97,7 @@ impl Place {
                 if folder.is_dir() {
                     return Ok(Site::Folder(folder));
                 }
-                let left = left_behind(dir, name).is_dir();
+                let left = left_behind(dir, name).is_dir() || arriving(dir, name).is_dir();
                 Err(if left {
                     StoreError::Closed(name.to_owned())
                 } else {
@@ -106,7 +107,7 @@ impl Place {
             Self::Files => Err(StoreError::UnknownTenant),
             Self::Server(cluster) => {
                 let placed = cluster.placed(name)?;
-                if placed.closed {
+                if placed.state != State::InUse {
                     return Err(StoreError::Closed(name.to_owned()));
                 }
                 let (on, together) = cluster.reach(&placed)?;
@@ -119,6 +120,11 @@ impl Place {
 /// Where a tenant's files are.
 pub(super) fn folder(dir: &Path, name: &str) -> PathBuf {
     dir.join("tenants").join(name)
+}
+
+/// Where the files of a tenant are that was imported, before its ledger says so.
+pub(super) fn arriving(dir: &Path, name: &str) -> PathBuf {
+    dir.join("tenants").join(format!(".{name}.arriving"))
 }
 
 /// Where the files of a tenant are that was exported. The name is no tenant's.

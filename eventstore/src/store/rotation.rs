@@ -193,7 +193,7 @@ impl Store {
 }
 
 impl Tenant {
-    fn rotate(&self, epoch: Epoch) -> Result<Rewrapped, StoreError> {
+    pub(super) fn rotate(&self, epoch: Epoch) -> Result<Rewrapped, StoreError> {
         let not = |error: StoreError| StoreError::NotRotated(self.name.clone(), Box::new(error));
         let access = self.access().map_err(not)?;
         let rotate = |ledger: &Ledger| ledger.rotate(epoch, self.provider.as_ref(), &self.env);

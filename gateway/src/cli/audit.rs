@@ -24,8 +24,9 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     match command {
-        Audit::Verify { from: Some(from), since, vkey, .. } => {
-            folder::check(from, since.as_deref(), vkey.as_deref(), console)
+        Audit::Verify { from: Some(from), since, vkey, witness, quorum, .. } => {
+            let asked = (witness.as_slice(), quorum.unwrap_or(witness.len()));
+            folder::check(from, since.as_deref(), vkey.as_deref(), asked, console)
         }
         Audit::Verify { from: None, tenant, since, .. } => {
             let tenant = tenant.as_deref().unwrap_or_default();

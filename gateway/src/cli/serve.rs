@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::config::{Place, Serve};
 use crate::recipients::outbound::{Outbound, Reach};
 use crate::rotation::{self, days};
+use crate::witnesses::Witnesses;
 use crate::{clock, http, openapi, reactors, retention};
 
 pub(super) fn serve(
@@ -26,6 +27,8 @@ pub(super) fn serve(
     if command.private_recipients {
         app.outbound = Outbound::new(Reach::Any);
     }
+    app.witnesses = Witnesses::new(command.witness.clone(), command.witness_quorum)
+        .map_err(|error| CliError::Usage(error.to_owned()))?;
     let app = Arc::new(app);
     let listener = listen(&command.listen, runtime)?;
     let address =

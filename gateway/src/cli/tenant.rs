@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use eventstore::store::moving::Listed;
+use eventstore::store::listing::Listed;
 use serde_json::json;
 
 use super::console::Console;

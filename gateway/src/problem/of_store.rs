@@ -119,6 +119,8 @@ impl From<StoreError> for Problem {
             | StoreError::ServersAlone
             | StoreError::UnknownServer(_)
             | StoreError::Closed(_)
+            | StoreError::SamePlace(..)
+            | StoreError::OlderExport { .. }
             | StoreError::InUse(_)
             | StoreError::NotClosed(_)
             | StoreError::Moving(_)

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::keyring::log_key::verifiers;
-use crate::ledger::log::{Head, Log, ReadError};
+use crate::ledger::log::{Log, ReadError};
 use crate::proof::bundle;
 use crate::proof::checkpoint::{self, Checkpoint};
 use crate::proof::nodes::{Nodes, Tree, leaves};
@@ -45,23 +45,38 @@ pub struct Exported {
 }
 
 /// Writes the log as its head stands into a folder that is empty or has an earlier export of it.
-/// What is there and whole is not written again.
+/// What is there and whole is not written again. Where a checkpoint of it has been signed by others
+/// too, the log is written as that says, unless the folder goes further already.
 ///
 /// # Errors
 /// Where the folder holds another log or another history, or cannot be written.
 pub fn export(
     log: &Log,
-    head: &Head,
     signer: &Signer,
+    witnessed: Option<&str>,
     folder: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let size = head.frontier.size();
+    let head = log.head()?;
+    let mut checkpoint = Checkpoint::of(&head);
+    let mut note = checkpoint.signed(signer);
+    let there = fs::read_to_string(folder.join(checkpoint::FILE)).unwrap_or_default();
+    let there = Checkpoint::unchecked(&there).map_or(0, |there| there.size);
+    let in_reach = |told: &Checkpoint| {
+        told.origin == checkpoint.origin && (there..=checkpoint.size).contains(&told.size)
+    };
+    if let Some((told, signed)) = witnessed
+        .and_then(|note| Some((Checkpoint::unchecked(note)?, note)))
+        .filter(|(told, _)| in_reach(told))
+    {
+        (checkpoint, note) = (told, signed.to_owned());
+    }
+    let size = checkpoint.size;
     let mut nodes = Nodes::default();
     nodes.follow(log, size)?;
     let leaves = |from, count| leaves(log, from, count);
     let tree = Tree { nodes: &nodes, leaves: &leaves };
-    if tree.range(0, size)? != head.frontier.root() {
+    if tree.range(0, size)? != checkpoint.root {
         return Err(ExportError::Tree);
     }
     before(folder, &verifiers(log, signer.verifier())?, &tree, size)?;
@@ -77,9 +92,8 @@ pub fn export(
             progress(tile.first() + tile.width, size);
         }
     }
-    let checkpoint = Checkpoint::of(head);
     replace(&folder.join(checkpoint::KEY_FILE), format!("{}\n", signer.verifier()).as_bytes())?;
-    replace(&folder.join(checkpoint::FILE), checkpoint.signed(signer).as_bytes())?;
+    replace(&folder.join(checkpoint::FILE), note.as_bytes())?;
     Ok(Exported { checkpoint, written })
 }
 

@@ -35,6 +35,10 @@ pub enum LogFault {
     Rollback { old: u64, now: u64 },
     #[error("fork: the first {0} entries are not those of the older checkpoint")]
     Fork(u64),
+    #[error(
+        "{have} of the witnesses have signed the checkpoint, and {need} are asked for; not {who}"
+    )]
+    Unwitnessed { have: usize, need: usize, who: String },
 }
 
 impl LogFault {
@@ -54,6 +58,7 @@ impl LogFault {
             Self::OtherLog(_) => "other_log",
             Self::Rollback { .. } => "rollback",
             Self::Fork(_) => "fork",
+            Self::Unwitnessed { .. } => "unwitnessed",
         }
     }
 }

@@ -6,24 +6,26 @@ use eventstore::keyring::KeyError;
 use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::audit::Finding;
 use eventstore::proof::checkpoint::{KEY_FILE, Origin};
-use eventstore::proof::folder::{Check, LogFault};
+use eventstore::proof::folder::{self, Check, LogFault};
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::note::{Signer, Verifier};
+use eventstore::proof::witness::Witness;
 use eventstore::store::TenantView;
 use serde_json::json;
 
 use crate::cli::console::Console;
 use crate::cli::{CliError, Outcome};
+use crate::witnesses::kept;
 
 pub(super) fn export(
     view: &TenantView,
     to: &Path,
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
-    let head = view.log.head()?;
     let signer = signer(view)?;
+    let note = kept(&view.folder);
     let progress = &mut |done, total| console.progress(done, total);
-    let done = eventstore::proof::folder::export(&view.log, &head, &signer, to, progress)?;
+    let done = folder::export(&view.log, &signer, note.as_deref(), to, progress)?;
     let root = domain::ids::Hash(done.checkpoint.root).to_string();
     let (entries, origin) = (done.checkpoint.size, &done.checkpoint.origin);
     let key = signer.verifier().to_string();
@@ -47,12 +49,14 @@ pub(super) fn check(
     from: &Path,
     since: Option<&Path>,
     vkey: Option<&Path>,
+    (witnesses, quorum): (&[Witness], usize),
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     let verifier = verifier(&vkey.map_or_else(|| from.join(KEY_FILE), PathBuf::from))?;
     let older = since.map(read).transpose()?;
     let progress = &mut |done, total| console.progress(done, total);
-    let checked = Check::run(from, &verifier, older.as_deref(), progress);
+    let mut checked = Check::run(from, &verifier, older.as_deref(), progress);
+    checked.hold_to(from, witnesses, quorum);
     let value = serde_json::to_value(&checked).unwrap_or_default();
     let mut text = format!("{} entries, root {}", checked.entries, checked.root);
     for finding in &checked.findings {
@@ -74,7 +78,7 @@ pub(super) fn since(view: &TenantView, since: &Path) -> Result<Option<Finding>, 
     let head = view.log.head()?;
     let size = head.frontier.size();
     let keys = verifiers(&view.log, signer(view)?.verifier())?;
-    let old = match eventstore::proof::folder::since(&note, &keys, size) {
+    let old = match folder::since(&note, &keys, size) {
         Ok(old) => old,
         Err(finding) => return Ok(Some(finding.into())),
     };

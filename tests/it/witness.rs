@@ -1,0 +1,328 @@
+//! Witnesses: a checkpoint is published once enough of them have signed it, and a history that was
+//! changed finds none.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use eventstore::proof::checkpoint::{Checkpoint, Origin};
+use eventstore::proof::consistency;
+use eventstore::proof::note::Verifier;
+use eventstore::tree::{Hash, hash};
+use gateway::witnesses::{FILE, NamedWitness, Witnesses, kept};
+use gateway::{App, Desk, clock};
+use system_tests::{Salon, TestApp, database, keyring_of, on_postgres, tell};
+use tokio::task::block_in_place;
+
+use crate::hotel::copy_files;
+use crate::others::{said, with_python};
+use crate::program::run;
+
+/// A witness as C2SP describes it, and how it is at the moment.
+struct Own {
+    pair: Ed25519KeyPair,
+    name: &'static str,
+    logs: Mutex<Vec<Verifier>>,
+    seen: Mutex<BTreeMap<String, (u64, Hash)>>,
+    down: AtomicBool,
+    asked: AtomicU32,
+}
+
+type Answer = (StatusCode, String);
+
+impl Own {
+    /// Starts one; answers it with how it is named to the program.
+    async fn start(name: &'static str, seed: u8) -> (Arc<Self>, NamedWitness) {
+        let own = Arc::new(Self {
+            pair: Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap(),
+            name,
+            logs: Mutex::default(),
+            seen: Mutex::default(),
+            down: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
+        });
+        let route = post(|State(own): State<Arc<Self>>, body: String| async move {
+            own.asked.fetch_add(1, Ordering::Relaxed);
+            if own.down.load(Ordering::Relaxed) {
+                return (StatusCode::INTERNAL_SERVER_ERROR, String::new());
+            }
+            own.add(&body).unwrap_or((StatusCode::BAD_REQUEST, String::new()))
+        });
+        let router = Router::new().route("/at/add-checkpoint", route).with_state(Arc::clone(&own));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let named = format!("{}=http://{address}/at/", own.vkey()).parse().unwrap();
+        (own, named)
+    }
+
+    fn id(&self) -> [u8; 4] {
+        let key = self.pair.public_key().as_ref();
+        hash(&[self.name.as_bytes(), b"\n", &[4], key])[..4].try_into().unwrap()
+    }
+
+    fn vkey(&self) -> String {
+        let key = [&[4], self.pair.public_key().as_ref()].concat();
+        format!("{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id()), STANDARD.encode(key))
+    }
+
+    fn add(&self, body: &str) -> Option<Answer> {
+        let (head, note) = body.split_once("\n\n")?;
+        let mut lines = head.lines();
+        let old: u64 = lines.next()?.strip_prefix("old ")?.parse().ok()?;
+        let proof: Option<Vec<Hash>> =
+            lines.map(|line| STANDARD.decode(line).ok()?.try_into().ok()).collect();
+        let (logs, mut seen) = (self.logs.lock().unwrap(), self.seen.lock().unwrap());
+        let origin = note.lines().next()?;
+        let Some(log) = logs.iter().find(|log| log.name() == origin) else {
+            return Some((StatusCode::NOT_FOUND, String::new()));
+        };
+        let Ok(told) = Checkpoint::open(note, log) else {
+            return Some((StatusCode::FORBIDDEN, String::new()));
+        };
+        let (size, root) = seen.get(origin).copied().unwrap_or((0, hash(&[])));
+        if old != size || (told.size == size && told.root != root) {
+            return Some((StatusCode::CONFLICT, format!("{size}\n")));
+        }
+        if !consistency::holds((size, &root), (told.size, &told.root), &proof?) {
+            return Some((StatusCode::UNPROCESSABLE_ENTITY, String::new()));
+        }
+        seen.insert(origin.to_owned(), (told.size, told.root));
+        let time: u64 = 1_770_000_000;
+        let signature = self.pair.sign(format!("cosignature/v1\ntime {time}\n{told}").as_bytes());
+        let blob = [&self.id(), time.to_be_bytes().as_slice(), signature.as_ref()].concat();
+        Some((StatusCode::OK, format!("\u{2014} {} {}\n", self.name, STANDARD.encode(blob))))
+    }
+
+    fn trust(&self, desk: &Desk) {
+        self.logs.lock().unwrap().push(vkey(desk));
+    }
+}
+
+fn vkey(desk: &Desk) -> Verifier {
+    let origin = Origin::of(&desk.tenant.log().head().unwrap());
+    desk.tenant.keyring().signer(&origin).unwrap().verifier().clone()
+}
+
+fn witnessed(named: &[&NamedWitness], quorum: Option<usize>) -> Witnesses {
+    Witnesses::new(named.iter().copied().cloned().collect(), quorum).unwrap()
+}
+
+/// A salon of a program that asks witnesses.
+async fn salon(witnesses: Witnesses) -> (TestApp, Salon, String) {
+    let ledger = database();
+    let keyring = keyring_of(ledger.as_deref());
+    let app = TestApp::prepared(Vec::new(), ledger, keyring, 1, |app| app.witnesses = witnesses);
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    (app, salon, client)
+}
+
+const HOURS: [&str; 5] = ["09", "10", "11", "12", "13"];
+
+async fn book(salon: &Salon, client: &str, hour: usize) {
+    let at = |hour: &str| format!("2026-03-02T{hour}:00:00");
+    salon.booked(client, &at(HOURS[hour]), &at(HOURS[hour + 1])).await;
+}
+
+/// The log in a folder, as the program exports it.
+fn export(desk: &Desk, to: &Path) {
+    let log = desk.tenant.log();
+    let signer = desk.tenant.keyring().signer(&Origin::of(&log.head().unwrap())).unwrap();
+    let note = kept(desk.tenant.folder());
+    eventstore::proof::folder::export(log, &signer, note.as_deref(), to, &mut |_, _| ()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
+    let (one, named_one) = Own::start("witness.example/one", 1).await;
+    let (two, named_two) = Own::start("witness.example/two", 2).await;
+    let (app, salon, client) = salon(witnessed(&[&named_one, &named_two], None)).await;
+    let (desk, auditor) = (&salon.tenant.desk, &salon.tenant.auditor);
+    let size = || block_in_place(|| desk.tenant.log().head().unwrap().frontier.size());
+    let published = async || {
+        let answer = auditor.get("/v1/log/checkpoint").await.ok();
+        let note = String::from_utf8(answer.bytes).unwrap();
+        (Checkpoint::open(&note, &block_in_place(|| vkey(desk))).unwrap().size, note)
+    };
+    let look = async || app.app.witnesses.look(desk).await.unwrap();
+    // Nobody knows the log; then one does, which is not enough.
+    assert!(!look().await);
+    auditor.get("/v1/log/checkpoint").await.problem(503, "not_yet");
+    block_in_place(|| [&one, &two].map(|witness| witness.trust(desk)));
+    two.down.store(true, Ordering::Relaxed);
+    assert!(!look().await);
+    auditor.get("/v1/log/checkpoint").await.problem(503, "not_yet");
+    two.down.store(false, Ordering::Relaxed);
+    assert!(look().await);
+    let (first, note) = published().await;
+    assert_eq!(first, size());
+    assert!(named_one.witness.has_signed(&note) && named_two.witness.has_signed(&note));
+
+    // What one of them has not signed is not published.
+    book(&salon, &client, 0).await;
+    two.down.store(true, Ordering::Relaxed);
+    assert!(!look().await);
+    assert_eq!(published().await.0, first);
+    two.down.store(false, Ordering::Relaxed);
+    assert!(look().await);
+    assert_eq!(published().await.0, size());
+    // Nobody is asked for what all have signed, and what is lost is asked for again.
+    let asked = one.asked.load(Ordering::Relaxed);
+    assert!(look().await);
+    assert_eq!(one.asked.load(Ordering::Relaxed), asked);
+    fs::remove_file(desk.tenant.folder().join(FILE)).unwrap();
+    book(&salon, &client, 1).await;
+    assert!(look().await);
+    assert_eq!(published().await.0, size());
+
+    // An export holds the signatures, and whoever checks it may ask for them.
+    book(&salon, &client, 2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    block_in_place(|| export(desk, &log));
+    let (_, stranger) = Own::start("witness.example/stranger", 3).await;
+    let (one, two, other) = (one.vkey(), two.vkey(), stranger.witness.to_string());
+    let verify = |more: &[&str]| {
+        let from = ["--json", "audit", "verify", "--from", log.to_str().unwrap()];
+        block_in_place(|| run(&folder.path().join("none"), &[&from, more].concat()))
+    };
+    verify(&["--witness", &one, "--witness", &two]).ended(0);
+    verify(&["--witness", &one, "--witness", &other, "--quorum", "1"]).ended(0);
+    let refused = verify(&["--witness", &one, "--witness", &other]).ended(1).json();
+    assert_eq!(refused["findings"][0]["code"], "unwitnessed");
+    let detail = refused["findings"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("stranger") && !detail.contains("/one"), "{detail}");
+    let forged = one.replace("one", "two");
+    assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
+}
+
+/// An older copy that was put back, and one that went on in another way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_was_changed_finds_no_witness() {
+    if on_postgres() {
+        return; // It works on the files.
+    }
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    block_in_place(|| one.trust(&salon.tenant.desk));
+    assert!(app.app.witnesses.look(&salon.tenant.desk).await.unwrap());
+    let before = tempfile::tempdir().unwrap();
+    block_in_place(|| copy_files(&app.folder.path().join("data"), before.path()));
+    book(&salon, &client, 0).await;
+    book(&salon, &client, 1).await;
+    assert!(app.app.witnesses.look(&salon.tenant.desk).await.unwrap());
+
+    let keys = app.folder.path().join("keys");
+    let mut older = block_in_place(|| App::open(before.path(), &keys, clock::system()).unwrap());
+    older.witnesses = witnessed(&[&named], None);
+    let older = Arc::new(older);
+    let desk = block_in_place(|| older.desk("salon").unwrap());
+    let published = || block_in_place(|| older.witnesses.published(&desk).unwrap());
+    let then = Checkpoint::unchecked(&published().unwrap()).unwrap().size;
+    assert!(block_in_place(|| desk.tenant.log().size()) >= then);
+    let kept = |size: u64| Checkpoint::unchecked(&published().unwrap()).unwrap().size == size;
+    // One entry that the witness has not seen, and fewer than it has.
+    let zone: domain::slot::Zone = "Europe/Oslo".parse().unwrap();
+    let policy = |zone: &domain::slot::Zone| {
+        let policy = domain::policy::Policy::new(zone.clone());
+        domain::Command::Policy(domain::policy::PolicyCommand::Set(policy))
+    };
+    let append = |command| {
+        let append = eventstore::Append::new(command, domain::Actor::System);
+        block_in_place(|| desk.tenant.ledger.append_blocking(append).unwrap());
+    };
+    append(policy(&zone));
+    assert!(!older.witnesses.look(&desk).await.unwrap());
+    assert!(kept(then), "nothing that was published is taken back by it");
+    for _ in 0..8 {
+        append(policy(&domain::slot::Zone::utc()));
+        append(policy(&zone));
+    }
+    assert!(!older.witnesses.look(&desk).await.unwrap());
+    assert!(kept(then));
+}
+
+/// A Python of at least 3.12, which the witness of others needs, where there is one.
+fn python() -> Option<PathBuf> {
+    let home = system_tests::variable("HOME").unwrap_or_default();
+    let versions = fs::read_dir(Path::new(&home).join(".pyenv/versions")).into_iter().flatten();
+    let installed = versions.filter_map(|version| Some(version.ok()?.path().join("bin/python")));
+    let known = ["python3", "python3.12", "python3.13"].map(PathBuf::from);
+    known.into_iter().chain(installed).find(|python| {
+        let new = "import sys; sys.exit(sys.version_info < (3, 12))";
+        Command::new(python)
+            .args(["-c", new])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    })
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A witness of others, `aics-witness`, signs what continues; a verifier of others, `aics-tlog`,
+/// accepts what it has signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_of_others_signs_what_continues() {
+    let Some(python) = python() else {
+        tell("no Python 3.12 is here: the witness of others is not asked");
+        return;
+    };
+    let packages = ["aics-witness==0.1.0", "aics-tlog==0.2.1"];
+    let python = block_in_place(|| with_python(&python, "venv-witness", &packages));
+    let (witness, tlog) =
+        (python.with_file_name("aics-witness"), python.with_file_name("aics-tlog"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("witness.json");
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let init = ["init", "--name", "witness.example/aics", "--listen", &listen, "--config"];
+    let key = said(Command::new(&witness).args(init).arg(&config));
+    let named: NamedWitness = format!("{key}=http://{listen}").parse().unwrap();
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    let desk = &salon.tenant.desk;
+    let log_key = block_in_place(|| vkey(desk));
+    let add = ["add-log", "--origin", log_key.name(), "--vkey", &log_key.to_string(), "--config"];
+    said(Command::new(&witness).args(add).arg(&config));
+    let serve = ["serve", "--log-level", "ERROR", "--config"];
+    let serving = Command::new(&witness).args(serve).arg(&config).stderr(Stdio::null()).spawn();
+    let _serving = Running(serving.unwrap());
+    while std::net::TcpStream::connect(&listen).is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = folder.path().join("log");
+    for hour in 0..3 {
+        book(&salon, &client, hour).await;
+        assert!(app.app.witnesses.look(desk).await.unwrap());
+        block_in_place(|| export(desk, &log));
+        let note = fs::read_to_string(log.join("checkpoint")).unwrap();
+        assert!(named.witness.has_signed(&note));
+        let check = ["verify-checkpoint", "--quorum", "1", "--witness-key", &key, "--log-key"];
+        let mut command = Command::new(&tlog);
+        said(command.args(check).arg(log_key.to_string()).arg("--tiles").arg(&log));
+    }
+    // It remembers what we have lost.
+    fs::remove_file(desk.tenant.folder().join(FILE)).unwrap();
+    book(&salon, &client, 3).await;
+    assert!(app.app.witnesses.look(desk).await.unwrap());
+}
