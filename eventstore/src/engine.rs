@@ -330,6 +330,8 @@ pub enum Effect {
 /// What a keyring has missed that is older than its ledger.
 #[derive(Debug, Default)]
 pub struct Older {
+    /// How many entries of the ledger the keyring has heard of.
+    pub from: u64,
     /// How many entries the ledger has.
     pub size: u64,
     /// What entries did to keys and links, each with its second.
@@ -402,9 +404,10 @@ pub trait Writer: Send {
     /// Begins a new origin, where the loss of entries was accepted.
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError>;
 
-    /// Has a keyring that is older than its ledger end what the ledger says has ended.
-    fn take_up(&mut self, _: &Older) -> Result<(), EngineError> {
-        Ok(())
+    /// Has a keyring that is older than its ledger end what the ledger says has ended. Whether it
+    /// still was: another node may have done so meanwhile, and gone on from there.
+    fn take_up(&mut self, _: &Older) -> Result<bool, EngineError> {
+        Ok(false)
     }
 
     /// Whether what was deleted is gone from everything but copies; false where to ask again.

@@ -27,6 +27,7 @@ mod kms;
 mod moving;
 mod nodes;
 mod old_events;
+mod older;
 mod openapi;
 mod others;
 mod privacy_register;

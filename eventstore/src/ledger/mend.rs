@@ -23,7 +23,9 @@ const STRETCH: usize = 1024;
 pub(crate) fn mend(reader: &dyn Reader, writer: &mut dyn Writer) -> Result<(), EngineError> {
     let Some(lag) = reader.lag().map_err(EngineError::of_reading)? else { return Ok(()) };
     let older = missed(reader, *lag.start(), *lag.end()).map_err(EngineError::of_reading)?;
-    writer.take_up(&older)?;
+    if !writer.take_up(&older)? {
+        return Ok(());
+    }
     tracing::warn!(
         from = lag.start(),
         to = lag.end(),
@@ -35,7 +37,7 @@ pub(crate) fn mend(reader: &dyn Reader, writer: &mut dyn Writer) -> Result<(), E
 }
 
 fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError> {
-    let mut older = Older { size, ..Older::default() };
+    let mut older = Older { from, size, ..Older::default() };
     // Whose handles they are that the keyring has lost.
     let mut links = BTreeMap::new();
     let mut next = from;

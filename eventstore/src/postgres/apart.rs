@@ -240,10 +240,21 @@ pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError>
     Ok((reached < size).then_some(reached..=size))
 }
 
-/// Has an older keyring end what its ledger says has ended, and count on from there.
-pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<(), PgError> {
+/// Has an older keyring end what its ledger says has ended, and count on from there; whether it
+/// was still to be done.
+pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<bool, PgError> {
     let mut ledger = Tx::begin(&scope.ledger)?;
+    // What ended once must not end again after another node has gone on: a correction deletes
+    // whatever contact is there. The head keeps that node's commits away, and the count, which it
+    // moved first, says that it was here.
+    ledger.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
     let mut keyring = Tx::begin(&scope.keyring)?;
+    let sql = "UPDATE counter SET next = $2 WHERE name = 'size' AND next = $1";
+    if keyring.run(sql, &[&int(older.from), &int(older.size)])? == 0 {
+        keyring.end("ROLLBACK")?;
+        ledger.end("ROLLBACK")?;
+        return Ok(false);
+    }
     for row in &older.rows {
         let sql = "INSERT INTO person_tag VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                    ON CONFLICT DO NOTHING";
@@ -267,12 +278,14 @@ pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<(), PgError> {
         }
     }
     // Numbers that were given out since the copy was made mean somebody, or something, else.
-    let sql = "UPDATE counter SET next = CASE name WHEN 'size' THEN $1::int8
-               ELSE greatest(next, CASE name WHEN 'handle' THEN $2::int8 ELSE 0 END) + $3::int8 END";
-    keyring.run(sql, &[&int(older.size), &int(older.next_handle), &JUMP])?;
+    let sql = "UPDATE counter SET next = $2::int8 +
+               greatest(next, CASE name WHEN 'handle' THEN $1::int8 ELSE 0 END)
+               WHERE name <> 'size'";
+    keyring.run(sql, &[&int(older.next_handle), &JUMP])?;
     // What went with the seals goes again, whichever of the two is cut off.
     ledger.commit()?;
-    keyring.commit()
+    keyring.commit()?;
+    Ok(true)
 }
 
 /// Has a keyring forget what came with entries that an older ledger does not have any more.

@@ -236,7 +236,7 @@ impl Writer for PgWriter {
         Ok(true)
     }
 
-    fn take_up(&mut self, older: &Older) -> Result<(), EngineError> {
+    fn take_up(&mut self, older: &Older) -> Result<bool, EngineError> {
         Ok(apart::take_up(&self.scope, older)?)
     }
 

@@ -1,0 +1,64 @@
+//! One of two databases put back from before, and nodes that find it so at the same time.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use system_tests::{Caller, TestApp, postgres};
+
+/// What a node that is told to be slow waits for in the keyring, until the table is empty: from the
+/// first time that it asks whose handle something is.
+const SLOW: &str = "
+    CREATE TABLE public.waits AS SELECT 1 AS one;
+    GRANT SELECT ON public.waits TO PUBLIC;
+    CREATE FUNCTION public.slow() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+        WHILE current_setting('tidbok.slow', true) = 'on' AND EXISTS (SELECT FROM public.waits)
+        LOOP PERFORM pg_sleep(0.02); END LOOP;
+        RETURN true;
+    END $$;
+    ALTER TABLE data_key ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY slow ON data_key USING (public.slow());";
+
+async fn put_right(caller: &Caller, client: &str, contact: Value) {
+    let path = format!("/v1/clients/{client}");
+    let read = caller.get(&path).await.ok();
+    let seen = [("if-match", read.header("etag"))];
+    let right = json!({ "contact": contact });
+    caller.send_with(Method::PATCH, &path, &right, &seen).await.ok();
+}
+
+fn until(address: &str, sql: &str) {
+    while postgres::run(address, sql) != "t" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What one node has ended again and gone on from is not ended by another that found it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_find_an_older_keyring_together_take_it_up_once() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let (staff, id) = (&salon.tenant.staff, salon.tenant.desk.tenant.log().head().unwrap().tenant);
+    let berit = salon.tenant.client("Berit").await;
+    let copy = postgres::copy_of(app.keyring.as_deref().unwrap());
+    put_right(staff, &berit, json!({"name": "Berit Ek"})).await;
+
+    postgres::run(&copy, &format!("SET search_path = keyring_{id}; {SLOW}"));
+    let slow = format!("{copy}?options=-c%20tidbok.slow%3Don");
+    let late = app.beside_on(app.ledger.clone(), Some(slow), 2);
+    let node = std::sync::Arc::clone(&late.app);
+    let opened = tokio::task::spawn_blocking(move || node.store.tenant("salon").map(drop));
+    until(&copy, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    let first = app.beside_on(app.ledger.clone(), Some(copy.clone()), 3);
+    let first = first.with_key(staff.key());
+    put_right(&first, &berit, json!({"name": "Berit Ny"})).await;
+    postgres::run(&copy, "DELETE FROM public.waits");
+    opened.await.unwrap().unwrap();
+
+    let late = late.with_key(staff.key());
+    for node in [&first, &late] {
+        let read = node.get(&format!("/v1/clients/{berit}")).await.ok();
+        assert_eq!(read.body["contact"]["name"], "Berit Ny");
+    }
+    put_right(&late, &berit, json!({"name": "Berit Ek"})).await;
+}
