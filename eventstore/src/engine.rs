@@ -259,6 +259,12 @@ pub trait Reader: Papers {
         Ok(None)
     }
 
+    /// How many entries a keyring in a database of its own has heard of. Read before the head it is
+    /// never more than that, but where the ledger is an older copy.
+    fn reached(&self) -> Read<Option<u64>> {
+        Ok(None)
+    }
+
     /// Lets go of idle connections.
     fn close(&self);
 
@@ -408,6 +414,12 @@ pub trait Writer: Send {
     /// still was: another node may have done so meanwhile, and gone on from there.
     fn take_up(&mut self, _: &Older) -> Result<bool, EngineError> {
         Ok(false)
+    }
+
+    /// Has a keyring in a database of its own forget what came with entries that the ledger, being
+    /// an older copy, has lost.
+    fn cut(&mut self) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// Whether what was deleted is gone from everything but copies; false where to ask again.

@@ -93,6 +93,12 @@ pub enum PgError {
          is taken up when the tenant is next opened; start the program again"
     )]
     KeyringBehind(u64),
+    #[error(
+        "the keyring has heard of {0} entries, and the ledger has fewer: it is an older copy. Put the \
+         newest one back and start the program again; if there is none, run `tidbok restore \
+         --accept-loss` on the tenant"
+    )]
+    LedgerBehind(u64),
     #[error("the tenant's schema {0} is newer than this program; use the program that wrote it")]
     Newer(i32),
     #[error(

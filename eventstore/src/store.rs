@@ -134,6 +134,7 @@ impl Store {
 
     fn pass_gate(&self, name: &str, site: Site) -> Result<Tenant, StoreError> {
         let (reader, writer) = site.open(Which::Ledger)?;
+        gate::reach(name, reader.as_ref())?;
         gate::pass(name, reader.as_ref(), self.provider.as_ref())?;
         self.open_tenant(name, site, (reader, writer))
     }
@@ -310,6 +311,7 @@ impl Tenant {
             return Ok(Arc::clone(ledger));
         }
         let (reader, writer) = self.site.open(Which::Access)?;
+        gate::reach(&self.name, reader.as_ref())?;
         let ledger = Ledger::over(reader, writer, Arc::clone(&self.provider), &self.env)?;
         let ledger = Arc::new(ledger);
         *access = Some(Arc::clone(&ledger));

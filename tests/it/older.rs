@@ -1,8 +1,10 @@
 //! One of two databases put back from before, and nodes that find it so at the same time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use eventstore::StoreError;
 use serde_json::{Value, json};
 use system_tests::{Caller, TestApp, postgres};
 
@@ -23,7 +25,7 @@ async fn put_right(caller: &Caller, client: &str, contact: Value) {
     let path = format!("/v1/clients/{client}");
     let read = caller.get(&path).await.ok();
     let seen = [("if-match", read.header("etag"))];
-    let right = json!({ "contact": contact });
+    let right = json!({ "contact": contact, "replace": true });
     caller.send_with(Method::PATCH, &path, &right, &seen).await.ok();
 }
 
@@ -46,7 +48,7 @@ async fn nodes_that_find_an_older_keyring_together_take_it_up_once() {
     postgres::run(&copy, &format!("SET search_path = keyring_{id}; {SLOW}"));
     let slow = format!("{copy}?options=-c%20tidbok.slow%3Don");
     let late = app.beside_on(app.ledger.clone(), Some(slow), 2);
-    let node = std::sync::Arc::clone(&late.app);
+    let node = Arc::clone(&late.app);
     let opened = tokio::task::spawn_blocking(move || node.store.tenant("salon").map(drop));
     until(&copy, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
     let first = app.beside_on(app.ledger.clone(), Some(copy.clone()), 3);
@@ -61,4 +63,33 @@ async fn nodes_that_find_an_older_keyring_together_take_it_up_once() {
         assert_eq!(read.body["contact"]["name"], "Berit Ny");
     }
     put_right(&late, &berit, json!({"name": "Berit Ek"})).await;
+}
+
+/// Without an erasure since, which alone moves the mark; with somebody read since, which grows the
+/// ledger of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_shorter_than_its_keyring_is_refused_and_taken_up_with_the_one_of_reads() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let staff = &salon.tenant.staff;
+    let berit = salon.tenant.client("Berit").await;
+    let path = format!("/v1/clients/{berit}");
+    staff.get(&path).await.ok();
+    let older = postgres::copy_of(app.ledger.as_deref().unwrap());
+    staff.get(&path).await.ok();
+    salon.tenant.client("Cecilia").await;
+
+    let back = app.beside_on(Some(older), app.keyring.clone(), 2);
+    let node = Arc::clone(&back.app);
+    let opened = tokio::task::spawn_blocking(move || {
+        let refused = node.store.tenant("salon").err();
+        (refused, node.store.accept_loss("salon").unwrap())
+    });
+    let (refused, _) = opened.await.unwrap();
+    assert!(matches!(refused, Some(StoreError::Behind { .. })), "{refused:?}");
+    let there = back.with_key(staff.key());
+    assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
+    let fresh = json!({"contact": {"name": "Cecilia"}});
+    there.post("/v1/clients", &fresh).await.created();
+    assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
 }

@@ -118,8 +118,11 @@ fn prepare(
         written => written?,
     };
     if written.is_empty() {
-        let size = keyring.number(SIZE, &[])?.unwrap_or_default();
-        return Err(PgError::KeyringBehind(uint(size)));
+        let reached = uint(keyring.number(SIZE, &[])?.unwrap_or_default());
+        return Err(match reached > commit.base {
+            true => PgError::LedgerBehind(reached),
+            false => PgError::KeyringBehind(reached),
+        });
     }
     if does_more(commit) {
         // Rows that a rotation holds are waited for as anywhere else.
@@ -204,6 +207,11 @@ fn keyring_size(scope: &Scope) -> Result<u64, PgError> {
     let rows = scope.keyring.query(SIZE, &[])?;
     let size: i64 = rows.first().map(|row| get(row, 0)).transpose()?.unwrap_or_default();
     Ok(uint(size))
+}
+
+/// How many entries the keyring has heard of, where it is in a database of its own.
+pub(super) fn reached(scope: &Scope) -> Result<Option<u64>, PgError> {
+    scope.apart.as_ref().map(|_| keyring_size(scope)).transpose()
 }
 
 /// Waits until the keyring has what a ledger of this size brought: carries out what is prepared.

@@ -344,6 +344,10 @@ impl Reader for PgReader {
         Ok(Some(self.0.reserve(counter.name(), count)?))
     }
 
+    fn reached(&self) -> Read<Option<u64>> {
+        Ok(apart::reached(&self.0)?)
+    }
+
     fn lag(&self) -> Read<Option<RangeInclusive<u64>>> {
         Ok(apart::lag(&self.0)?)
     }

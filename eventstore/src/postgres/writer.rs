@@ -222,12 +222,17 @@ impl Writer for PgWriter {
 
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError> {
         let origin = i32::try_from(origin).unwrap_or(i32::MAX);
-        if self.scope.apart.is_some() {
-            apart::cut(&self.scope)?;
-        }
+        self.cut()?;
         let mut tx = Tx::begin(&self.scope.ledger)?;
         tx.run("UPDATE head SET origin = $1 WHERE id = 1", &[&origin])?;
         Ok(tx.commit()?)
+    }
+
+    fn cut(&mut self) -> Result<(), EngineError> {
+        match self.scope.apart {
+            Some(_) => Ok(apart::cut(&self.scope)?),
+            None => Ok(()),
+        }
     }
 
     /// Dead rows stay in the database's files until it vacuums, and in its log until that is

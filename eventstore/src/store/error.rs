@@ -24,7 +24,7 @@ pub enum StoreError {
     TenantExists,
     #[error(
         "the ledger of {tenant} is older than what was promised: it has {size} entries, the key \
-         store's mark says {mark}. Put the newest copy back; if there is none, run \
+         store's mark or its keyring says {mark}. Put the newest copy back; if there is none, run \
          `tidbok restore --accept-loss --tenant {tenant}`, which keeps the erased erased and \
          records the loss"
     )]

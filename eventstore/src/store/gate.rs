@@ -96,6 +96,17 @@ fn compare(name: &str, reader: &dyn Reader, size: u64, mark: &Mark) -> Result<()
     Ok(())
 }
 
+/// Refuses a ledger that ends before what its keyring has heard of, where that is in a database of
+/// its own: the mark goes on with fences only, the keyring with every commit.
+pub(super) fn reach(name: &str, reader: &dyn Reader) -> Result<(), StoreError> {
+    let Some(mark) = reader.reached()? else { return Ok(()) };
+    let size = reader.head()?.frontier.size();
+    if size < mark {
+        return Err(StoreError::Behind { tenant: name.to_owned(), size, mark });
+    }
+    Ok(())
+}
+
 /// The fences of a ledger with their positions, in order.
 fn fences(reader: &dyn Reader, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
     let range = TagKind::Fence.range();
@@ -134,6 +145,10 @@ pub(super) fn accept_loss(
     }
     let origin = mark.origin.max(head.origin) + 1;
     writer.reopen(origin)?;
+    // The ledger of who read what went back with it, and has no mark of its own.
+    if reader.reached()?.is_some() {
+        site.open(Which::Access)?.1.cut()?;
+    }
     let mut ended = 0;
     for fence in &missing {
         if reader.person_by_fence(*fence)?.is_none() {
