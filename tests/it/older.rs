@@ -8,6 +8,9 @@ use eventstore::StoreError;
 use serde_json::{Value, json};
 use system_tests::{Caller, TestApp, postgres};
 
+const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
+const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
+
 /// What a node that is told to be slow waits for in the keyring, until the table is empty: from the
 /// first time that it asks whose handle something is.
 const SLOW: &str = "
@@ -92,4 +95,22 @@ async fn a_ledger_shorter_than_its_keyring_is_refused_and_taken_up_with_the_one_
     let fresh = json!({"contact": {"name": "Cecilia"}});
     there.post("/v1/clients", &fresh).await.created();
     assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
+}
+
+/// The answer is kept for whoever asks again, though no entry tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_nothing_to_append_is_answered_and_answered_again() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let berit = salon.tenant.client("Berit").await;
+    let booking = salon.booked(&berit, NINE, TEN).await;
+    let cancel = json!({"reason": "illness"});
+    salon.tenant.staff.post(&format!("/v1/bookings/{booking}/cancel"), &cancel).await.ok();
+    let path = format!("/v1/bookings/{booking}/erase-content");
+    salon.tenant.admin.post(&path, &json!({})).await.ok();
+    let wish = [("idempotency-key", "nothing-left")];
+    let first = salon.tenant.admin.post_with(&path, &json!({}), &wish).await.ok();
+    let again = salon.tenant.admin.post_with(&path, &json!({}), &wish).await.ok();
+    assert_eq!(first.body, again.body);
+    salon.booked(&berit, NINE, TEN).await;
 }

@@ -86,24 +86,28 @@ pub(super) fn write(
         ledger.end("ROLLBACK")?;
         return Ok(Outcome::Behind);
     }
+    let keyring = keys(scope, &mut ledger, commit, rows)?;
     let Some(first) = commit.batch.entries.first() else {
-        return Err(Failed::Before(PgError::Closed));
+        // What a command was answered that had nothing to append is in the keyring alone.
+        keyring.commit().map_err(Failed::Ending)?;
+        drop(ledger.end("ROLLBACK"));
+        return Ok(Outcome::Done);
     };
     let name = name(prefix, first.position.0, &first.leaf);
-    prepare(scope, &mut ledger, commit, rows, &name)?;
+    // As whoever has logged in, so that every node may end it.
+    keyring.end(&format!("SET LOCAL ROLE NONE; PREPARE TRANSACTION '{name}'"))?;
     ledger.commit().map_err(Failed::Ending)?;
     finish(&scope.keyring.server, "COMMIT PREPARED", &name).map_err(Failed::Ending)?;
     Ok(Outcome::Done)
 }
 
-/// Does the keyring's part so that it lasts, and is carried out or taken back later.
-fn prepare(
+/// Does the keyring's part, in a transaction that is still to be ended.
+fn keys(
     scope: &Scope,
     ledger: &mut Tx,
     commit: &Commit<'_>,
     rows: &Rows<'_>,
-    name: &str,
-) -> Result<(), PgError> {
+) -> Result<Tx, PgError> {
     let mut keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
     let statement = keyring.prepared(KEYRING)?;
     let written = match wait(rows.send_keyring(keyring.connection(), &statement)) {
@@ -129,8 +133,7 @@ fn prepare(
         keyring.run("SET LOCAL lock_timeout TO DEFAULT", &[])?;
         Both { ledger, keyring: Some(&mut keyring) }.what_else(commit)?;
     }
-    // As whoever has logged in, so that every node may end it.
-    keyring.end(&format!("SET LOCAL ROLE NONE; PREPARE TRANSACTION '{name}'"))
+    Ok(keyring)
 }
 
 /// Ends what is prepared. Somebody else may have, or be just about to.
