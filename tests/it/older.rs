@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use eventstore::StoreError;
+use eventstore::ledger::audit::verify;
 use serde_json::{Value, json};
 use system_tests::{Caller, TestApp, postgres};
 
@@ -113,4 +114,22 @@ async fn what_has_nothing_to_append_is_answered_and_answered_again() {
     let again = salon.tenant.admin.post_with(&path, &json!({}), &wish).await.ok();
     assert_eq!(first.body, again.body);
     salon.booked(&berit, NINE, TEN).await;
+}
+
+/// While one database is copied the other waits, for longer than anything else may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_ledger_is_audited_though_its_keyring_waits_for_the_copy() {
+    let app = TestApp::apart(1);
+    let id = app.salon("salon").await.tenant.desk.tenant.log().head().unwrap().tenant;
+    let many =
+        format!("INSERT INTO ledger_{id}.seal SELECT -n, '' FROM generate_series(1, 200000) n");
+    postgres::run(app.ledger.as_deref().unwrap(), &many);
+    let short = "?options=-c%20idle_in_transaction_session_timeout%3D250";
+    let hurried = |address: &Option<String>| address.as_ref().map(|at| format!("{at}{short}"));
+    let back = app.beside_on(hurried(&app.ledger), hurried(&app.keyring), 2);
+    let opened = tokio::task::spawn_blocking(move || {
+        let tenant = back.app.store.tenant("salon").unwrap();
+        verify(tenant.log(), &mut |_, _| ()).map(|report| report.entries)
+    });
+    opened.await.unwrap().unwrap();
 }

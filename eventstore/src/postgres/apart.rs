@@ -16,6 +16,7 @@ use super::columns::Rows;
 use super::effects::{self, Both};
 use super::pool::Server;
 use super::reader::get;
+use super::transaction::UNHURRIED;
 use super::writer::{Failed, does_more, stands};
 use super::{Home, PgError, Scope, Tx, int, uint};
 use crate::engine::{Commit, Older, Outcome};
@@ -254,7 +255,7 @@ pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError>
 /// Has an older keyring end what its ledger says has ended, and count on from there; whether it
 /// was still to be done.
 pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<bool, PgError> {
-    let mut ledger = Tx::begin(&scope.ledger)?;
+    let mut ledger = Tx::begin_with(&scope.ledger, &format!("; {UNHURRIED}"))?;
     // What ended once must not end again after another node has gone on: a correction deletes
     // whatever contact is there. The head keeps that node's commits away, and the count, which it
     // moved first, says that it was here.

@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Row};
 
 use super::pool::Borrowed;
 use super::reader::get;
+use super::transaction::UNHURRIED;
 use super::{Part, PgError, Scope, Tx, apart};
 use crate::ledger::log::ReadError;
 use crate::sqlite;
@@ -100,8 +101,10 @@ fn snapshots(scope: &Scope) -> Result<(Borrowed, Option<Borrowed>), PgError> {
 
 fn snapshot(part: &Part) -> Result<Borrowed, PgError> {
     let borrowed = part.server.borrow()?;
+    // One lies idle while what is in the other database is copied, however long that takes.
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; SELECT 1 FROM pg_class LIMIT 1",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {UNHURRIED};
+         SELECT 1 FROM pg_class LIMIT 1",
         part.begin
     );
     wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;

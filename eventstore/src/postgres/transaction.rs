@@ -7,6 +7,9 @@ use super::pool::Borrowed;
 use super::{Part, PgError};
 use crate::wait::wait;
 
+/// Set for a transaction that lies idle while another database is being worked on.
+pub(super) const UNHURRIED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /// A transaction under way; let go of, it is rolled back.
 pub(super) struct Tx(Borrowed);
 
