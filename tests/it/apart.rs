@@ -111,7 +111,7 @@ async fn an_older_keyring_ends_again_what_its_ledger_says_has_ended() {
     staff.post(REQUESTS, &json!({"kind": "erasure", "client_id": astrid})).await.is(202);
     let read = staff.get(&path(&berit, "")).await.ok();
     let seen = [("if-match", read.header("etag"))];
-    let right = json!({"contact": {"name": "Berit Ek"}});
+    let right = json!({"contact": {"name": "Berit Ek", "email": "ek@example.org"}});
     staff.send_with(axum::http::Method::PATCH, &path(&berit, ""), &right, &seen).await.ok();
     staff.post(&path(&dora, "/restrict"), &json!({"ground": "objection"})).await.ok();
     let cancel = format!("/v1/bookings/{booking}/cancel");
@@ -132,6 +132,8 @@ async fn an_older_keyring_ends_again_what_its_ledger_says_has_ended() {
     // What was written since the copy is lost with its keys, and the value before it is gone too.
     let berit = there.get(&path(&berit, "")).await.ok().text();
     assert!(!berit.contains("Berit"), "{berit}");
+    let found = json!({"email": "berit@example.org"});
+    assert_eq!(there.post("/v1/clients/search", &found).await.ok().body["data"], json!([]));
     there.get(&path(&cecilia, "")).await.problem(404, "not_found");
 
     // Life goes on, under numbers that nobody had.

@@ -115,7 +115,7 @@ type Rows = (Vec<(Tag, Position)>, Vec<PersonRow>);
 /// As [`rebuild`].
 pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
-    let links = StoredLinks(reader);
+    let links = StoredLinks::new(reader);
     let mut from = Position(indexed);
     loop {
         let entries = reader.entries(from, STRETCH)?;
@@ -132,6 +132,7 @@ pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
             Some(_) | None => break,
         }
     }
+    links.sound()?;
     // A round that was not over has moved some rows behind `indexed` already: what is counted, not
     // only found, must not be in memory as well.
     let persons = reader.unwritten(persons)?;

@@ -38,6 +38,7 @@ pub(crate) fn mend(reader: &dyn Reader, writer: &mut dyn Writer) -> Result<(), E
 
 fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError> {
     let mut older = Older { from, size, ..Older::default() };
+    let stored = StoredLinks::new(reader);
     // Whose handles they are that the keyring has lost.
     let mut links = BTreeMap::new();
     let mut next = from;
@@ -55,11 +56,12 @@ fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError>
             if let Event::PersonErased(erased) = &event {
                 older.fences.push((erased.fence, (entry.position, at)));
             }
-            older.rows.extend(rows_of(entry.position, &event, &StoredLinks(reader)));
+            older.rows.extend(rows_of(entry.position, &event, &stored));
             let effect = effect(reader, &mut links, entry.position, event)?;
             older.effects.extend(effect.map(|effect| (effect, at)));
         }
     }
+    stored.sound()?;
     Ok(older)
 }
 

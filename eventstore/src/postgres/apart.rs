@@ -19,7 +19,7 @@ use super::reader::get;
 use super::transaction::UNHURRIED;
 use super::writer::{Failed, does_more, stands};
 use super::{Home, PgError, Scope, Tx, int, uint};
-use crate::engine::{Commit, Older, Outcome};
+use crate::engine::{Commit, Effect, Older, Outcome};
 use crate::keyring::person::PersonId;
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
@@ -279,9 +279,12 @@ pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<bool, PgError> {
             &[&person, &row.until, &position, &handle, &booking, &seals, &row.year, &visits],
         )?;
     }
-    let mut both = Both { ledger: &mut ledger, keyring: Some(&mut keyring) };
     for (effect, at) in &older.effects {
-        both.apply(effect, *at)?;
+        if let Effect::Rectified { person, .. } = effect {
+            // What they are found by since then is lost; what they were found by is not theirs.
+            effects::found_by(&mut keyring, *person, &[])?;
+        }
+        Both { ledger: &mut ledger, keyring: Some(&mut keyring) }.apply(effect, *at)?;
     }
     for (fence, when) in &older.fences {
         let sql = "SELECT id FROM person WHERE fence = $1 AND state < 3";

@@ -42,10 +42,7 @@ impl Both<'_> {
             let fields = i32::try_from(fields.0).unwrap_or(0);
             self.keys()
                 .run("UPDATE person SET fields = $2 WHERE id = $1", &[&int(person.0), &fields])?;
-            let reference = LookupKind::Reference.code();
-            let sql = "DELETE FROM lookup WHERE person = $1 AND kind % $4 <> $2
-                       AND value <> ALL ($3)";
-            self.keys().run(sql, &[&int(person.0), &reference, &new, &KINDS])?;
+            found_by(self.keys(), *person, &new)?;
         }
         for effect in &commit.effects {
             self.apply(effect, commit.second())?;
@@ -118,6 +115,13 @@ impl Both<'_> {
         let id = int(handle.0) * 8 + i64::from(class.code());
         self.keys().run("UPDATE data_key SET wrapped = NULL WHERE id = $1", &[&id]).map(drop)
     }
+}
+
+/// Has a person be found by nothing but these values, and by what the tenant calls them.
+pub(super) fn found_by(tx: &mut Tx, person: PersonId, values: &[&[u8]]) -> Result<(), PgError> {
+    let reference = LookupKind::Reference.code();
+    let sql = "DELETE FROM lookup WHERE person = $1 AND kind % $4 <> $2 AND value <> ALL ($3)";
+    tx.run(sql, &[&int(person.0), &reference, &values, &KINDS]).map(drop)
 }
 
 /// Ends a person's keys, as their fence says.

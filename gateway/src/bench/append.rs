@@ -158,7 +158,7 @@ fn index_rows(conn: &Connection, size: u64, count: usize) -> rusqlite::Result<In
     let waiting = u64::try_from(index::enough(size)).unwrap_or(u64::MAX);
     let from = i64::try_from(size.saturating_sub(waiting)).unwrap_or(0);
     let mut entries = select.query([from])?;
-    let links = StoredLinks(conn);
+    let links = StoredLinks::new(conn);
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
     while let Some(row) = entries.next()? {
         let position = Position(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));

@@ -271,13 +271,14 @@ fn list_persons(
     stretch: Stretch,
     findings: &mut Findings,
 ) -> Result<(), ReadError> {
-    let links = StoredLinks(conn);
+    let links = StoredLinks::new(conn);
     let mut owed = BTreeSet::new();
     for entry in entries(conn, stretch)? {
         let recorded = entry.recorded;
         let rows = index::rows_of(recorded.position, &recorded.event, &links);
         owed.extend(rows.into_iter().map(|row| (row.position, row)));
     }
+    links.sound()?;
     let mut found = BTreeSet::new();
     for_each_person_row(conn, pending, |row| {
         if within(row.position, stretch) {

@@ -1,13 +1,16 @@
 //! What each entry brings to the index from persons, and how handles are resolved for it.
 
+use std::cell::RefCell;
+
 use domain::RetentionClass::{self, Consent, Contact};
 use domain::booking::{Cancelled, Requested, Rescheduled};
 use domain::{BookingId, Event, Handle, Position};
 
 use super::PersonRow;
-use crate::engine::Reader;
+use crate::engine::{Read, Reader};
 use crate::keyring::person::PersonId;
 use crate::ledger::codec;
+use crate::ledger::log::ReadError;
 
 /// What the index from persons must know to place an entry.
 pub trait Links {
@@ -149,22 +152,46 @@ impl<L: Links> Place<'_, L> {
 }
 
 /// Links as the tables hold them: for rebuilding, where nothing is in memory.
-pub struct StoredLinks<'a>(pub &'a dyn Reader);
+pub struct StoredLinks<'a> {
+    reader: &'a dyn Reader,
+    /// What could not be read, the first of it.
+    failed: RefCell<Option<ReadError>>,
+}
 
-impl StoredLinks<'_> {
+impl<'a> StoredLinks<'a> {
+    pub fn new(reader: &'a dyn Reader) -> Self {
+        Self { reader, failed: RefCell::default() }
+    }
+
+    /// Whether all that was asked for could be read: a row that is missing only because a table
+    /// could not be read would be missing for good.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn sound(self) -> Result<(), ReadError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
+    }
+
+    fn read<T: Default>(&self, answer: Read<T>) -> T {
+        answer.unwrap_or_else(|error| {
+            self.failed.borrow_mut().get_or_insert(error);
+            T::default()
+        })
+    }
+
     fn requested(&self, booking: BookingId) -> Option<Event> {
-        let entry = self.0.entries_at(&[Position(booking.0)]).ok()?.pop()?;
+        let entry = self.read(self.reader.entries_at(&[Position(booking.0)])).pop()?;
         codec::decode_event(&entry.bytes).ok()
     }
 }
 
 impl Links for StoredLinks<'_> {
     fn person(&self, handle: Handle) -> Option<PersonId> {
-        self.0.links(&[handle]).ok()?.remove(&handle)
+        self.read(self.reader.links(&[handle])).remove(&handle)
     }
 
     fn is_live(&self, handle: Handle, class: RetentionClass) -> bool {
-        self.0.opens(handle, class).unwrap_or(false)
+        self.read(self.reader.opens(handle, class))
     }
 
     fn parts(&self, booking: BookingId) -> Vec<Handle> {
