@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use domain::Position;
 use eventstore::StoreError;
 use eventstore::ledger::audit::verify;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use system_tests::{Caller, TestApp, postgres};
 
 const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
 const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
+const ELEVEN: &str = "2026-03-02T11:00:00+01:00[Europe/Stockholm]";
 
 /// What a node that is told to be slow waits for in the keyring, until the table is empty: from the
 /// first time that it asks whose handle something is.
@@ -132,4 +134,38 @@ async fn a_large_ledger_is_audited_though_its_keyring_waits_for_the_copy() {
         verify(tenant.log(), &mut |_, _| ()).map(|report| report.entries)
     });
     opened.await.unwrap().unwrap();
+}
+
+/// Seals of others lie between those that are asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_erased_between_two_databases_is_not_told_as_tampered() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let (staff, log) = (&salon.tenant.staff, salon.tenant.desk.tenant.log());
+    let elsa = salon.tenant.client("Elsa").await;
+    for (start, end) in [(NINE, TEN), (TEN, ELEVEN)] {
+        salon.tenant.client(if start == NINE { "Dora" } else { "Berit" }).await;
+        let mut wish = salon.wish(&elsa, start, end);
+        wish["fields"] = json!({"note": "by the window"});
+        staff.post("/v1/bookings", &wish).await.created();
+    }
+    let (id, last) = (log.head().unwrap().tenant, log.size() - 1);
+    let leaf = log.entry(Position(last)).unwrap().unwrap().leaf;
+    let leaf: String = leaf.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("tidbok/ledger/{id}/{last}/{leaf}");
+    // The ledger's commit stands, the keyring's part of it is about to be carried out.
+    let seal = format!("DELETE FROM ledger_{id}.seal WHERE id = {last} * 65536");
+    postgres::run(app.ledger.as_deref().unwrap(), &seal);
+    let keyring = app.keyring.clone().unwrap();
+    let newest = "UPDATE data_key SET wrapped = NULL WHERE id = (SELECT max(id) FROM data_key)";
+    let prepare = format!("PREPARE TRANSACTION '{name}'");
+    postgres::run(&keyring, &format!("BEGIN; SET search_path = keyring_{id}; {newest}; {prepare}"));
+    let soon = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        postgres::run(&keyring, &format!("COMMIT PREPARED '{name}'"));
+    });
+    let seen = staff.get(&format!("/v1/clients/{elsa}/bookings")).await.ok();
+    soon.await.unwrap();
+    let state = |n: usize| seen.body["data"][n]["parts"][0]["details"]["state"].clone();
+    assert_eq!((state(0), state(1)), (json!("live"), json!("erased")), "{}", seen.body);
 }

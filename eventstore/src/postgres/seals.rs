@@ -80,7 +80,12 @@ fn apart(scope: &Scope, sealed: &Wanted, keyed: &Wanted) -> Result<Vec<Row>, PgE
         true => scope.ledger.query(seals!("BETWEEN $1 AND $2"), &[&sealed.first, &sealed.last]),
         false => scope.ledger.query(seals!("= ANY ($1)"), &[&sealed.ids]),
     }?;
-    let every = rows.len() >= sealed.ids.len();
+    // A stretch brings rows between those that are wanted, too.
+    let mut wanted = 0;
+    for row in &rows {
+        wanted += usize::from(sealed.ids.binary_search(&get(row, 0)?).is_ok());
+    }
+    let every = wanted == sealed.ids.len();
     rows.extend(match (keyed.dense, every) {
         (true, true) => {
             scope.keyring.query(keys!("BETWEEN $1 AND $2"), &[&keyed.first, &keyed.last])
