@@ -169,3 +169,33 @@ async fn what_is_being_erased_between_two_databases_is_not_told_as_tampered() {
     let state = |n: usize| seen.body["data"][n]["parts"][0]["details"]["state"].clone();
     assert_eq!((state(0), state(1)), (json!("live"), json!("erased")), "{}", seen.body);
 }
+
+/// However much is told meanwhile, and whatever else is there that cannot be settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_was_cut_off_in_is_settled_on_a_busy_system() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let head = salon.tenant.desk.tenant.log().head().unwrap();
+    let (keyring, nobody) = (app.keyring.clone().unwrap(), "ff".repeat(16));
+    let lost =
+        |tenant: &str, size: u64| format!("tidbok/ledger/{tenant}/{size}/{}", "00".repeat(32));
+    let names = [lost(&nobody, 1), lost(&head.tenant.to_string(), head.frontier.size())];
+    for name in &names {
+        let left = format!("BEGIN; SELECT txid_current(); PREPARE TRANSACTION '{name}'");
+        postgres::run(&keyring, &left);
+    }
+    let ledger = app.ledger.clone().unwrap();
+    postgres::run(&ledger, &format!("CREATE SCHEMA ledger_{nobody}"));
+    let busy = "SELECT pg_notify('tidbok', 'ledger_of_others 1')";
+    let left = format!("SELECT count(*) FROM pg_prepared_xacts WHERE gid = '{}'", names[1]);
+    let settled = tokio::task::spawn_blocking(move || {
+        let settled = (0..120).any(|_| {
+            std::thread::sleep(Duration::from_millis(200));
+            postgres::run(&ledger, busy);
+            postgres::run(&ledger, &left) == "0"
+        });
+        postgres::run(&keyring, &format!("ROLLBACK PREPARED '{}'", names[0]));
+        settled
+    });
+    assert!(settled.await.unwrap());
+}

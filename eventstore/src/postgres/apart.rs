@@ -199,12 +199,21 @@ fn settle_alone(scope: &Scope) -> Result<(), PgError> {
 pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
     let Some(server) = &home.keyring else { return Ok(()) };
     for prepared in prepared(server, "tidbok/", 10.0)? {
-        // Only ledgers of this server say what became of it; keyrings may be those of several.
-        if super::is_here(home, prepared.tenant)? {
-            settle_alone(&Scope::new(home, prepared.tenant, prepared.which))?;
+        // What cannot be settled now must not keep the others waiting.
+        if let Err(error) = settle_left(home, &prepared) {
+            let commit = prepared.name;
+            tracing::warn!(%error, commit, "a commit that was cut off is settled later");
         }
     }
     Ok(())
+}
+
+fn settle_left(home: &Home, prepared: &Prepared) -> Result<(), PgError> {
+    // Only ledgers of this server say what became of it; keyrings may be those of several.
+    match super::is_here(home, prepared.tenant)? {
+        true => settle_alone(&Scope::new(home, prepared.tenant, prepared.which)),
+        false => Ok(()),
+    }
 }
 
 fn keyring_size(scope: &Scope) -> Result<u64, PgError> {

@@ -5,13 +5,15 @@
 //! connection, so every open ledger is also looked at now and then.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::ops::Bound;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use domain::Position;
 use domain::tag::TagKind;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::MissedTickBehavior;
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::dial::Dial;
@@ -35,6 +37,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A ledger's schema, and how many entries it has.
 type Growth = (String, u64);
 
+/// Why ledgers are looked at.
+enum Heard {
+    /// Another node has told of it.
+    Grown(Growth),
+    /// It is time for some, and for what was left by others: however much is told.
+    Round,
+}
+
 type Followed = BTreeMap<String, (Weak<Log>, Weak<Keyring>)>;
 
 /// Hears of every ledger that is open here.
@@ -51,6 +61,8 @@ impl Watch {
         let (grown, tell) = unbounded_channel();
         let (heard, looks) = mpsc::channel();
         let dial = server.dial().clone();
+        let rounds = heard.clone();
+        server.spawn(async move { go_round(rounds).await })?;
         server.spawn(async move { exchange(dial, tell, heard).await })?;
         let weak = Arc::downgrade(&followed);
         let left = home.clone();
@@ -93,12 +105,26 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Says when a round is due, for as long as anybody looks.
+async fn go_round(heard: Sender<Heard>) {
+    let mut round = tokio::time::interval(ROUND);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        if heard.send(Heard::Round).is_err() {
+            return;
+        }
+    }
+}
+
 /// Tells and hears over one connection, and over another when that is lost.
-async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender<Option<Growth>>) {
+async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender<Heard>) {
     loop {
         let hear = {
             let heard = heard.clone();
-            move |message| growth_in(&message).is_none_or(|growth| heard.send(Some(growth)).is_ok())
+            move |message| {
+                growth_in(&message).is_none_or(|growth| heard.send(Heard::Grown(growth)).is_ok())
+            }
         };
         if let Ok((client, driver)) = dial.connect(hear).await {
             if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_ok()
@@ -108,7 +134,8 @@ async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender
             }
             driver.abort();
         }
-        if heard.send(None).is_err() {
+        // What was told meanwhile is lost; and nobody may be there to be told any more.
+        if heard.send(Heard::Round).is_err() {
             return;
         }
         tokio::time::sleep(PAUSE).await;
@@ -148,49 +175,49 @@ async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool 
 }
 
 /// Looks at ledgers that were told of, and at a few others each round.
-fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Option<Growth>>, home: &Home) {
+fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Heard>, home: &Home) {
     let (mut after, mut rounds) = (String::new(), 0_u32);
-    loop {
-        let next = looks.recv_timeout(ROUND);
+    while let Ok(first) = looks.recv() {
         let Some(followed) = followed.upgrade() else { return };
-        match next {
-            Ok(told) => {
-                let mut grown: BTreeMap<String, u64> = told.into_iter().collect();
-                grown.extend(looks.try_iter().flatten());
-                for (name, size) in grown {
-                    let ledger = lock(&followed).get(&name).cloned();
-                    // Not where it tells of what this node has done itself.
-                    let new = ledger
-                        .filter(|(log, _)| log.upgrade().is_some_and(|log| log.size() < size));
-                    look(&followed, &name, new);
-                }
+        let (mut grown, mut due) = (BTreeMap::new(), false);
+        for heard in std::iter::once(first).chain(looks.try_iter()) {
+            match heard {
+                Heard::Grown((name, size)) => drop(grown.insert(name, size)),
+                Heard::Round => due = true,
             }
-            Err(RecvTimeoutError::Timeout) => {
-                rounds += 1;
-                if rounds.is_multiple_of(SWEEP)
-                    && let Err(error) = apart::sweep(home)
-                {
-                    tracing::warn!(%error, "commits that were cut off are settled later");
-                }
-                let round: Vec<_> = lock(&followed)
-                    .range::<str, _>((
-                        std::ops::Bound::Excluded(after.as_str()),
-                        std::ops::Bound::Unbounded,
-                    ))
-                    .take(EACH_ROUND)
-                    .map(|(name, ledger)| (name.clone(), ledger.clone()))
-                    .collect();
-                after = match round.last() {
-                    Some((last, _)) if round.len() == EACH_ROUND => last.clone(),
-                    Some(_) | None => String::new(),
-                };
-                for (name, ledger) in round {
-                    look(&followed, &name, Some(ledger));
-                }
+        }
+        for (name, size) in grown {
+            let ledger = lock(&followed).get(&name).cloned();
+            // Not where it tells of what this node has done itself.
+            let new = ledger.filter(|(log, _)| log.upgrade().is_some_and(|log| log.size() < size));
+            look(&followed, &name, new);
+        }
+        if due {
+            rounds += 1;
+            if rounds.is_multiple_of(SWEEP)
+                && let Err(error) = apart::sweep(home)
+            {
+                tracing::warn!(%error, "commits that were cut off are settled later");
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            after = look_at_some(&followed, after);
         }
     }
+}
+
+/// Looks at the next few ledgers behind one; the last of them, or none where the round begins again.
+fn look_at_some(followed: &Mutex<Followed>, after: String) -> String {
+    let behind = (Bound::Excluded(after), Bound::Unbounded);
+    let round: Vec<_> = lock(followed)
+        .range::<String, _>(behind)
+        .take(EACH_ROUND)
+        .map(|(name, ledger)| (name.clone(), ledger.clone()))
+        .collect();
+    let last = round.last().filter(|_| round.len() == EACH_ROUND);
+    let last = last.map(|(name, _)| name.clone()).unwrap_or_default();
+    for (name, ledger) in round {
+        look(followed, &name, Some(ledger));
+    }
+    last
 }
 
 fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<Keyring>)>) {
