@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::ledger::PeriodEnded;
-use domain::{FenceId, Handle, Position, RetentionClass, Tag};
+use domain::{FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
 use crate::keyring::person::{PersonId, PersonInfo};
@@ -417,8 +417,8 @@ pub trait Writer: Send {
     }
 
     /// Has a keyring in a database of its own forget what came with entries that the ledger, being
-    /// an older copy, has lost.
-    fn cut(&mut self) -> Result<(), EngineError> {
+    /// an older copy, has lost. These are restricted by what it still has, and no others.
+    fn cut(&mut self, _: &[RegistrationId]) -> Result<(), EngineError> {
         Ok(())
     }
 

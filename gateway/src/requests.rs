@@ -364,6 +364,8 @@ pub async fn look(app: &App, desk: &Desk) -> Result<Option<Timestamp>, KeyError>
             Stage::Waiting => course.next(),
             Stage::Received if abandoned <= now => go_on(app, desk, request.id).await,
             Stage::Received => Some(abandoned),
+            // The fence was lost with newer entries than there are: nothing proves it any more.
+            Stage::Done if request.fence_at.is_none() => None,
             Stage::Done => match receipt(app, tenant, request.id, app.window).await {
                 Ok(_) => None,
                 Err(RequestError::NoReceipt) => closed_at(tenant, &request).map(|at| at.max(now)),

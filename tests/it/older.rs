@@ -199,3 +199,60 @@ async fn what_a_node_was_cut_off_in_is_settled_on_a_busy_system() {
     });
     assert!(settled.await.unwrap());
 }
+
+/// What entries did that a ledger has lost is undone in its newer keyring, and no more than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_what_an_older_ledger_has_lost() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let (staff, tenant) = (&salon.tenant.staff, &salon.tenant);
+    let id = tenant.desk.tenant.log().head().unwrap().tenant;
+    let [astrid, berit, dora, elsa] = [
+        tenant.client("Astrid").await,
+        tenant.client("Berit").await,
+        tenant.client("Dora").await,
+        tenant.client("Elsa").await,
+    ];
+    let law = json!({
+        "name": "Lind & Co", "role": "processor", "country": "SE", "purpose": "claims",
+        "classes": ["contact"], "endpoint": null,
+    });
+    tenant.change_policy(|policy| policy["recipients"] = json!({"law": law})).await;
+    let give = json!({"client_id": astrid});
+    staff.post("/v1/recipients/law/disclosures", &give).await.ok();
+    let older = postgres::copy_of(app.ledger.as_deref().unwrap());
+    let keyring = app.keyring.clone().unwrap();
+    let asked =
+        |sql: &str| postgres::run(&keyring, &format!("SET search_path = keyring_{id}; {sql}"));
+    let restrict = json!({"ground": "objection"});
+    staff.post(&format!("/v1/clients/{dora}/restrict"), &restrict).await.ok();
+    salon.booked(&berit, NINE, TEN).await;
+    put_right(staff, &elsa, json!({"name": "Elsa Ek"})).await;
+    let erase = json!({"kind": "erasure", "client_id": astrid});
+    let request = staff.post("/v1/privacy-requests", &erase).await.is(202).id();
+    while asked("SELECT count(*) FROM person WHERE state = 4") == "0" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let back = app.beside_on(Some(older), app.keyring.clone(), 2);
+    let node = Arc::clone(&back.app);
+    let taken = tokio::task::spawn_blocking(move || node.store.accept_loss("salon").map(drop));
+    taken.await.unwrap().unwrap();
+    let there = back.with_key(staff.key());
+    let dora = there.get(&format!("/v1/clients/{dora}")).await.ok();
+    assert_eq!(
+        (&dora.body["state"], &dora.body["contact"]["name"]),
+        (&json!("live"), &json!("Dora"))
+    );
+    let shown = there.get(&format!("/v1/privacy-requests/{request}")).await.ok();
+    assert_eq!(shown.body["fence_position"], Value::Null, "{}", shown.body);
+    let told = there.get("/v1/notices").await.ok().body["data"].clone();
+    assert_eq!((&told[0]["kind"], &told[0]["acknowledged_at"]), (&json!("erased"), &Value::Null));
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    let unreachable = "SELECT count(*) FROM data_key WHERE person IS NOT NULL AND NOT EXISTS
+                       (SELECT 1 FROM person_tag WHERE handle = data_key.id / 8)";
+    assert_eq!(asked(unreachable), "0");
+    let desk = back.app.desk("salon").unwrap();
+    let report = verify(desk.tenant.log(), &mut |_, _| ()).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+}

@@ -10,17 +10,18 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::RegistrationId;
 use tokio_postgres::error::SqlState;
 
 use super::columns::Rows;
-use super::effects::{self, Both};
+use super::effects::{self, Both, state};
 use super::pool::Server;
 use super::reader::get;
 use super::transaction::UNHURRIED;
 use super::writer::{Failed, does_more, stands};
 use super::{Home, PgError, Scope, Tx, int, uint};
 use crate::engine::{Commit, Effect, Older, Outcome};
-use crate::keyring::person::PersonId;
+use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::tree::Hash;
@@ -312,30 +313,56 @@ pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<bool, PgError> {
     Ok(true)
 }
 
+/// What goes with entries from a size on, in order.
+const CUT: [&str; 14] = [
+    "DELETE FROM idempotency WHERE first >= $1",
+    // With the row of the index goes what says whose a handle is: no erasure would come to it.
+    "UPDATE data_key SET wrapped = NULL, person = NULL
+     FROM (SELECT DISTINCT lost.handle FROM person_tag lost WHERE lost.position >= $1
+           AND NOT EXISTS (SELECT 1 FROM person_tag kept WHERE kept.person = lost.person
+                           AND kept.handle = lost.handle AND kept.position < $1)) gone,
+          generate_series(0, 7) class
+     WHERE id = gone.handle * 8 + class",
+    "DELETE FROM person_tag WHERE position >= $1",
+    // Who was registered there is nobody's: no entry tells of them.
+    "DELETE FROM person_key USING person WHERE id = person AND registration >= $1",
+    "DELETE FROM lookup USING person WHERE id = person AND registration >= $1",
+    "DELETE FROM api_key USING person WHERE person.id = person AND registration >= $1",
+    "DELETE FROM given USING person WHERE id = person AND registration >= $1",
+    "UPDATE data_key SET wrapped = NULL, person = NULL FROM person
+     WHERE person.id = data_key.person AND registration >= $1",
+    "DELETE FROM person WHERE registration >= $1",
+    "UPDATE person SET contact_at = NULL, contact_handle = NULL WHERE contact_at >= $1",
+    // That somebody was erased is still true, and recipients are still to hear of it: from here if
+    // the fence that is set again does not tell them. The entry at this place records the loss.
+    "DELETE FROM notice WHERE position >= $1 AND (kind <> 'erased' OR acknowledged_at IS NOT NULL
+     OR EXISTS (SELECT 1 FROM given WHERE given.person = notice.person
+                AND given.recipient = notice.recipient))",
+    "UPDATE notice SET position = $1 WHERE position > $1",
+    // Another entry will stand where the fence stood. Whoever is still there gets one again.
+    "UPDATE privacy_request SET fence_at = NULL, decided_at = CASE WHEN EXISTS
+     (SELECT 1 FROM person WHERE person.id = privacy_request.person) THEN NULL ELSE decided_at END
+     WHERE fence_at >= $1",
+    "UPDATE counter SET next = $1 WHERE name = 'size'",
+];
+
 /// Has a keyring forget what came with entries that an older ledger does not have any more.
-pub(super) fn cut(scope: &Scope) -> Result<(), PgError> {
-    let mut ledger = Tx::begin(&scope.ledger)?;
+/// Restricted are these, and nobody else.
+pub(super) fn cut(scope: &Scope, restricted: &[RegistrationId]) -> Result<(), PgError> {
+    let mut ledger = Tx::begin_with(&scope.ledger, &format!("; {UNHURRIED}"))?;
     let size = ledger.number("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
     settle(scope, &mut ledger)?;
     let size = size.unwrap_or_default();
-    let mut keyring = Tx::begin(&scope.keyring)?;
-    for sql in [
-        "DELETE FROM idempotency WHERE first >= $1",
-        "DELETE FROM person_tag WHERE position >= $1",
-        "DELETE FROM notice WHERE position >= $1",
-        // Who was registered there is nobody's: no entry tells of them.
-        "DELETE FROM person_key USING person WHERE id = person AND registration >= $1",
-        "DELETE FROM lookup USING person WHERE id = person AND registration >= $1",
-        "DELETE FROM api_key USING person WHERE person.id = person AND registration >= $1",
-        "DELETE FROM given USING person WHERE id = person AND registration >= $1",
-        "UPDATE data_key SET wrapped = NULL, person = NULL FROM person
-         WHERE person.id = data_key.person AND registration >= $1",
-        "DELETE FROM person WHERE registration >= $1",
-        "UPDATE person SET contact_at = NULL, contact_handle = NULL WHERE contact_at >= $1",
-        "UPDATE counter SET next = $1 WHERE name = 'size'",
-    ] {
+    let mut keyring = Tx::begin_with(&scope.keyring, "; SET LOCAL statement_timeout = 0")?;
+    for sql in CUT {
         keyring.run(sql, &[&size])?;
     }
+    let restricted: Vec<i64> = restricted.iter().map(|id| int(id.0)).collect();
+    let sql = "UPDATE person SET state = CASE state WHEN $2 THEN $3 ELSE $2 END
+               WHERE (state = $2 AND registration = ANY ($1))
+               OR (state = $3 AND registration <> ALL ($1))";
+    let (free, held) = (state(PersonState::Live), state(PersonState::Restricted));
+    keyring.run(sql, &[&restricted, &free, &held])?;
     keyring.commit()?;
     ledger.end("ROLLBACK")
 }

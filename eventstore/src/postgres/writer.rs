@@ -18,7 +18,7 @@ use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
 use crate::wait::wait;
-use domain::Position;
+use domain::{Position, RegistrationId};
 
 const COMMIT: &str = include_str!("commit.sql");
 
@@ -222,15 +222,14 @@ impl Writer for PgWriter {
 
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError> {
         let origin = i32::try_from(origin).unwrap_or(i32::MAX);
-        self.cut()?;
         let mut tx = Tx::begin(&self.scope.ledger)?;
         tx.run("UPDATE head SET origin = $1 WHERE id = 1", &[&origin])?;
         Ok(tx.commit()?)
     }
 
-    fn cut(&mut self) -> Result<(), EngineError> {
+    fn cut(&mut self, restricted: &[RegistrationId]) -> Result<(), EngineError> {
         match self.scope.apart {
-            Some(_) => Ok(apart::cut(&self.scope)?),
+            Some(_) => Ok(apart::cut(&self.scope, restricted)?),
             None => Ok(()),
         }
     }

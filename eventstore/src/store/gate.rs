@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::ledger::Reopened;
 use domain::tag::TagKind;
-use domain::{Actor, Command, Event, FenceId, Position};
+use domain::{Actor, Command, Event, FenceId, Position, RegistrationId};
 
 use super::StoreError;
 use super::place::{Site, Which};
@@ -144,19 +144,21 @@ pub(super) fn accept_loss(
         }
     }
     let origin = mark.origin.max(head.origin) + 1;
+    let mut newer = reader.reached()?.is_some();
+    if newer {
+        writer.cut(&restricted(reader.as_ref())?)?;
+        // The ledger of who read what went back with it, and has no mark of its own.
+        site.open(Which::Access)?.1.cut(&[])?;
+    }
     writer.reopen(origin)?;
-    // The ledger of who read what went back with it, and has no mark of its own.
-    if reader.reached()?.is_some() {
-        site.open(Which::Access)?.1.cut()?;
-    }
-    let mut ended = 0;
     for fence in &missing {
-        if reader.person_by_fence(*fence)?.is_none() {
-            // Where the keyring is newer, that is all it knows: there was somebody.
-            ended = delete_ended(reader.as_ref(), writer.as_mut(), head.frontier.size())?;
-            break;
-        }
+        newer |= reader.person_by_fence(*fence)?.is_none();
     }
+    let mut ended = match newer {
+        // Of what has ended since, a newer keyring only knows that there was something.
+        true => delete_ended(reader.as_ref(), writer.as_mut(), head.frontier.size())?,
+        false => 0,
+    };
     let fences = u32::try_from(missing.len()).unwrap_or(u32::MAX);
     let reopened = Reopened { fences, lost_root: mark.root, lost_size: mark.size, origin };
     let ledger = Ledger::over(reader, writer, Arc::clone(provider), env)?;
@@ -174,8 +176,24 @@ pub(super) fn accept_loss(
     Ok(Loss { size, lost_size: mark.size, fences, origin })
 }
 
-/// Deletes the seals that an older ledger still has of persons whose keys a newer keyring has ended;
-/// how many there were.
+/// Who is restricted, by what the ledger says.
+fn restricted(reader: &dyn Reader) -> Result<Vec<RegistrationId>, StoreError> {
+    let mut positions = reader.positions(TagKind::Standing.range(), Position(0))?;
+    positions.sort_unstable();
+    positions.dedup();
+    let mut restricted = BTreeSet::new();
+    for entry in reader.entries_at(&positions)? {
+        match codec::decode_event(&entry.bytes) {
+            Ok(Event::PersonRestricted(event)) => drop(restricted.insert(event.registration)),
+            Ok(Event::PersonUnrestricted(event)) => drop(restricted.remove(&event.registration)),
+            Ok(_) | Err(_) => (),
+        }
+    }
+    Ok(restricted.into_iter().collect())
+}
+
+/// Deletes the seals that an older ledger still has and whose keys a newer keyring has ended: by
+/// erasing somebody, putting them right, or with a booking's content. How many there were.
 fn delete_ended(
     reader: &dyn Reader,
     writer: &mut dyn Writer,
@@ -194,7 +212,7 @@ fn delete_ended(
         }
         let mut ended = Vec::new();
         for (at, row) in seals.iter().zip(reader.seals(&seals)?) {
-            let gone = |key: &DataKeyRow| key.person.is_none() && key.wrapped.is_none();
+            let gone = |key: &DataKeyRow| key.wrapped.is_none();
             if row.ciphertext.is_some() && row.data_key.as_ref().is_some_and(gone) {
                 ended.push((at.position, at.seal.seal));
             }
