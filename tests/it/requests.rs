@@ -250,7 +250,7 @@ fn the_nightly_command_erases_whom_the_policy_let_wait() {
     let app = App::open(&site.at("data"), &site.keys(), before_yesterday).unwrap();
     be_careful(&app, ErasureRule { approval: false, cooling_off_hours: 24 });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for guest in &guests[..2] {
+    for guest in &guests[..3] {
         let desk = app.desk("inn").unwrap();
         let person = PersonId(desk.tenant.ids().read(IdKind::Client, guest).unwrap());
         let by = (By::Operator, true);
@@ -258,9 +258,12 @@ fn the_nightly_command_erases_whom_the_policy_let_wait() {
     }
     drop(app);
     let asked = site.run(&["--json", "request", "list", "--tenant", "inn"]).ended(0).json();
-    let withdrawn = asked[0]["id"].as_str().unwrap();
+    let withdrawn = asked[1]["id"].as_str().unwrap();
     site.run(&["request", "withdraw", withdrawn, "--tenant", "inn"]).ended(0);
-    assert_eq!(night(&["--dry-run"]), json!([asked[1]["id"]]));
+    // Whom the law keeps is refused, which is no erasure carried out.
+    let held = ["--tenant", "inn", "--person", &guests[2], "--reason", "legal_claim"];
+    site.run(&[&["hold", "place"], &held[..]].concat()).ended(0);
+    assert_eq!(night(&["--dry-run"]), json!([asked[2]["id"], asked[0]["id"]]));
     assert_eq!((night(&[]), night(&[])), (json!(1), json!(0)));
     let clients = site.run(&["--json", "clients", "list", "--tenant", "inn"]).ended(0).json();
     let states: Vec<_> = clients.as_array().unwrap().iter().map(|of| &of["state"]).collect();

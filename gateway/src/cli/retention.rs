@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use eventstore::store::requests::Stage;
 use eventstore::{AppendError, IdKind};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -38,13 +39,13 @@ pub(super) fn run(
                 "{name}: ended what was said around {} bookings, and {} years of bookkeeping",
                 swept.bookings, swept.years
             ));
-            let erasures = requests::due(&desk.tenant, app.env.clock.now())?.len();
+            let due = requests::due(&desk.tenant, app.env.clock.now())?;
             // Where no server runs, nothing else comes to what has waited.
             runtime.block_on(reactors::look(app, &desk))?;
-            let left = requests::due(&desk.tenant, app.env.clock.now())?.len();
-            let erased = erasures.saturating_sub(left);
-            if erasures > 0 {
-                lines.push(format!("{name}: carried out {erased} of {erasures} erasures due"));
+            let erased = carried_out(&desk, &due)?;
+            if !due.is_empty() {
+                let due = due.len();
+                lines.push(format!("{name}: carried out {erased} of {due} erasures due"));
             }
             rows.push(json!({
                 "tenant": name,
@@ -56,6 +57,16 @@ pub(super) fn run(
     }
     console.answer(&json!({ "dry_run": dry_run, "tenants": rows }), lines.join("\n"));
     Ok(Outcome::Done)
+}
+
+/// How many of these requests have led to an erasure: others were refused meanwhile.
+fn carried_out(desk: &Desk, due: &[u64]) -> Result<usize, CliError> {
+    let mut done = 0;
+    for id in due {
+        let request = desk.tenant.privacy_request(*id)?;
+        done += usize::from(request.is_some_and(|request| request.stage == Stage::Done));
+    }
+    Ok(done)
 }
 
 /// The requests whose waiting is over.
