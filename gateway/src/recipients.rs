@@ -73,20 +73,36 @@ pub async fn send(app: &App, tenant: &Tenant) -> Result<Option<Timestamp>, Appen
     for (name, recipient) in of(tenant)? {
         // Without one they are told by staff, who have a list.
         let Some(endpoint) = recipient.endpoint else { continue };
-        for notice in tenant.notices(Notices::WaitingFor(&name))? {
+        let again_at = send_to(app, tenant, &name, &endpoint).await?;
+        next = next.into_iter().chain(again_at).min();
+    }
+    Ok(next.and_then(|at| Timestamp::from_second(at).ok()))
+}
+
+/// Sends one recipient what is due, page by page; when to look again, if anything is left.
+async fn send_to(
+    app: &App,
+    tenant: &Tenant,
+    name: &str,
+    endpoint: &str,
+) -> Result<Option<i64>, AppendError> {
+    loop {
+        let page = tenant.notices(Notices::WaitingFor(name))?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        for notice in page {
             let now = app.env.clock.now().as_second();
             let again_at = match notice.next_at <= now {
-                true => deliver(app, tenant, &notice, &endpoint).await?,
+                true => deliver(app, tenant, &notice, endpoint).await?,
                 false => Some(notice.next_at),
             };
-            next = next.into_iter().chain(again_at).min();
             if again_at.is_some() {
                 // Who does not answer is not asked for each notice whether they do.
-                break;
+                return Ok(again_at);
             }
         }
     }
-    Ok(next.and_then(|at| Timestamp::from_second(at).ok()))
 }
 
 /// Sends one; when to send it again, if it has to be.

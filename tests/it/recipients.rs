@@ -117,6 +117,22 @@ async fn whoever_read_somebody_s_data_is_told_what_becomes_of_it() {
     assert!(inbox.came().is_empty(), "what is acknowledged is not sent again");
 }
 
+/// More than are read at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_notices_wait_all_are_sent() {
+    let (app, inbox) = (TestApp::default(), Inbox::default());
+    let (salon, client) = salon(&app, &inbox.open().await).await;
+    give(&salon, "books", &client).await;
+    let path = format!("/v1/clients/{client}");
+    for _ in 0..51 {
+        let ground = json!({"ground": "objection"});
+        salon.tenant.staff.post(&format!("{path}/restrict"), &ground).await.ok();
+        salon.tenant.staff.post(&format!("{path}/unrestrict"), &json!({})).await.ok();
+    }
+    look(&app, &salon).await;
+    assert_eq!(inbox.came().len(), 102);
+}
+
 /// A notice is sent until the other side has it, and anybody with the secret sees whose it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_is_sent_until_it_is_acknowledged() {
