@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::http::Method;
 use domain::Position;
 use eventstore::StoreError;
+use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::audit::verify;
+use eventstore::proof::checkpoint::Origin;
 use serde_json::{Value, json};
 use system_tests::{Caller, TestApp, postgres};
 
@@ -255,4 +257,35 @@ async fn nothing_is_left_of_what_an_older_ledger_has_lost() {
     let desk = back.app.desk("salon").unwrap();
     let report = verify(desk.tenant.log(), &mut |_, _| ()).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+/// Taken up under another origin the log's keys have other names, and an entry may be lost that was
+/// to name them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_s_key_is_told_of_before_the_former_is_forgotten_whatever_it_is_called() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let older = postgres::copy_of(app.ledger.as_deref().unwrap());
+    let ledger = &salon.tenant.desk.tenant.ledger;
+    let first = tokio::task::block_in_place(|| ledger.rotate_log_key()).unwrap();
+
+    let back = app.beside_on(Some(older), app.keyring.clone(), 2);
+    let done = tokio::task::spawn_blocking(move || {
+        let store = &back.app.store;
+        store.accept_loss("salon").unwrap();
+        let tenant = store.tenant("salon").unwrap();
+        tenant.ledger.forget_log_key().unwrap();
+        let signer = tenant.keyring().signer(&Origin::of(&tenant.log().head().unwrap())).unwrap();
+        assert_eq!(verifiers(tenant.log(), signer.verifier()).unwrap().len(), 2);
+        let next = tenant.ledger.rotate_log_key().unwrap();
+        drop(tenant);
+        store.accept_loss("salon").unwrap();
+        let tenant = store.tenant("salon").unwrap();
+        (next, tenant.ledger.rotate_log_key().unwrap())
+    });
+    let (next, last) = done.await.unwrap();
+    let key = |vkey: &str| vkey.splitn(3, '+').nth(2).map(str::to_owned);
+    assert_eq!(key(&next.former), key(&first.vkey));
+    assert_eq!(key(&last.former), key(&next.vkey));
+    assert_ne!(key(&last.vkey), key(&next.vkey));
 }

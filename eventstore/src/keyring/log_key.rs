@@ -62,32 +62,57 @@ impl Ledger {
     /// Where the key store or the ledger cannot be read or written. It goes on when called again.
     pub fn rotate_log_key(&self) -> Result<LogKeyRotated, AppendError> {
         let (log, keyring) = (self.log(), self.keyring());
-        let origin = Origin::of(&log.head()?);
-        let told = rotations(log)?;
-        let mut signer = keyring.signer(&origin)?;
-        // One that was cut off has put its key in place and not said so.
-        let cut_off = signer.former().is_some()
-            && told.last().is_none_or(|last| last.vkey != signer.verifier().to_string());
-        if !cut_off {
+        let mut changed = false;
+        loop {
+            let signer = keyring.signer(&Origin::of(&log.head()?))?;
+            // One that was cut off has put its key in place and not said so.
+            if let Some(rotated) = rotation(&signer)
+                && (changed || !is_told(log, signer.verifier())?)
+            {
+                self.tell_log_key(&rotated)?;
+                return Ok(rotated);
+            }
             let was = log.reader().wrapped(KeyRow::Secret(SECRET_LOG))?;
             let was = was.ok_or(KeyError::Missing)?;
             let wrapped = keyring.wrapped_for_tenant()?;
-            self.change_blocking(Change::LogKey { was, wrapped })?;
-            signer = keyring.signer(&origin)?;
+            // Where another was faster, what that one did is looked at first.
+            changed = self.change_blocking(Change::LogKey { was, wrapped })? > 0;
         }
-        let former = signer.former().map(ToString::to_string).unwrap_or_default();
-        let rotated = LogKeyRotated { former, vkey: signer.verifier().to_string() };
-        self.append_blocking(Append::new(Command::LogKey(rotated.clone()), Actor::System))?;
-        Ok(rotated)
     }
 
-    /// Has the log signed by its present key alone.
+    /// Has the log signed by its present key alone. The entry that names both comes before that, if
+    /// a rotation was cut off: without it nobody could get from the one to the other any more.
     ///
     /// # Errors
-    /// Where the ledger cannot be written.
+    /// Where the key store or the ledger cannot be read or written.
     pub fn forget_log_key(&self) -> Result<(), AppendError> {
+        let log = self.log();
+        let signer = self.keyring().signer(&Origin::of(&log.head()?))?;
+        if let Some(rotated) = rotation(&signer)
+            && !is_told(log, signer.verifier())?
+        {
+            self.tell_log_key(&rotated)?;
+        }
         self.change_blocking(Change::ForgetLogKey).map(drop)
     }
+
+    fn tell_log_key(&self, rotated: &LogKeyRotated) -> Result<(), AppendError> {
+        let command = Command::LogKey(rotated.clone());
+        self.append_blocking(Append::new(command, Actor::System)).map(drop)
+    }
+}
+
+/// What is to be told of a signer who has taken another's place.
+fn rotation(signer: &Signer) -> Option<LogKeyRotated> {
+    let former = signer.former()?.to_string();
+    Some(LogKeyRotated { former, vkey: signer.verifier().to_string() })
+}
+
+/// Whether the newest entry about the log's key names this one, under whatever origin.
+fn is_told(log: &Log, present: &Verifier) -> Result<bool, ReadError> {
+    let told = rotations(log)?.pop();
+    let named = told.and_then(|told| told.vkey.parse::<Verifier>().ok());
+    Ok(named.is_some_and(|named| named.is_key_of(present)))
 }
 
 /// The rotations of a log's key, in order.

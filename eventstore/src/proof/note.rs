@@ -91,6 +91,12 @@ impl Verifier {
         &self.name
     }
 
+    /// Whether it is the same key, though perhaps by another name: a ledger's changes when it is
+    /// taken up with a loss.
+    pub(crate) fn is_key_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// The text of a note, if this key has signed it. Signatures of others are let be.
     ///
     /// # Errors
