@@ -59,43 +59,39 @@ impl EngineError {
 /// What a reader answers.
 pub type Read<T> = Result<T, ReadError>;
 
-/// A person's key of a class, wrapped.
-pub type PersonKeyRow = (PersonId, RetentionClass, Vec<u8>);
-
-/// A person and a class, both as they are stored.
+/// A person and a class, both as they are stored: the class with an epoch above it.
 pub type Place = (i64, i16);
 
-/// A wrapped key that hangs on the tenant's key, as it is stored.
+/// A wrapped key of the tenant's own that hangs on its key, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hanging {
     pub of: HangingOf,
     pub wrapped: Vec<u8>,
 }
 
-/// Whose or what key.
+/// What key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HangingOf {
-    Person(Place),
     Period(i16, i16),
     Secret(String),
 }
 
-/// A row of the lookup table, as it is stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Covered {
-    pub value: [u8; 16],
+/// What of a person hangs on the tenant's key, as it is stored: keys, and what they are found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
     pub person: i64,
-    pub kind: i16,
+    pub keys: Vec<u8>,
+    pub lookups: Vec<u8>,
 }
 
-/// Another key of a person's in the place of one, with the data keys that hang on it.
+/// Other keys of a person's in the place of some, with the data keys that hang on them.
 #[derive(Debug)]
 pub struct Replaced {
-    pub place: Place,
-    /// Under which class the old one is kept for a while; none where it is there already.
-    pub retired: Option<i16>,
+    pub person: i64,
     pub was: Vec<u8>,
     pub is: Vec<u8>,
+    /// The old ones that are kept for a while, each by class and epoch and as it is wrapped.
+    pub retired: Vec<(i16, Vec<u8>)>,
     /// Data keys by id, with the form they had and the new one.
     pub data_keys: Vec<(i64, Vec<u8>, Vec<u8>)>,
 }
@@ -103,7 +99,7 @@ pub struct Replaced {
 /// How many classes there can be: a retired key's class holds its epoch above that.
 pub const CLASSES: i16 = 8;
 
-/// How many kinds of lookup there can be: a row's kind holds its epoch above that.
+/// How many kinds of lookup there can be: a listed kind holds its epoch above that.
 pub const KINDS: i16 = 16;
 
 /// Which wrapped key.
@@ -111,8 +107,8 @@ pub const KINDS: i16 = 16;
 pub enum KeyRow<'a> {
     Tenant(u32),
     Secret(&'a str),
-    /// Of a person who is live.
-    Person(PersonId, RetentionClass),
+    /// All keys of a person who is live.
+    Person(PersonId),
     Period(RetentionClass, i16),
 }
 
@@ -203,11 +199,11 @@ pub trait Reader: Papers {
     fn wrapped(&self, key: KeyRow<'_>) -> Read<Option<Vec<u8>>>;
 
     /// The keys of persons who are live, as far as there are any.
-    fn person_keys(&self, keys: &[(PersonId, RetentionClass)]) -> Read<Vec<PersonKeyRow>> {
+    fn person_keys(&self, persons: &[PersonId]) -> Read<Vec<(PersonId, Vec<u8>)>> {
         let mut rows = Vec::new();
-        for (person, class) in keys {
-            let wrapped = self.wrapped(KeyRow::Person(*person, *class))?;
-            rows.extend(wrapped.map(|wrapped| (*person, *class, wrapped)));
+        for person in persons {
+            let row = self.wrapped(KeyRow::Person(*person))?;
+            rows.extend(row.map(|row| (*person, row)));
         }
         Ok(rows)
     }
@@ -225,12 +221,20 @@ pub trait Reader: Papers {
     /// The epochs under which the tenant has a key, newest first.
     fn epochs(&self) -> Read<Vec<u32>>;
 
-    /// Keys that hang on the tenant's directly: a page of persons' behind a place, or with none the
-    /// few of the tenant's own.
-    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>>;
+    /// The few keys of the tenant's own that hang on its key.
+    fn hanging(&self) -> Read<Vec<Hanging>>;
 
-    /// All rows of a person's keys: by class, the retired ones too.
-    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>>;
+    /// A page of what hangs on it of persons who have keys, behind a person.
+    fn bundles(&self, after: i64, limit: usize) -> Read<Vec<Bundle>>;
+
+    /// A person's keys, in whichever state they are.
+    fn keys_of(&self, person: PersonId) -> Read<Option<Vec<u8>>>;
+
+    /// The keys of a person that others have taken the place of, by class and epoch.
+    fn retired_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>>;
+
+    /// A page of the places of such keys, behind one.
+    fn retired(&self, after: Place, limit: usize) -> Read<Vec<Place>>;
 
     /// A page of data keys that are gone though their person is not, behind an id: by id, whose.
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>>;
@@ -240,9 +244,6 @@ pub trait Reader: Papers {
 
     /// The data keys with these ids, as far as they are there.
     fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>>;
-
-    /// A page of lookup rows that were covered in an epoch before this one, behind a place.
-    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>>;
 
     /// Of these requests, by day and key's hash, those that were answered before: with the body's
     /// hash and the answer.

@@ -3,7 +3,7 @@
 //! ```text
 //! epoch key      at the provider only
 //!  └ tenant key  random, wrapped by the epoch key
-//!     ├ person key      per (person, class), random, wrapped
+//!     ├ person key      per (person, class), random, a person's wrapped as one
 //!     │  └ data key     per (handle, class), random, wrapped by the person key
 //!     │     └ seal      AES-256-GCM
 //!     └ period key      per (class, year): accounting, access records
@@ -14,10 +14,12 @@
 //! that was sealed for them, however much there is.
 
 pub mod access;
+pub mod bundle;
 pub mod ids;
 pub mod key;
 pub mod lease;
 pub mod log_key;
+pub(crate) mod lookups;
 mod numbers;
 pub mod person;
 pub mod personal;
@@ -39,12 +41,14 @@ use crate::environment::Environment;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{Log, ReadError};
 use crate::sqlite::{int, uint};
+use bundle::Held;
 use key::{Key, WrongKey};
 use lease::{KeyName, LEASE, Lease, Leases};
+use lookups::covered;
 use numbers::Numbers;
 use person::{PersonId, PersonInfo, PersonState};
 use provider::{Epoch, Provider, ProviderError, TenantId};
-use rotation::covered;
+use rotation::all_wrappings;
 
 /// Why the keyring could not help. Only `Erased` means that somebody was erased.
 #[derive(Debug, thiserror::Error)]
@@ -316,12 +320,18 @@ impl Keyring {
             return Ok(leases);
         }
         let seen = self.leases.taken_back();
-        let missing: Vec<_> = missing.into_iter().collect();
-        let rows = self.log.reader().person_keys(&missing)?;
-        for (person, class, wrapped) in rows {
-            if let Ok(key) = self.of_tenant(&wrapped) {
-                let name = KeyName::Person(person, class);
-                self.leases.put_unless_taken_back(seen, name, key, &self.env);
+        let persons: BTreeSet<PersonId> = missing.iter().map(|(person, _)| *person).collect();
+        let persons: Vec<PersonId> = persons.into_iter().collect();
+        let wrappings = all_wrappings(&self.tenant_keys()?);
+        for (person, row) in self.log.reader().person_keys(&persons)? {
+            let Ok(held) = bundle::open(&row, person.0, &wrappings) else { continue };
+            for Held { class, key, .. } in held {
+                if let Some(class) = RetentionClass::from_code(class)
+                    && missing.contains(&(person, class))
+                {
+                    let name = KeyName::Person(person, class);
+                    self.leases.put_unless_taken_back(seen, name, key, &self.env);
+                }
             }
         }
         Ok(self.leases.get_all(names.iter().copied(), &self.env))
@@ -332,7 +342,7 @@ impl Keyring {
         let row = match name {
             KeyName::Tenant(epoch) => KeyRow::Tenant(epoch),
             KeyName::Secret(name) => KeyRow::Secret(name),
-            KeyName::Person(person, class) => KeyRow::Person(person, class),
+            KeyName::Person(person, _) => KeyRow::Person(person),
             KeyName::Period(class, year) => KeyRow::Period(class, year),
         };
         loop {
@@ -343,9 +353,12 @@ impl Keyring {
             let wrapped = self.log.reader().wrapped(row)?.ok_or(KeyError::Missing)?;
             let key = match name {
                 KeyName::Tenant(epoch) => self.provider.unwrap(Epoch(epoch), &wrapped)?,
-                KeyName::Secret(_) | KeyName::Person(..) | KeyName::Period(..) => {
-                    self.of_tenant(&wrapped)?
+                KeyName::Person(person, class) => {
+                    let held = self.open_row(person, &wrapped)?;
+                    let held = held.into_iter().find(|held| held.class == class.code());
+                    held.ok_or(KeyError::Missing)?.key
                 }
+                KeyName::Secret(_) | KeyName::Period(..) => self.of_tenant(&wrapped)?,
             };
             if let Some(lease) = self.leases.put_unless_taken_back(seen, name, key, &self.env) {
                 return Ok(lease);

@@ -20,16 +20,17 @@ pub(crate) use reader::{read_entry, read_head};
 pub use writer::{SqliteWriter, insert_persons, insert_tags};
 
 /// The schema in steps: a new file takes all of them, an older one those it lacks.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql"),
     include_str!("../migrations/sqlite/0002-requests-and-recipients.sql"),
+    include_str!("../migrations/sqlite/0003-one-row-a-person.sql"),
 ];
 
 /// How long a statement waits for a lock that another connection holds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The schema that this program writes. A file with a newer one is refused.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// How a ledger's file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,13 @@ pub enum OpenError {
 /// # Errors
 /// Where it cannot be opened, or its schema is newer than this program.
 pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
-    let mut conn = Connection::open(path)?;
+    let mut conn = open_for_writing(path)?;
+    upgrade(&mut conn, SCHEMA_VERSION)?;
+    Ok(conn)
+}
+
+fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    let conn = Connection::open(path)?;
     settings(&conn)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -53,19 +60,25 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     conn.pragma_update(None, "secure_delete", "ON")?;
     // In KiB where it is negative. What does not fit is written before its time.
     conn.pragma_update(None, "cache_size", -32_768)?;
+    Ok(conn)
+}
+
+/// Gives a file the steps that it lacks of the schema in one version.
+fn upgrade(conn: &mut Connection, to: i64) -> Result<(), OpenError> {
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > SCHEMA_VERSION {
-        return Err(OpenError::Newer(version));
+    if version > SCHEMA_VERSION || to > SCHEMA_VERSION {
+        return Err(OpenError::Newer(version.max(to)));
     }
-    if version < SCHEMA_VERSION {
+    if version < to {
         let tx = conn.transaction()?;
-        for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
-            tx.execute_batch(step)?;
+        let step = |version| usize::try_from(version).unwrap_or(0);
+        for sql in STEPS.iter().take(step(to)).skip(step(version)) {
+            tx.execute_batch(sql)?;
         }
-        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tx.pragma_update(None, "user_version", to)?;
         tx.commit()?;
     }
-    Ok(conn)
+    Ok(())
 }
 
 /// Opens a file that exists for reading only.

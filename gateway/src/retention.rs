@@ -98,7 +98,7 @@ pub fn years_over(desk: &Desk, now: Timestamp) -> Result<Vec<PeriodEnded>, AppEr
     let policy = desk.read(|reader| reader.catalogue().policy()).map_err(DeskError::from)?;
     let zone = policy.map_or_else(Zone::utc, |(policy, _)| policy.zone);
     let today = zone.local(now).date().year();
-    let keys = desk.tenant.log().reader().hanging(None, 1000).map_err(StoreError::from)?;
+    let keys = desk.tenant.log().reader().hanging().map_err(StoreError::from)?;
     let years = keys.into_iter().filter_map(|row| {
         let HangingOf::Period(class, year) = row.of else { return None };
         let class = RetentionClass::from_code(u8::try_from(class).ok()?)?;

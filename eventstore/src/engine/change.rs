@@ -2,7 +2,7 @@
 
 use domain::RetentionClass;
 
-use super::{Covered, Hanging, Paper, Replaced};
+use super::{Bundle, Hanging, Paper, Replaced};
 
 /// A change of rows that are no events.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ pub enum Change {
         epoch: u32,
         wrapped: Vec<u8>,
     },
-    /// Keys wrapped anew, each with the form it had: one that is gone stays gone.
+    /// Keys of the tenant's own wrapped anew, each with the form it had: one that is gone stays gone.
     Rewrapped(Vec<(Hanging, Vec<u8>)>),
-    /// Lookup values covered anew, each with the row it had.
-    Recovered(Vec<(Covered, Covered)>),
+    /// Persons' keys wrapped and lookups covered anew, each with the row it had.
+    Rotated(Vec<(Bundle, Bundle)>),
     /// Persons' keys replaced, each only where it still has the form it had.
     Replaced(Vec<Replaced>),
     /// Ends the tenant keys of all epochs before this one, and the persons' keys retired in them.

@@ -1,12 +1,13 @@
 //! A symmetric key in memory, and the few primitives that are used with it.
 //!
-//! AES-256-GCM seals (NIST SP 800-38D), AES key wrap holds keys under keys (RFC 3394), HMAC-SHA-256
-//! makes lookups (RFC 2104), one AES block hides a number. All come from aws-lc.
+//! AES-256-GCM seals (NIST SP 800-38D), AES key wrap holds a key under another (RFC 3394),
+//! AES-256-GCM-SIV all of a person's together (RFC 8452), HMAC-SHA-256 makes lookups (RFC 2104), one
+//! AES block hides a number. All come from aws-lc.
 
 #[cfg(test)]
 mod tests;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::key_wrap::{self, AesKek, KeyWrap};
@@ -40,6 +41,12 @@ impl Key {
     /// The bytes, for the provider that keeps them.
     pub(crate) fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    pub(crate) fn copied(bytes: &[u8; 32]) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        key.copy_from_slice(bytes);
+        Self(key)
     }
 
     pub(crate) fn duplicate(&self) -> Self {
@@ -120,21 +127,94 @@ impl Key {
 
     /// One block under this key: a permutation of 128-bit numbers.
     pub fn encrypt_block(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut bytes = block;
-        let key = UnboundCipherKey::new(&cipher::AES_256, self.0.as_slice());
-        let done = key.and_then(EncryptingKey::ecb).and_then(|key| key.encrypt(&mut bytes));
-        done.expect("one whole block always fits");
-        bytes
+        encrypt(&self.encrypting(), block)
     }
 
     /// The block that [`Self::encrypt_block`] made this of.
     pub fn decrypt_block(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut bytes = block;
+        decrypt(&self.decrypting(), block)
+    }
+
+    /// The key set up to wrap many rows one after another.
+    pub fn siv(&self) -> Siv {
+        let key = UnboundKey::new(&AES_256_GCM_SIV, self.0.as_slice());
+        Siv(key.map(LessSafeKey::new).expect("32 bytes are a key"))
+    }
+
+    /// The key set up to cover many blocks one after another.
+    pub fn cover(&self) -> Cover {
+        Cover { encrypting: self.encrypting(), decrypting: self.decrypting() }
+    }
+
+    fn encrypting(&self) -> EncryptingKey {
         let key = UnboundCipherKey::new(&cipher::AES_256, self.0.as_slice());
-        let done = key
-            .and_then(DecryptingKey::ecb)
-            .and_then(|key| key.decrypt(&mut bytes, DecryptionContext::None).map(drop));
-        done.expect("one whole block always fits");
-        bytes
+        key.and_then(EncryptingKey::ecb).expect("32 bytes are a key")
+    }
+
+    fn decrypting(&self) -> DecryptingKey {
+        let key = UnboundCipherKey::new(&cipher::AES_256, self.0.as_slice());
+        key.and_then(DecryptingKey::ecb).expect("32 bytes are a key")
+    }
+}
+
+fn encrypt(key: &EncryptingKey, mut block: [u8; 16]) -> [u8; 16] {
+    key.encrypt(&mut block).expect("one whole block always fits");
+    block
+}
+
+fn decrypt(key: &DecryptingKey, mut block: [u8; 16]) -> [u8; 16] {
+    let done = key.decrypt(&mut block, DecryptionContext::None).map(drop);
+    done.expect("one whole block always fits");
+    block
+}
+
+/// A key set up for AES-256-GCM-SIV (RFC 8452), under which a nonce may come again: whoever sees two
+/// rows then learns whether they are the same, and no more.
+pub struct Siv(LessSafeKey);
+
+impl Siv {
+    /// How much longer what is sealed is.
+    pub const TAG: usize = 16;
+
+    /// Encrypts in place what stands behind `front` and appends the tag, which covers all of it.
+    pub fn seal(&self, nonce: [u8; 12], front: usize, text: &mut Vec<u8>) {
+        let front = front.min(text.len());
+        let (aad, plain) = text.split_at_mut(front);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), plain);
+        text.extend_from_slice(tag.expect("a few keys are within the cipher's limits").as_ref());
+    }
+
+    /// Decrypts in place what stands behind `front`, without its tag.
+    ///
+    /// # Errors
+    /// Where anything was changed, or the key is another one.
+    pub fn open<'a>(
+        &self,
+        nonce: [u8; 12],
+        front: usize,
+        text: &'a mut [u8],
+    ) -> Result<&'a [u8], WrongKey> {
+        let (aad, sealed) = text.split_at_mut_checked(front).ok_or(WrongKey)?;
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.open_in_place(nonce, Aad::from(aad), sealed).map(|text| &*text).map_err(|_| WrongKey)
+    }
+}
+
+/// A key set up for single AES blocks.
+pub struct Cover {
+    encrypting: EncryptingKey,
+    decrypting: DecryptingKey,
+}
+
+impl Cover {
+    /// As [`Key::encrypt_block`].
+    pub fn encrypt_block(&self, block: [u8; 16]) -> [u8; 16] {
+        encrypt(&self.encrypting, block)
+    }
+
+    /// As [`Key::decrypt_block`].
+    pub fn decrypt_block(&self, block: [u8; 16]) -> [u8; 16] {
+        decrypt(&self.decrypting, block)
     }
 }

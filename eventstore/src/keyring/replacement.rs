@@ -3,28 +3,29 @@
 //! A data key that is destroyed leaves copies from before, in which it hangs on the person's key. As
 //! long as that key lives on, whoever has such a copy and the keyring of today opens what was
 //! forgotten. So a rotation gives the person another key and hangs what is left on it. The old one
-//! is kept as it was wrapped, under the tenant key of the epoch that ends, for whoever sealed
-//! something under it without having heard; with that epoch it ends.
+//! is kept by itself under the tenant key of the epoch that ends, for whoever sealed something under
+//! it without having heard; with that epoch it ends.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::RetentionClass;
 
+use super::bundle::Held;
 use super::key::Key;
 use super::person::PersonId;
-use super::rotation::{Pace, unwrap_under};
+use super::rotation::{Pace, all_wrappings};
 use super::{KeyError, Keyring};
-use crate::engine::{CLASSES, Change, HangingOf, Replaced};
+use crate::engine::{CLASSES, Change, Replaced};
 use crate::ledger::Ledger;
 use crate::ledger::appender::AppendError;
 use crate::sqlite::{int, uint};
 
-/// How many rows are looked at, and how many keys replaced in one transaction.
+/// How many rows are looked at, and how many persons' keys replaced in one transaction.
 const PAGE: usize = 100;
 
-/// A person's key of a class, as it is stored and as it is.
-type Present = (Vec<u8>, Key);
+/// A person's keys, as they are stored and as they are.
+type Present = (Vec<u8>, Vec<Held>);
 
 impl Keyring {
     /// A data key that does not hang on the key at hand: its person's may have been replaced.
@@ -36,8 +37,15 @@ impl Keyring {
     ) -> Result<Option<Key>, KeyError> {
         // What is at hand may be the old key: what is read from now on is the new one.
         self.leases.replace_person(person);
-        for (stored, row) in self.log.reader().keys_of(person)? {
-            if stored % CLASSES == i16::from(class.code())
+        let (reader, code) = (self.log.reader(), class.code());
+        let row = reader.keys_of(person)?;
+        let present = row.and_then(|row| self.open_row(person, &row).ok()).unwrap_or_default();
+        let present = present.into_iter().find(|held| held.class == code);
+        if let Some(Ok(found)) = present.map(|held| held.key.unwrap(wrapped)) {
+            return Ok(Some(found));
+        }
+        for (stored, row) in reader.retired_of(person)? {
+            if stored % CLASSES == i16::from(code)
                 && let Ok(key) = self.of_tenant(&row)
                 && let Ok(found) = key.unwrap(wrapped)
             {
@@ -45,14 +53,6 @@ impl Keyring {
             }
         }
         Ok(None)
-    }
-
-    /// The epoch of the tenant key that something hangs on, unless it is the newest.
-    fn older_epoch(&self, wrapped: &[u8]) -> Result<Option<u32>, KeyError> {
-        let keys = self.tenant_keys()?;
-        let newest = keys.first().map(|(epoch, _)| *epoch);
-        let under = unwrap_under(&keys, wrapped).map(|(epoch, _)| epoch);
-        Ok(under.filter(|epoch| Some(*epoch) != newest))
     }
 }
 
@@ -62,45 +62,62 @@ impl Ledger {
     pub(super) fn replace_keys(&self) -> Result<u64, AppendError> {
         let reader = self.log().reader();
         let (mut after, mut done) = (i64::MIN, 0);
-        let mut seen: BTreeSet<(PersonId, i16)> = BTreeSet::new();
+        let mut seen: BTreeSet<(PersonId, u8)> = BTreeSet::new();
         loop {
             let page = reader.dead(after, PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(done) };
             after = *last;
-            let mut replaced = Vec::new();
-            let mut persons = BTreeSet::new();
+            // All classes of a person at once: their keys are one row.
+            let mut dead: BTreeMap<PersonId, Vec<u8>> = BTreeMap::new();
             for (id, person) in page {
-                let class = i16::try_from(id.rem_euclid(i64::from(CLASSES))).unwrap_or(0);
+                let class = class_of(id);
                 if seen.insert((person, class)) {
-                    replaced.extend(self.replacement(person, class)?);
-                    persons.insert(person);
+                    dead.entry(person).or_default().push(class);
                 }
+            }
+            let mut replaced = Vec::new();
+            for (person, classes) in &dead {
+                replaced.extend(self.replacement(*person, classes)?);
             }
             if !replaced.is_empty() {
                 done += Pace::new().change(self, Change::Replaced(replaced))?;
             }
-            persons.into_iter().for_each(|person| self.keyring().leases.replace_person(person));
+            dead.into_keys().for_each(|person| self.keyring().leases.replace_person(person));
         }
     }
 
-    /// Another key for a person and class, with what hangs on it; none where the key hangs on the
-    /// newest tenant key already, for then it is as new as that.
-    fn replacement(&self, person: PersonId, class: i16) -> Result<Option<Replaced>, AppendError> {
+    /// Other keys for a person and these classes, with what hangs on them; not where a rotation to
+    /// the newest tenant key has been at one already, for then it is as new as that.
+    fn replacement(
+        &self,
+        person: PersonId,
+        classes: &[u8],
+    ) -> Result<Option<Replaced>, AppendError> {
         let keyring = self.keyring();
-        let Some((was, old)) = self.present(person, class)? else { return Ok(None) };
-        let Some(epoch) = keyring.older_epoch(&was)? else { return Ok(None) };
-        let new = Key::random(&keyring.env);
-        let is = keyring.tenant_key()?.key.wrap(&new).to_vec();
-        let ids = self.ids_of(person, class)?;
-        let mut data_keys = Vec::new();
-        for (id, wrapped) in self.log().reader().data_keys(&ids)? {
-            if let Some(key) = self.data_key(&old, person, class, &wrapped)? {
-                data_keys.push((id, wrapped, new.wrap(&key).to_vec()));
+        let Some((was, mut held)) = self.present(person)? else { return Ok(None) };
+        let wrappings = all_wrappings(&keyring.tenant_keys()?);
+        let Some(newest) = wrappings.first() else { return Ok(None) };
+        let (mut retired, mut data_keys) = (Vec::new(), Vec::new());
+        for one in held.iter_mut().filter(|one| classes.contains(&one.class)) {
+            let older = wrappings.iter().skip(1).find(|under| under.epoch <= one.at);
+            let older = older.or(wrappings.get(1)).filter(|_| one.at < newest.epoch);
+            let Some(older) = older else { continue };
+            let class = i16::from(one.class);
+            let new = Key::random(&keyring.env);
+            for (id, wrapped) in self.log().reader().data_keys(&self.ids_of(person, class)?)? {
+                if let Some(key) = self.data_key(&one.key, person, one.class, &wrapped)? {
+                    data_keys.push((id, wrapped, new.wrap(&key).to_vec()));
+                }
             }
+            let above = i16::try_from(older.epoch).unwrap_or(i16::MAX / CLASSES);
+            retired.push((class + CLASSES * above, older.single(&one.key)));
+            (one.key, one.at) = (new, newest.epoch);
         }
-        let above = i16::try_from(epoch).unwrap_or(i16::MAX / CLASSES);
-        let retired = Some(class + CLASSES * above);
-        Ok(Some(Replaced { place: (int(person.0), class), retired, was, is, data_keys }))
+        if retired.is_empty() {
+            return Ok(None);
+        }
+        let is = newest.wrap(person.0, &held);
+        Ok(Some(Replaced { person: int(person.0), was, is, retired, data_keys }))
     }
 
     fn ids_of(&self, person: PersonId, class: i16) -> Result<Vec<i64>, AppendError> {
@@ -113,14 +130,13 @@ impl Ledger {
         &self,
         current: &Key,
         person: PersonId,
-        class: i16,
+        class: u8,
         wrapped: &[u8],
     ) -> Result<Option<Key>, AppendError> {
         if let Ok(key) = current.unwrap(wrapped) {
             return Ok(Some(key));
         }
-        let class = u8::try_from(class).ok().and_then(RetentionClass::from_code);
-        let Some(class) = class else { return Ok(None) };
+        let Some(class) = RetentionClass::from_code(class) else { return Ok(None) };
         Ok(self.keyring().unwrap_elsewhere(person, class, wrapped)?)
     }
 
@@ -128,7 +144,7 @@ impl Ledger {
     /// will end with it. All data keys are looked at: what were missed would be lost.
     pub(super) fn hang_stragglers(&self, before: u32) -> Result<(), AppendError> {
         let retired = self.retired(before)?;
-        let mut present: BTreeMap<(PersonId, i16), Option<Present>> = BTreeMap::new();
+        let mut present: BTreeMap<PersonId, Option<Present>> = BTreeMap::new();
         let mut after = if retired.is_empty() { i64::MAX } else { i64::MIN };
         loop {
             let page = self.log().reader().linked(after, 8 * PAGE)?;
@@ -136,23 +152,26 @@ impl Ledger {
             after = *last;
             let mut replaced = Vec::new();
             for (id, person, wrapped) in page {
-                let class = i16::try_from(id.rem_euclid(i64::from(CLASSES))).unwrap_or(0);
+                let class = class_of(id);
                 if !retired.contains(&(person, class)) {
                     continue;
                 }
-                let key = match present.entry((person, class)) {
+                let keys = match present.entry(person) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(new) => new.insert(self.present(person, class)?),
+                    Entry::Vacant(new) => new.insert(self.present(person)?),
                 };
-                let Some((was, key)) = key else { continue };
+                let Some((was, held)) = keys else { continue };
+                let Some(Held { key, .. }) = held.iter().find(|one| one.class == class) else {
+                    continue;
+                };
                 if key.unwrap(&wrapped).is_err()
                     && let Some(straggler) = self.data_key(key, person, class, &wrapped)?
                 {
                     replaced.push(Replaced {
-                        place: (int(person.0), class),
-                        retired: None,
+                        person: int(person.0),
                         was: was.clone(),
                         is: was.clone(),
+                        retired: Vec::new(),
                         data_keys: vec![(id, wrapped, key.wrap(&straggler).to_vec())],
                     });
                 }
@@ -164,34 +183,30 @@ impl Ledger {
     }
 
     /// Of whom a key was retired before an epoch, and of which class.
-    fn retired(&self, before: u32) -> Result<BTreeSet<(PersonId, i16)>, AppendError> {
+    fn retired(&self, before: u32) -> Result<BTreeSet<(PersonId, u8)>, AppendError> {
         let mut retired = BTreeSet::new();
         let mut after = (i64::MIN, 0);
         loop {
-            let page = self.log().reader().hanging(Some(after), 8 * PAGE)?;
-            let mut places = page.iter().filter_map(|row| match row.of {
-                HangingOf::Person(place) => Some(place),
-                HangingOf::Period(..) | HangingOf::Secret(_) => None,
-            });
-            for (person, class) in places.clone() {
-                if u32::try_from(class / CLASSES).is_ok_and(|epoch| (1..before).contains(&epoch)) {
-                    retired.insert((PersonId(uint(person)), class % CLASSES));
+            let page = self.log().reader().retired(after, 8 * PAGE)?;
+            let Some(last) = page.last() else { return Ok(retired) };
+            after = *last;
+            for (person, class) in page {
+                if u32::try_from(class / CLASSES).is_ok_and(|epoch| epoch < before) {
+                    retired.insert((PersonId(uint(person)), class_of(class.into())));
                 }
-            }
-            match places.next_back() {
-                Some(place) => after = place,
-                None => return Ok(retired),
             }
         }
     }
 
-    /// A person's present key of a class, as it is stored and as it is.
-    fn present(&self, person: PersonId, class: i16) -> Result<Option<(Vec<u8>, Key)>, AppendError> {
-        let rows = self.log().reader().keys_of(person)?;
-        let Some((_, was)) = rows.into_iter().find(|(stored, _)| *stored == class) else {
-            return Ok(None);
-        };
-        let key = self.keyring().of_tenant(&was)?;
-        Ok(Some((was, key)))
+    /// A person's present keys, as they are stored and as they are.
+    fn present(&self, person: PersonId) -> Result<Option<Present>, AppendError> {
+        let Some(row) = self.log().reader().keys_of(person)? else { return Ok(None) };
+        let held = self.keyring().open_row(person, &row)?;
+        Ok(Some((row, held)))
     }
+}
+
+/// The class in the number of a data key, or of a retired one.
+fn class_of(id: i64) -> u8 {
+    u8::try_from(id.rem_euclid(i64::from(CLASSES))).unwrap_or(0)
 }

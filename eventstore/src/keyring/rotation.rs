@@ -14,17 +14,20 @@ use std::time::Duration;
 use domain::ledger::Rotated;
 use domain::{Actor, Command, Event, Tag};
 
+use super::bundle::{self, Held, Wrapping};
 use super::key::Key;
 use super::lease::{KeyName, LEASE, Lease};
+use super::lookups::{self, Covers};
+use super::person::PersonId;
 use super::provider::{Epoch, Provider, ProviderError};
-use super::sealing::stored_kind;
 use super::{KeyError, Keyring};
-use crate::engine::{CLASSES, Change, Covered, HangingOf, KINDS};
+use crate::engine::{Bundle, Change};
 use crate::environment::Environment;
 use crate::ledger::appender::{Append, AppendError};
 use crate::ledger::{Ledger, codec};
+use crate::sqlite::uint;
 
-/// How many rows are wrapped anew in one transaction while others wait for it.
+/// How many persons are wrapped anew in one transaction while others wait for it.
 const PAGE: usize = 256;
 /// How many while nobody does.
 const LARGEST: usize = 16_384;
@@ -99,6 +102,18 @@ impl Keyring {
         found.map(|(_, key)| key).ok_or(KeyError::Provider(ProviderError::WrongStore))
     }
 
+    /// A person's keys, of whichever epoch the row is.
+    pub(crate) fn open_row(&self, person: PersonId, row: &[u8]) -> Result<Vec<Held>, KeyError> {
+        let open = |keys: &[OfEpoch]| bundle::open(row, person.0, &wrappings(keys, row));
+        if let Ok(held) = open(&self.tenant_keys()?) {
+            return Ok(held);
+        }
+        // It may hang on a key that another node has made since.
+        self.forget_epochs();
+        let wrong = KeyError::Provider(ProviderError::WrongStore);
+        open(&self.tenant_keys()?).map_err(|_| wrong)
+    }
+
     /// The epochs of which the tenant has a key, newest first, read anew.
     fn epochs_now(&self) -> Result<Vec<u32>, KeyError> {
         self.forget_epochs();
@@ -107,17 +122,31 @@ impl Keyring {
 }
 
 /// A tenant key with its epoch.
-type OfEpoch = (u32, Arc<Lease>);
+pub(super) type OfEpoch = (u32, Arc<Lease>);
+
+/// The keys that a person's row may hang on, set up to open it.
+fn wrappings(keys: &[OfEpoch], row: &[u8]) -> Vec<Wrapping> {
+    let epoch = bundle::epoch(row);
+    let may = keys.iter().filter(|(of, _)| epoch.is_none_or(|epoch| epoch == *of));
+    may.map(|(epoch, key)| Wrapping::new(*epoch, &key.key)).collect()
+}
+
+/// All keys of the tenant's set up to wrap persons', newest first.
+pub(super) fn all_wrappings(keys: &[OfEpoch]) -> Vec<Wrapping> {
+    keys.iter().map(|(epoch, key)| Wrapping::new(*epoch, &key.key)).collect()
+}
+
+fn count(row: &[u8]) -> u64 {
+    length(bundle::classes(row).into_iter())
+}
+
+fn length(of: impl Iterator) -> u64 {
+    u64::try_from(of.count()).unwrap_or(u64::MAX)
+}
 
 /// The key that hangs on one of these, with the epoch of that.
 pub(super) fn unwrap_under(keys: &[OfEpoch], wrapped: &[u8]) -> Option<(u32, Key)> {
     keys.iter().find_map(|(epoch, key)| Some((*epoch, key.key.unwrap(wrapped).ok()?)))
-}
-
-/// The value of a lookup row: a hash covered by a key that ends with the tenant's, so that no old
-/// copy can be asked whether somebody was in it.
-pub(super) fn covered(tenant_key: &Key, hash: [u8; 16]) -> [u8; 16] {
-    tenant_key.derived(b"lookup cover").encrypt_block(hash)
 }
 
 /// How fast rows are changed: the more at once the less each costs, and the longer others wait.
@@ -166,75 +195,62 @@ impl Ledger {
             keyring.forget_epochs();
         }
         let mut done = Rewrapped { replaced: self.replace_keys()?, ..Rewrapped::default() };
-        self.rewrap(None, &mut done)?;
-        self.rewrap(Some((i64::MIN, 0)), &mut done)?;
-        self.cover_anew(&mut done)?;
+        self.rewrap(&mut done)?;
+        self.rotate_persons(&mut done)?;
         Ok(done)
     }
 
-    fn rewrap(
-        &self,
-        mut after: Option<(i64, i16)>,
-        done: &mut Rewrapped,
-    ) -> Result<(), AppendError> {
-        let keyring = self.keyring();
-        let mut keys = keyring.tenant_keys()?;
-        let Some((newest_epoch, newest)) = keys.first().cloned() else { return Ok(()) };
-        // Almost all hang on the key before: it is tried first, and the newest last.
-        keys.rotate_left(1);
-        let (mut person, mut pace) = (None, Pace::new());
-        loop {
-            let page = self.log().reader().hanging(after, pace.page)?;
-            let mut anew = Vec::new();
-            let mut last = None;
-            for row in page {
-                if let HangingOf::Person(place) = &row.of {
-                    done.persons += u64::from(person.replace(place.0) != Some(place.0));
-                    last = Some(*place);
-                    // What is retired ends with the epoch in which it was.
-                    if place.1 >= CLASSES {
-                        continue;
-                    }
+    /// Wraps the few keys of the tenant's own anew.
+    fn rewrap(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
+        let keys = self.keyring().tenant_keys()?;
+        let Some((newest_epoch, newest)) = keys.first() else { return Ok(()) };
+        let mut anew = Vec::new();
+        for row in self.log().reader().hanging()? {
+            match unwrap_under(&keys, &row.wrapped) {
+                Some((epoch, _)) if epoch == *newest_epoch => (),
+                Some((_, key)) => {
+                    let wrapped = newest.key.wrap(&key).to_vec();
+                    anew.push((row, wrapped));
                 }
-                match unwrap_under(&keys, &row.wrapped) {
-                    Some((epoch, _)) if epoch == newest_epoch => (),
-                    Some((_, key)) => {
-                        let wrapped = newest.key.wrap(&key).to_vec();
-                        anew.push((row, wrapped));
-                    }
-                    None => return Err(KeyError::Provider(ProviderError::WrongStore).into()),
-                }
-            }
-            if !anew.is_empty() {
-                done.keys += pace.change(self, Change::Rewrapped(anew))?;
-            }
-            match last {
-                Some(place) => after = Some(place),
-                None => return Ok(()),
+                None => return Err(KeyError::Provider(ProviderError::WrongStore).into()),
             }
         }
+        if !anew.is_empty() {
+            done.keys += self.change_blocking(Change::Rewrapped(anew))?;
+        }
+        Ok(())
     }
 
-    fn cover_anew(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
-        let keyring = self.keyring();
-        let keys = keyring.tenant_keys()?;
-        let covers: Vec<(u32, Key)> =
-            keys.iter().map(|(epoch, key)| (*epoch, key.key.derived(b"lookup cover"))).collect();
-        let Some((newest, cover)) = covers.first() else { return Ok(()) };
-        let mut after = Covered { person: -1, ..Covered::default() };
-        let mut pace = Pace::new();
+    /// Wraps persons' keys anew, and covers what they are found by.
+    fn rotate_persons(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
+        let keys = self.keyring().tenant_keys()?;
+        let (wrappings, covers) = (all_wrappings(&keys), Covers::new(&keys));
+        let (mut after, mut pace) = (i64::MIN, Pace::new());
         loop {
-            let page = self.log().reader().covered(&after, *newest, pace.page)?;
+            let page = self.log().reader().bundles(after, pace.page)?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = *last;
-            let anew = page.into_iter().filter_map(|was| {
-                let of = u32::try_from(was.kind / KINDS).ok()? + 1;
-                let (_, old) = covers.iter().find(|(epoch, _)| *epoch == of)?;
-                let value = cover.encrypt_block(old.decrypt_block(was.value));
-                Some((was, Covered { value, kind: stored_kind(was.kind, *newest), ..was }))
-            });
-            let anew: Vec<(Covered, Covered)> = anew.collect();
-            done.lookups += pace.change(self, Change::Recovered(anew))?;
+            after = last.person;
+            let mut anew = Vec::with_capacity(page.len());
+            for was in page {
+                done.persons += 1;
+                let keys = bundle::anew(&was.keys, uint(was.person), &wrappings)
+                    .map_err(|_| KeyError::Provider(ProviderError::WrongStore))?;
+                let lookups = covers.anew(&was.lookups);
+                if keys.is_none() && lookups.is_none() {
+                    continue;
+                }
+                done.keys += keys.as_deref().map_or(0, count);
+                done.lookups += lookups.as_deref().map_or(0, |list| length(lookups::entries(list)));
+                let is = Bundle {
+                    person: was.person,
+                    keys: keys.unwrap_or_else(|| was.keys.clone()),
+                    lookups: lookups.unwrap_or_else(|| was.lookups.clone()),
+                };
+                anew.push((was, is));
+            }
+            if !anew.is_empty() {
+                pace.change(self, Change::Rotated(anew))?;
+            }
         }
     }
 

@@ -10,12 +10,12 @@ use domain::sealed::{Content, FieldSet, SealRef, Sealed};
 use domain::{FenceId, Handle, Kind, RetentionClass};
 use zeroize::Zeroizing;
 
+use super::bundle::{Held, Wrapping};
 use super::key::{Key, Wrapped};
 use super::lease::KeyName;
 use super::person::{PersonId, PersonState};
 use super::personal::Personal;
 use super::{KeyError, Keyring, seal};
-use crate::engine::KINDS;
 use crate::tree::{self, Hash};
 
 /// By what a person can be found without their name.
@@ -77,7 +77,8 @@ pub(crate) struct NewPerson {
     pub id: PersonId,
     pub fence: FenceId,
     pub fields: FieldSet,
-    pub keys: Vec<(RetentionClass, Wrapped)>,
+    /// All of them, wrapped as one.
+    pub keys: Vec<u8>,
 }
 
 #[derive(Clone)]
@@ -96,19 +97,6 @@ pub(crate) struct NewLookup {
     pub kind: LookupKind,
     /// Of the tenant key that covers it.
     pub epoch: u32,
-}
-
-impl NewLookup {
-    /// The kind as it is stored, with the epoch above it.
-    pub(crate) fn stored_kind(&self) -> i16 {
-        stored_kind(self.kind.code(), self.epoch)
-    }
-}
-
-/// A kind of lookup with the epoch that covers the row.
-pub(crate) fn stored_kind(kind: i16, epoch: u32) -> i16 {
-    let epoch = i16::try_from(epoch.saturating_sub(1)).unwrap_or(i16::MAX);
-    (kind % KINDS).saturating_add(epoch.saturating_mul(KINDS))
 }
 
 #[derive(Clone)]
@@ -165,17 +153,19 @@ impl Sealing {
     /// Where the key store cannot be reached.
     pub fn new_person(&mut self, fields: FieldSet, lookups: &[Lookup]) -> Result<Part, KeyError> {
         let keyring = Arc::clone(&self.keyring);
-        let tenant_key = keyring.tenant_key()?;
+        let (epoch, tenant_key) = keyring.newest()?;
         let person = keyring.mint_person()?;
         let fence = FenceId(keyring.env.random());
         let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
-        let keys = classes.map(|class| {
-            let key = Key::random(&keyring.env);
-            let wrapped = tenant_key.key.wrap(&key);
-            keyring.leases.put(KeyName::Person(person, class), key, &keyring.env);
-            (class, wrapped)
-        });
-        let keys = keys.collect();
+        let held = classes.map(|class| (class, Key::random(&keyring.env)));
+        let held: Vec<_> =
+            held.map(|(class, key)| Held { class: class.code(), at: epoch, key }).collect();
+        let keys = Wrapping::new(epoch, &tenant_key.key).wrap(person.0, &held);
+        for Held { class, key, .. } in held {
+            if let Some(class) = RetentionClass::from_code(class) {
+                keyring.leases.put(KeyName::Person(person, class), key, &keyring.env);
+            }
+        }
         self.brought.persons.push(NewPerson { id: person, fence, fields, keys });
         self.look_up(person, lookups)?;
         self.link(person, fence, fields)

@@ -7,6 +7,8 @@ mod commit;
 mod effect;
 mod repeat;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::entry::Tagged;
 use domain::sealed::{FieldSet, SealRef};
 use domain::{Draft, Event, Handle, Kind, Position, Tag};
@@ -14,6 +16,7 @@ use domain::{Draft, Event, Handle, Kind, Position, Tag};
 use super::appender::{Append, AppendError, Appended};
 use super::index::PersonRow;
 use super::writer::Reply;
+use crate::keyring::lookups::{self, stored_kind};
 use crate::keyring::person::PersonId;
 use crate::keyring::sealing::{Brought, NewDataKey, NewLookup, NewPerson, NewSeal};
 use crate::tree::Hash;
@@ -86,6 +89,22 @@ impl Batch {
         self.replaced.extend(brought.replaced);
         self.links.extend(brought.links);
         self.loose = brought.seals;
+    }
+
+    /// What is to be on each person's list of what they are found by.
+    pub(crate) fn lists(&self) -> BTreeMap<PersonId, Vec<u8>> {
+        let mut lists: BTreeMap<PersonId, Vec<u8>> = BTreeMap::new();
+        for new in &self.lookups {
+            let entry = (stored_kind(new.kind.code(), new.epoch), new.value);
+            lookups::add(lists.entry(new.person).or_default(), entry);
+        }
+        lists
+    }
+
+    /// Whether the list of somebody who was there before changes.
+    pub(crate) fn relists(&self) -> bool {
+        let new: BTreeSet<PersonId> = self.persons.iter().map(|new| new.id).collect();
+        !self.replaced.is_empty() || self.lookups.iter().any(|look| !new.contains(&look.person))
     }
 
     /// The seals of an entry, in order of their index.

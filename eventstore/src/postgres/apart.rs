@@ -325,7 +325,7 @@ const CUT: [&str; 14] = [
      WHERE id = gone.handle * 8 + class",
     "DELETE FROM person_tag WHERE position >= $1",
     // Who was registered there is nobody's: no entry tells of them.
-    "DELETE FROM person_key USING person WHERE id = person AND registration >= $1",
+    "DELETE FROM retired_key USING person WHERE id = person AND registration >= $1",
     "DELETE FROM lookup USING person WHERE id = person AND registration >= $1",
     "DELETE FROM api_key USING person WHERE person.id = person AND registration >= $1",
     "DELETE FROM given USING person WHERE id = person AND registration >= $1",

@@ -30,7 +30,7 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
             tx.run(sql, &[&i32::try_from(*epoch).unwrap_or(i32::MAX), wrapped])
         }
         Change::Rewrapped(rows) => rotation::rewrap(tx, rows),
-        Change::Recovered(rows) => rotation::recover(tx, rows),
+        Change::Rotated(rows) => rotation::rotate(tx, rows),
         Change::Replaced(replaced) => rotation::replace(tx, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(tx, *before),
         Change::Day { day, wrapped } => {

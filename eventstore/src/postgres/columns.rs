@@ -17,17 +17,17 @@ pub(super) struct Rows<'a> {
     indexed: i64,
     entries: (Vec<i64>, Vec<&'a [u8]>, Vec<&'a [u8]>),
     seals: (Vec<i64>, Vec<&'a [u8]>),
-    persons: (Vec<i64>, Vec<&'a [u8]>, Vec<i32>),
-    person_keys: (Vec<i64>, Vec<i16>, Vec<&'a [u8]>),
+    persons: Persons<'a>,
     data_keys: DataKeys<'a>,
     repeats: Repeats<'a>,
-    lookups: (Vec<&'a [u8]>, Vec<i64>, Vec<i16>),
+    lookups: (Vec<&'a [u8]>, Vec<i64>),
     tags: (Vec<i64>, Vec<i64>),
     person_rows: PersonRows,
 }
 
 /// A value that goes along with a statement.
 type Param<'a> = &'a (dyn ToSql + Sync);
+type Persons<'a> = (Vec<i64>, Vec<&'a [u8]>, Vec<i32>, Vec<&'a [u8]>, Vec<Vec<u8>>);
 type DataKeys<'a> = (Vec<i64>, Vec<Option<i64>>, Vec<Option<i16>>, Vec<&'a [u8]>);
 type Repeats<'a> = (Vec<i64>, Vec<&'a [u8]>, Vec<&'a [u8]>, Vec<i64>, Vec<i32>);
 
@@ -54,7 +54,6 @@ impl<'a> Rows<'a> {
             entries: Default::default(),
             seals: Default::default(),
             persons: Default::default(),
-            person_keys: Default::default(),
             data_keys: Default::default(),
             repeats: Default::default(),
             lookups: Default::default(),
@@ -97,15 +96,13 @@ impl<'a> Rows<'a> {
     }
 
     fn take_keys(&mut self, commit: &'a Commit<'_>) {
+        let mut lists = commit.batch.lists();
         for person in &commit.batch.persons {
             self.persons.0.push(int(person.id.0));
             self.persons.1.push(person.fence.0.as_slice());
             self.persons.2.push(i32::try_from(person.fields.0).unwrap_or(0));
-            for (class, wrapped) in &person.keys {
-                self.person_keys.0.push(int(person.id.0));
-                self.person_keys.1.push(i16::from(class.code()));
-                self.person_keys.2.push(wrapped.as_slice());
-            }
+            self.persons.3.push(&person.keys);
+            self.persons.4.push(lists.remove(&person.id).unwrap_or_default());
         }
         for key in &commit.batch.data_keys {
             self.data_keys.0.push(int(key.handle.0) * 8 + i64::from(key.class.code()));
@@ -116,7 +113,6 @@ impl<'a> Rows<'a> {
         for lookup in &commit.batch.lookups {
             self.lookups.0.push(lookup.value.as_slice());
             self.lookups.1.push(int(lookup.person.0));
-            self.lookups.2.push(lookup.stored_kind());
         }
     }
 
@@ -171,14 +167,13 @@ impl<'a> Rows<'a> {
         ]
     }
 
-    fn of_keyring(&self) -> [Param<'_>; 18] {
+    fn of_keyring(&self) -> [Param<'_>; 16] {
         [
             &self.persons.0,
             &self.persons.1,
             &self.persons.2,
-            &self.person_keys.0,
-            &self.person_keys.1,
-            &self.person_keys.2,
+            &self.persons.3,
+            &self.persons.4,
             &self.data_keys.0,
             &self.data_keys.1,
             &self.data_keys.2,
@@ -190,7 +185,6 @@ impl<'a> Rows<'a> {
             &self.repeats.4,
             &self.lookups.0,
             &self.lookups.1,
-            &self.lookups.2,
         ]
     }
 

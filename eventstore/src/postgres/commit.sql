@@ -8,25 +8,24 @@ WITH h AS (
 ), s AS (
     INSERT INTO seal SELECT u.* FROM h, unnest($9::int8[], $10::bytea[]) u
 ), p AS (
-    INSERT INTO person (id, state, fence, fields)
-    SELECT u.id, 1, u.fence, u.fields
-    FROM h, unnest($11::int8[], $12::bytea[], $13::int4[]) u (id, fence, fields)
-), pk AS (
-    INSERT INTO person_key SELECT u.* FROM h, unnest($14::int8[], $15::int2[], $16::bytea[]) u
+    INSERT INTO person (id, state, fence, fields, keys, lookups)
+    SELECT u.id, 1, u.fence, u.fields, u.keys, u.lookups
+    FROM h, unnest($11::int8[], $12::bytea[], $13::int4[], $14::bytea[], $15::bytea[])
+        u (id, fence, fields, keys, lookups)
 ), dk AS (
     INSERT INTO data_key
-    SELECT u.* FROM h, unnest($17::int8[], $18::int8[], $19::int2[], $20::bytea[]) u
+    SELECT u.* FROM h, unnest($16::int8[], $17::int8[], $18::int2[], $19::bytea[]) u
 ), r AS (
     INSERT INTO idempotency
-    SELECT u.* FROM h, unnest($21::int8[], $22::bytea[], $23::bytea[], $24::int8[], $25::int4[]) u
+    SELECT u.* FROM h, unnest($20::int8[], $21::bytea[], $22::bytea[], $23::int8[], $24::int4[]) u
 ), l AS (
-    INSERT INTO lookup SELECT u.* FROM h, unnest($26::bytea[], $27::int8[], $28::int2[]) u
+    INSERT INTO lookup SELECT u.* FROM h, unnest($25::bytea[], $26::int8[]) u
     ON CONFLICT DO NOTHING
 ), t AS (
-    INSERT INTO tag SELECT u.* FROM h, unnest($29::int8[], $30::int8[]) u
+    INSERT INTO tag SELECT u.* FROM h, unnest($27::int8[], $28::int8[]) u
 ), pt AS (
     INSERT INTO person_tag
-    SELECT u.* FROM h, unnest($31::int8[], $32::int8[], $33::int8[], $34::int8[],
-                              $35::int8[], $36::int4[], $37::int2[], $38::int2[]) u
+    SELECT u.* FROM h, unnest($29::int8[], $30::int8[], $31::int8[], $32::int8[],
+                              $33::int8[], $34::int4[], $35::int2[], $36::int2[]) u
 )
 SELECT 1 FROM h

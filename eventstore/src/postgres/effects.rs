@@ -2,8 +2,8 @@
 
 use domain::{Handle, Position, RetentionClass};
 
-use super::{PgError, Tx, int, papers};
-use crate::engine::{Cleared, Commit, Effect, KINDS};
+use super::{PgError, Tx, int, papers, rotation};
+use crate::engine::{Cleared, Commit, Effect};
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
 use crate::store::notices::NoticeKind;
@@ -28,21 +28,19 @@ impl Both<'_> {
 
     /// What a batch does beyond adding rows.
     pub(super) fn what_else(&mut self, commit: &Commit<'_>) -> Result<(), PgError> {
+        let mut lists = commit.batch.lists();
         for (person, fields) in &commit.batch.replaced {
             // What the tenant calls somebody stays when they write themselves in another way. What
             // they are found by now came with the same statement as the entries.
-            let new: Vec<&[u8]> = commit
-                .batch
-                .lookups
-                .iter()
-                .filter(|lookup| lookup.person == *person)
-                .map(|lookup| lookup.value.as_slice())
-                .collect();
-            // First, as at a fence: lookups may be being covered anew at another node.
+            found_by(self.keys(), *person, lists.get(person).map_or(&[], Vec::as_slice))?;
             let fields = i32::try_from(fields.0).unwrap_or(0);
             self.keys()
                 .run("UPDATE person SET fields = $2 WHERE id = $1", &[&int(person.0), &fields])?;
-            found_by(self.keys(), *person, &new)?;
+        }
+        // What came with a person is on their list already.
+        commit.batch.persons.iter().for_each(|new| drop(lists.remove(&new.id)));
+        for (person, list) in &lists {
+            rotation::relist(self.keys(), *person, |_| true, list)?;
         }
         for effect in &commit.effects {
             self.apply(effect, commit.second())?;
@@ -117,20 +115,18 @@ impl Both<'_> {
     }
 }
 
-/// Has a person be found by nothing but these values, and by what the tenant calls them.
-pub(super) fn found_by(tx: &mut Tx, person: PersonId, values: &[&[u8]]) -> Result<(), PgError> {
-    let reference = LookupKind::Reference.code();
-    let sql = "DELETE FROM lookup WHERE person = $1 AND kind % $4 <> $2 AND value <> ALL ($3)";
-    tx.run(sql, &[&int(person.0), &reference, &values, &KINDS]).map(drop)
+/// Has a person be found by nothing but this, and by what the tenant calls them.
+pub(super) fn found_by(tx: &mut Tx, person: PersonId, list: &[u8]) -> Result<(), PgError> {
+    rotation::relist(tx, person, |kind| kind == LookupKind::Reference.code(), list)
 }
 
 /// Ends a person's keys, as their fence says.
 pub(super) fn fence(tx: &mut Tx, person: PersonId, when: (Position, i64)) -> Result<(), PgError> {
-    // The state first: whoever rotates the person's keys at another node holds their row, and what
-    // they add is only seen by a statement that begins after them.
-    let sql = "UPDATE person SET state = $2 WHERE id = $1";
+    // The row first: whoever rotates the person's keys at another node holds it, and what they
+    // retire is only seen by a statement that begins after them.
+    let sql = "UPDATE person SET state = $2, keys = NULL WHERE id = $1";
     tx.run(sql, &[&int(person.0), &state(PersonState::Erasing)])?;
-    tx.run("DELETE FROM person_key WHERE person = $1", &[&int(person.0)])?;
+    tx.run("DELETE FROM retired_key WHERE person = $1", &[&int(person.0)])?;
     papers::tell(tx, NoticeKind::Erased, person, when)?;
     papers::done(tx, person, when)
 }
@@ -163,8 +159,8 @@ pub(super) fn clear(keyring: &mut Tx, rows: &[Cleared]) -> Result<(), PgError> {
 
 /// Clears what else there is: nothing but the fact that there was somebody stays.
 pub(super) fn bury(keyring: &mut Tx, person: PersonId) -> Result<(), PgError> {
+    rotation::relist(keyring, person, |_| false, &[])?;
     for sql in [
-        "DELETE FROM lookup WHERE person = $1",
         "DELETE FROM api_key WHERE person = $1",
         "DELETE FROM given WHERE person = $1",
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,

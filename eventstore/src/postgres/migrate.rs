@@ -12,16 +12,17 @@ use crate::store::Which;
 use crate::wait::wait;
 
 /// Each for the ledger and for the keyring.
-const STEPS: [(&str, &str); 2] = [
+const STEPS: [(&str, &str); 3] = [
     (
         include_str!("../../migrations/postgres/0001-ledger.sql"),
         include_str!("../../migrations/postgres/0001-keyring.sql"),
     ),
     ("", include_str!("../../migrations/postgres/0002-keyring.sql")),
+    ("", include_str!("../../migrations/postgres/0003-keyring.sql")),
 ];
 
 /// The schema that this program writes. A tenant with a newer one is refused.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// What of a tenant a database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,14 +10,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use super::{PgError, Scope, apart, int, rotation, uint};
-use crate::engine::{
-    Counter, Covered, Hanging, KeyRow, PersonKeyRow, Place, Read, Reader, SealRow,
-};
+use crate::engine::{Bundle, Counter, Hanging, KeyRow, Place, Read, Reader, SealRow};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
-use crate::keyring::sealing::stored_kind;
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
@@ -235,11 +232,10 @@ impl Reader for PgReader {
             KeyRow::Secret(name) => {
                 self.row("SELECT wrapped FROM secret WHERE name = $1", &[&name], wrapped)
             }
-            KeyRow::Person(person, class) => {
-                let sql =
-                    "SELECT wrapped FROM person_key JOIN person ON person.id = person_key.person
-                           WHERE person_key.person = $1 AND class = $2 AND state = 1";
-                self.row(sql, &[&int(person.0), &i16::from(class.code())], wrapped)
+            KeyRow::Person(person) => {
+                let sql = "SELECT keys FROM person
+                           WHERE id = $1 AND state = 1 AND keys IS NOT NULL";
+                self.row(sql, &[&int(person.0)], wrapped)
             }
             KeyRow::Period(class, year) => {
                 let sql = "SELECT wrapped FROM period_key WHERE class = $1 AND year = $2";
@@ -248,20 +244,11 @@ impl Reader for PgReader {
         }
     }
 
-    fn person_keys(&self, keys: &[(PersonId, RetentionClass)]) -> Read<Vec<PersonKeyRow>> {
-        let sql = "SELECT k.person, k.class, k.wrapped FROM unnest($1::int8[], $2::int2[]) w (p, c)
-                   JOIN person_key k ON k.person = p AND k.class = c
-                   JOIN person ON person.id = k.person WHERE state = 1";
-        let (persons, classes): (Vec<i64>, Vec<i16>) =
-            keys.iter().map(|(person, class)| (int(person.0), i16::from(class.code()))).unzip();
-        let rows = self.rows(sql, &[&persons, &classes], |row| {
-            Ok((PersonId(number(row, 0)?), get::<i16>(row, 1)?, get(row, 2)?))
-        })?;
-        let class = |code| RetentionClass::ALL.into_iter().find(|c| i16::from(c.code()) == code);
-        let known = rows.into_iter().filter_map(|(person, code, wrapped)| {
-            class(code).map(|class| (person, class, wrapped))
-        });
-        Ok(known.collect())
+    fn person_keys(&self, persons: &[PersonId]) -> Read<Vec<(PersonId, Vec<u8>)>> {
+        let sql = "SELECT id, keys FROM person
+                   WHERE id = ANY ($1) AND state = 1 AND keys IS NOT NULL";
+        let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+        self.rows(sql, &[&persons], |row| Ok((PersonId(number(row, 0)?), get(row, 1)?)))
     }
 
     fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {
@@ -282,13 +269,26 @@ impl Reader for PgReader {
         self.rows(sql, &[], |row| Ok(u32::try_from(get::<i32>(row, 0)?).unwrap_or(0)))
     }
 
-    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
-        rotation::hanging(self, after, limit)
+    fn hanging(&self) -> Read<Vec<Hanging>> {
+        rotation::hanging(self)
     }
 
-    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
-        let sql = "SELECT class, wrapped FROM person_key WHERE person = $1";
+    fn bundles(&self, after: i64, limit: usize) -> Read<Vec<Bundle>> {
+        rotation::bundles(self, after, limit)
+    }
+
+    fn keys_of(&self, person: PersonId) -> Read<Option<Vec<u8>>> {
+        let sql = "SELECT keys FROM person WHERE id = $1 AND keys IS NOT NULL";
+        self.row(sql, &[&int(person.0)], |row| get(row, 0))
+    }
+
+    fn retired_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        let sql = "SELECT class, wrapped FROM retired_key WHERE person = $1";
         self.rows(sql, &[&int(person.0)], |row| Ok((get(row, 0)?, get(row, 1)?)))
+    }
+
+    fn retired(&self, after: Place, limit: usize) -> Read<Vec<Place>> {
+        rotation::retired(self, after, limit)
     }
 
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
@@ -303,21 +303,6 @@ impl Reader for PgReader {
         let sql = "SELECT id, wrapped FROM data_key WHERE id = ANY ($1) AND wrapped IS NOT NULL
                    AND year IS NULL";
         self.rows(sql, &[&ids], |row| Ok((get(row, 0)?, get(row, 1)?)))
-    }
-
-    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
-        let sql = "SELECT value, person, kind FROM lookup
-                   WHERE (value, person) > ($1, $2) AND kind < $3
-                   ORDER BY value, person LIMIT $4";
-        let first = stored_kind(0, epoch);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let params: [&(dyn ToSql + Sync); 4] =
-            [&after.value.as_slice(), &after.person, &first, &limit];
-        let rows = self.rows(sql, &params, |row| {
-            let (value, person, kind) = (exactly(get(row, 0)?), get(row, 1)?, get(row, 2)?);
-            Ok(value.map(|value| Covered { value, person, kind }))
-        })?;
-        Ok(rows.into_iter().flatten().collect())
     }
 
     fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {

@@ -135,7 +135,7 @@ pub(super) fn stands(ledger: &mut Tx, position: i64, leaf: &[u8]) -> Result<bool
 
 /// Whether a commit does something to rows that were there before.
 pub(super) fn does_more(commit: &Commit<'_>) -> bool {
-    !commit.effects.is_empty() || commit.fenced.is_some() || !commit.batch.replaced.is_empty()
+    !commit.effects.is_empty() || commit.fenced.is_some() || commit.batch.relists()
 }
 
 /// What the answers to a batch and to its end say.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{OpenError, open_writer, settings};
+use super::{OpenError, SCHEMA_VERSION, open_for_writing, settings, upgrade};
 
 /// A part of a ledger's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +48,7 @@ impl Part {
                 ("tenant_key", "*"),
                 ("secret", "*"),
                 ("person", "*"),
-                ("person_key", "*"),
+                ("retired_key", "*"),
                 ("period_key", "*"),
                 ("data_key", "id, person, year, wrapped"),
                 ("person_tag", "*"),
@@ -62,6 +62,12 @@ impl Part {
         }
     }
 }
+
+/// Tables that parts have which an older program made, and that the schema after it takes apart.
+const FORMER: [&str; 1] = ["person_key"];
+
+/// The schema of parts that do not say theirs.
+const UNSAID: i64 = 2;
 
 /// Copies a ledger's file into its three parts, all of one moment, while it is written to.
 ///
@@ -86,6 +92,7 @@ pub fn take_apart(file: &Path, into: [&Path; 3]) -> Result<(), rusqlite::Error> 
             let sql = format!("CREATE TABLE {name}.{table} AS SELECT {columns} FROM main.{table}");
             tx.execute_batch(&sql)?;
         }
+        tx.pragma_update(Some(part.name()), "user_version", SCHEMA_VERSION)?;
     }
     tx.commit()
 }
@@ -95,13 +102,18 @@ pub fn take_apart(file: &Path, into: [&Path; 3]) -> Result<(), rusqlite::Error> 
 /// # Errors
 /// Where a file cannot be read or written, or the parts are not those of one ledger.
 pub fn put_together(parts: [&Path; 3], file: &Path) -> Result<(), OpenError> {
-    let mut conn = open_writer(file)?;
+    let mut conn = open_for_writing(file)?;
     for (part, path) in Part::ALL.into_iter().zip(parts) {
         attach(&conn, path, part)?;
     }
+    let keyring = Some(Part::Keyring.name());
+    let said: i64 = conn.pragma_query_value(keyring, "user_version", |row| row.get(0))?;
+    // First in the schema of whoever made them, then in this one.
+    upgrade(&mut conn, if said == 0 { UNSAID } else { said })?;
     let tx = conn.transaction()?;
     for part in Part::ALL {
-        for (table, _) in part.tables() {
+        let tables = part.tables().iter().map(|(table, _)| *table);
+        for table in tables.chain(FORMER.into_iter().filter(|_| part == Part::Keyring)) {
             let name = part.name();
             // As the part has them: one that an older program made lacks what came since.
             let of_part: Option<String> = tx.query_row(
@@ -115,6 +127,7 @@ pub fn put_together(parts: [&Path; 3], file: &Path) -> Result<(), OpenError> {
         }
     }
     tx.commit()?;
+    upgrade(&mut conn, SCHEMA_VERSION)?;
     conn.close().map_err(|(_, error)| error)?;
     Ok(())
 }
@@ -129,6 +142,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::sqlite::open_writer;
 
     /// A table that no part knows would be missing from every backup.
     #[test]
@@ -168,5 +182,39 @@ mod tests {
         let row: (i64, String, Option<String>) =
             again.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         assert_eq!(row, (7, "{}".to_owned(), None));
+    }
+
+    /// The second schema had a row for each key, and kinds beside lookups.
+    #[test]
+    fn parts_of_the_second_schema_are_put_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        drop(open_writer(&path("ledger.sqlite")).unwrap());
+        let files = Part::ALL.map(|part| path(part.name()));
+        let parts = [files[0].as_path(), files[1].as_path(), files[2].as_path()];
+        take_apart(&path("ledger.sqlite"), parts).unwrap();
+        let keyring = Connection::open(parts[2]).unwrap();
+        let older = "ALTER TABLE person DROP COLUMN keys; ALTER TABLE person DROP COLUMN lookups;
+            DROP TABLE retired_key; DROP TABLE lookup; PRAGMA user_version = 0;
+            CREATE TABLE person_key (person, class, wrapped);
+            CREATE TABLE lookup (value, person, kind);
+            INSERT INTO person (id, state) VALUES (5, 1), (6, 4);
+            INSERT INTO person_key VALUES (5, 1, zeroblob(40)), (5, 2, zeroblob(40)), (5, 9, x'77');
+            INSERT INTO lookup VALUES (zeroblob(16), 5, 17);";
+        keyring.execute_batch(older).unwrap();
+        drop(keyring);
+        put_together(parts, &path("again.sqlite")).unwrap();
+        let again = Connection::open(path("again.sqlite")).unwrap();
+        let sql = "SELECT keys, lookups FROM person ORDER BY id";
+        let mut select = again.prepare(sql).unwrap();
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let rows: Vec<(Option<Vec<u8>>, Vec<u8>)> = rows.map(Result::unwrap).collect();
+        let keys = [&[0, 1][..], &[0; 40], &[2], &[0; 40]].concat();
+        let list = [&[0, 17][..], &[0; 16]].concat();
+        assert_eq!(rows, [(Some(keys), list), (None, vec![])]);
+        let sql = "SELECT (SELECT count(*) FROM retired_key WHERE class = 9 AND wrapped = x'77'),
+                   (SELECT count(*) FROM lookup WHERE person = 5)";
+        let counts = again.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(counts, (1, 1));
     }
 }

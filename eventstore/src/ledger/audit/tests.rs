@@ -303,10 +303,16 @@ fn a_link_to_somebody_erased_is_found() {
     salon.tampered(|conn| {
         let sql = "UPDATE data_key SET person = ?1 WHERE id = (SELECT max(id) FROM data_key)";
         conn.execute(sql, [int(anna.0)]).unwrap();
-        conn.execute("INSERT INTO lookup VALUES (x'00', ?1, 1)", [int(anna.0)]).unwrap();
+        conn.execute("INSERT INTO lookup VALUES (x'00', ?1)", [int(anna.0)]).unwrap();
     });
     let found = codes(&salon.audit());
     assert!(found.contains(&"link_left"), "{found:?}");
+}
+
+/// A lookup that is on nobody's list would not go with whose it is.
+#[test]
+fn a_lookup_that_no_list_knows_is_found() {
+    assert_eq!(codes_after("INSERT INTO lookup SELECT x'00', id FROM person"), ["link_left"]);
 }
 
 #[test]
