@@ -29,7 +29,7 @@ use crate::sqlite::uint;
 
 /// How many persons are wrapped anew in one transaction while others wait for it.
 const PAGE: usize = 256;
-/// How many while nobody does.
+/// How many while nobody does, and how many are read at once.
 const LARGEST: usize = 16_384;
 /// How much longer the writer is left to others, where there are any.
 const OTHERS: u32 = 5;
@@ -166,13 +166,43 @@ impl Pace {
         let (size, start) = (ledger.log().size(), clock.since_boot());
         let changed = ledger.change_blocking(change)?;
         if ledger.log().size() == size {
-            self.page = (2 * self.page).min(LARGEST);
+            self.page = (4 * self.page).min(LARGEST);
         } else {
             self.page = PAGE;
             let taken = clock.since_boot().saturating_sub(start);
             std::thread::sleep((taken * OTHERS).min(PAUSE));
         }
         Ok(changed)
+    }
+}
+
+/// Persons' rows as they were read, and wrapped anew.
+#[derive(Default)]
+struct Page {
+    rows: Vec<(Bundle, Bundle)>,
+    /// What is in it, as far as it was not wrapped anew before.
+    done: Rewrapped,
+    /// The last of whom was read.
+    last: Option<i64>,
+}
+
+impl Page {
+    /// Writes it in as many parts as others leave time for.
+    fn write(
+        self,
+        ledger: &Ledger,
+        pace: &mut Pace,
+        done: &mut Rewrapped,
+    ) -> Result<(), AppendError> {
+        let mut rows = self.rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let part = rows.by_ref().take(pace.page).collect();
+            pace.change(ledger, Change::Rotated(part))?;
+        }
+        done.persons += self.done.persons;
+        done.keys += self.done.keys;
+        done.lookups += self.done.lookups;
+        Ok(())
     }
 }
 
@@ -221,37 +251,51 @@ impl Ledger {
         Ok(())
     }
 
-    /// Wraps persons' keys anew, and covers what they are found by.
+    /// Wraps persons' keys anew, and covers what they are found by. While a page is written the next
+    /// is read and wrapped.
     fn rotate_persons(&self, done: &mut Rewrapped) -> Result<(), AppendError> {
         let keys = self.keyring().tenant_keys()?;
         let (wrappings, covers) = (all_wrappings(&keys), Covers::new(&keys));
-        let (mut after, mut pace) = (i64::MIN, Pace::new());
-        loop {
-            let page = self.log().reader().bundles(after, pace.page)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.person;
-            let mut anew = Vec::with_capacity(page.len());
-            for was in page {
-                done.persons += 1;
-                let keys = bundle::anew(&was.keys, uint(was.person), &wrappings)
-                    .map_err(|_| KeyError::Provider(ProviderError::WrongStore))?;
-                let lookups = covers.anew(&was.lookups);
-                if keys.is_none() && lookups.is_none() {
-                    continue;
-                }
-                done.keys += keys.as_deref().map_or(0, count);
-                done.lookups += lookups.as_deref().map_or(0, |list| length(lookups::entries(list)));
-                let is = Bundle {
-                    person: was.person,
-                    keys: keys.unwrap_or_else(|| was.keys.clone()),
-                    lookups: lookups.unwrap_or_else(|| was.lookups.clone()),
-                };
-                anew.push((was, is));
-            }
-            if !anew.is_empty() {
-                pace.change(self, Change::Rotated(anew))?;
-            }
+        let read = |after| self.wrapped_anew(after, &wrappings, &covers);
+        let (mut page, mut pace) = (read(i64::MIN)?, Pace::new());
+        while let Some(last) = page.last {
+            page = std::thread::scope(|scope| {
+                let next = scope.spawn(move || read(last));
+                page.write(self, &mut pace, done)?;
+                next.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
+            })?;
         }
+        Ok(())
+    }
+
+    fn wrapped_anew(
+        &self,
+        after: i64,
+        wrappings: &[Wrapping],
+        covers: &Covers,
+    ) -> Result<Page, AppendError> {
+        let read = self.log().reader().bundles(after, LARGEST)?;
+        let last = read.last().map(|was| was.person);
+        let mut page = Page { rows: Vec::with_capacity(read.len()), last, ..Page::default() };
+        for was in read {
+            page.done.persons += 1;
+            let keys = bundle::anew(&was.keys, uint(was.person), wrappings)
+                .map_err(|_| KeyError::Provider(ProviderError::WrongStore))?;
+            let lookups = covers.anew(&was.lookups);
+            if keys.is_none() && lookups.is_none() {
+                continue;
+            }
+            page.done.keys += keys.as_deref().map_or(0, count);
+            page.done.lookups +=
+                lookups.as_deref().map_or(0, |list| length(lookups::entries(list)));
+            let is = Bundle {
+                person: was.person,
+                keys: keys.unwrap_or_else(|| was.keys.clone()),
+                lookups: lookups.unwrap_or_else(|| was.lookups.clone()),
+            };
+            page.rows.push((was, is));
+        }
+        Ok(page)
     }
 
     /// Records in the ledger that its keys hang on this epoch, once.
