@@ -1,7 +1,7 @@
 //! Taking a tenant's ledgers out of use on a server, into use again, and off it.
 //!
-//! The tenant's role loses its way into the schemas while all their tables are locked: what was under
-//! way is through by then, and nobody, on whichever node, reads or writes anything after it. The
+//! The tenant's role loses its way into the schemas, and then all their tables are locked once: what was
+//! under way is through by then, and nobody, on whichever node, reads or writes anything after it. The
 //! owner still does, and copies.
 
 use std::sync::Arc;
@@ -64,6 +64,21 @@ pub(crate) fn is_here(home: &Home, tenant: TenantId) -> Result<bool, PgError> {
 
 /// Takes a tenant out of use on every node; may be repeated.
 pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
+    let all = held(home, tenant, keyrings);
+    for held in &all {
+        let Held { names: Names { owner, role, .. }, schemas, .. } = held;
+        // Without a lock: who holds one may be waiting for an answer to what comes behind ours.
+        change(held, async |client| {
+            let revoke = schemas
+                .iter()
+                .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
+                .collect::<String>();
+            client.batch_execute(&format!("SET LOCAL ROLE {owner}; {revoke}")).await
+        })?;
+    }
+    let (ledgers, apart): (Vec<_>, Vec<_>) =
+        all.iter().partition(|held| Arc::ptr_eq(held.server, &home.ledger));
+    ledgers.into_iter().try_for_each(wait_for_others)?;
     for which in Which::ALL {
         // What was prepared keeps its locks until it is settled.
         let scope = Scope::of_owner(home, tenant, which);
@@ -72,22 +87,18 @@ pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(),
         apart::settle(&scope, &mut head)?;
         head.end("ROLLBACK")?;
     }
-    for held in held(home, tenant, keyrings) {
-        let Held { names: Names { owner, role, .. }, schemas, .. } = &held;
-        change(&held, async |client| {
-            let tables: Option<String> = client.query_one(TABLES, &[schemas]).await?.try_get(0)?;
-            let tables = tables.unwrap_or_default();
-            let revoke = schemas
-                .iter()
-                .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
-                .collect::<String>();
-            let sql = format!(
-                "SET LOCAL ROLE {owner}; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; {revoke}"
-            );
-            client.batch_execute(&sql).await
-        })?;
-    }
-    Ok(())
+    apart.into_iter().try_for_each(wait_for_others)
+}
+
+/// Waits until whatever was under way in some schemas is through. What begins now finds no way in.
+fn wait_for_others(held: &Held<'_>) -> Result<(), PgError> {
+    let Held { names: Names { owner, .. }, schemas, .. } = held;
+    change(held, async |client| {
+        let tables: Option<String> = client.query_one(TABLES, &[schemas]).await?.try_get(0)?;
+        let tables = tables.unwrap_or_default();
+        let lock = format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+        client.batch_execute(&format!("SET LOCAL ROLE {owner}; {lock}")).await
+    })
 }
 
 /// Lets a tenant be used again.
