@@ -415,3 +415,33 @@ fn the_program_rotates_and_says_how_far_it_has_come() {
     let told = run(&data, &["audit", "replay", "--tenant", "salon"]).ended(0).out;
     assert!(told.contains("wrapped anew under epoch 3"), "{told}");
 }
+
+/// Somebody whose row was put back by hand is not carried into the new epoch.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_behind_a_fence_is_carried_into_the_next_epoch() {
+    if on_postgres() {
+        return; // It changes the file itself.
+    }
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let id = salon.tenant.client("Astrid").await;
+    let person = salon.tenant.person(&id).0;
+    let file = app.folder.path().join("data/tenants/salon/ledger.sqlite");
+    let conn = rusqlite::Connection::open(file).unwrap();
+    let fence = "SELECT fence FROM person WHERE id = ?1";
+    let fence: Vec<u8> = conn.query_row(fence, [person], |row| row.get(0)).unwrap();
+    let erasure = json!({"kind": "erasure", "client_id": id});
+    salon.tenant.admin.post("/v1/privacy-requests", &erasure).await.is(202);
+    while !salon.tenant.desk.tenant.is_resting() {
+        tokio::task::yield_now().await;
+    }
+    rotate(&app).unwrap();
+    let back = "UPDATE person SET state = 1, fence = ?2, keys = x'00' WHERE id = ?1";
+    conn.execute(back, (person, fence)).unwrap();
+    let refused = rotate(&app).unwrap_err();
+    let AppError::Store(StoreError::NotRotated(tenant, why)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(tenant, "salon");
+    assert!(matches!(*why, StoreError::AliveBehindFence(_)), "{why:?}");
+}

@@ -47,6 +47,11 @@ pub enum StoreError {
          are kept, and its erasures stay within reach of backups"
     )]
     NotRotated(String, #[source] Box<Self>),
+    #[error(
+        "somebody who was erased has keys again in {0}: its keyring is not the one that belongs to its \
+         ledger. Put the newest copy of both back, and rotate again"
+    )]
+    AliveBehindFence(String),
     #[error("the ledgers lie in a database, and are brought back by its own means")]
     NotInFiles,
     #[error("--keyring goes with --ledger: a keyring in a database is that of a ledger in one")]

@@ -108,7 +108,10 @@ pub(super) fn reach(name: &str, reader: &dyn Reader) -> Result<(), StoreError> {
 }
 
 /// The fences of a ledger with their positions, in order.
-fn fences(reader: &dyn Reader, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
+pub(super) fn fences(
+    reader: &dyn Reader,
+    indexed: u64,
+) -> Result<Vec<(Position, FenceId)>, StoreError> {
     let range = TagKind::Fence.range();
     let stored = reader.positions(range.clone(), Position(0))?;
     let mut positions: BTreeSet<Position> = stored.into_iter().collect();

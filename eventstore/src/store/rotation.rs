@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::tag::TagKind;
-use domain::{Event, Position};
+use domain::{Event, FenceId, Position};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Store, StoreError, Tenant};
+use super::{Store, StoreError, Tenant, gate};
+use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::{Epoch, EpochInfo, ProviderError};
 use crate::keyring::rotation::Rewrapped;
 use crate::ledger::{Ledger, codec};
@@ -23,6 +24,9 @@ pub const WINDOW: Duration = Duration::from_secs(21 * 24 * 3600);
 /// How long something may be on its way that was wrapped under the key before: twice a lease, and
 /// as long as a caller waits for the writer, many times over.
 const UNDER_WAY: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many persons are looked at a time.
+const PAGE: u32 = 4096;
 
 /// What a rotation did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,8 +203,31 @@ impl Tenant {
         let rotate = |ledger: &Ledger| ledger.rotate(epoch, self.provider.as_ref(), &self.env);
         rotate(&access).map_err(|error| not(error.into()))?;
         let done = rotate(&self.ledger).map_err(|error| not(error.into()))?;
+        self.hold_against_fences().map_err(not)?;
         self.ledger.record_rotation(epoch, done).map_err(|error| not(error.into()))?;
         Ok(done)
+    }
+
+    /// Makes sure that nobody has keys whom the ledger has a fence for: a row that was put back by hand,
+    /// or by a copy that no gate has seen, must not be carried into the new epoch unnoticed.
+    fn hold_against_fences(&self) -> Result<(), StoreError> {
+        let reader = self.log().reader();
+        let fences = gate::fences(reader, self.log().head()?.indexed)?;
+        let fences: BTreeSet<FenceId> = fences.into_iter().map(|(_, fence)| fence).collect();
+        let mut after = PersonId(0);
+        while !fences.is_empty() {
+            let page = reader.persons(after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let has_keys = |person: &&PersonInfo| {
+                matches!(person.state, PersonState::Live | PersonState::Restricted)
+            };
+            let mut fenced = page.iter().filter_map(|person| Some((person, person.fence?)));
+            if fenced.any(|(person, fence)| has_keys(&person) && fences.contains(&fence)) {
+                return Err(StoreError::AliveBehindFence(self.name.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn end_epochs(&self, before: Epoch) -> Result<(), StoreError> {

@@ -113,6 +113,7 @@ impl From<StoreError> for Problem {
             | StoreError::MarkLost(_)
             | StoreError::KeysOfOthers(_)
             | StoreError::NotRotated(..)
+            | StoreError::AliveBehindFence(_)
             | StoreError::AtWork
             | StoreError::NotInFiles
             | StoreError::KeyringAlone
