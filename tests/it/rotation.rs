@@ -425,7 +425,7 @@ async fn nobody_behind_a_fence_is_carried_into_the_next_epoch() {
     let app = TestApp::default();
     let salon = app.salon("salon").await;
     let id = salon.tenant.client("Astrid").await;
-    let person = salon.tenant.person(&id).0;
+    let person = i64::try_from(salon.tenant.person(&id).0).unwrap();
     let file = app.folder.path().join("data/tenants/salon/ledger.sqlite");
     let conn = rusqlite::Connection::open(file).unwrap();
     let fence = "SELECT fence FROM person WHERE id = ?1";
