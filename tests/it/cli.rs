@@ -83,7 +83,8 @@ fn a_tenant_is_made_filled_and_counted() {
     let place = Place::new();
     let made = place.json(&["tenant", "create", "salon", "--zone", "Europe/Stockholm"]);
     assert_eq!(made, json!({"tenant": "salon"}));
-    assert_eq!(place.json(&["tenant", "list"]), json!([{"tenant": "salon"}]));
+    let listed = json!([{"tenant": "salon", "server": null, "in_use": true}]);
+    assert_eq!(place.json(&["tenant", "list"]), listed);
     let rehearsed = place.import(&["--dry-run"]);
     assert_eq!((&rehearsed["imported"], &rehearsed["dry_run"]), (&json!(6), &json!(true)));
     assert_eq!(place.json(&["clients", "list", "--tenant", "salon"]), json!([]));
