@@ -71,6 +71,20 @@ enum WitnessError {
     Signature,
 }
 
+/// How many of these witnesses have to sign: all where it is not said, none where there are none,
+/// and otherwise at least one. What is wrong, where it is not possible.
+pub(crate) fn quorum(all: &[&Witness], asked: Option<usize>) -> Result<usize, &'static str> {
+    let before = |at: usize, one: &Witness| all.iter().take(at).any(|other| other.is(one));
+    if all.iter().enumerate().any(|(at, one)| before(at, one)) {
+        return Err("names one witness twice, who would count as two");
+    }
+    let quorum = asked.unwrap_or(all.len());
+    match (all.len().min(1)..=all.len()).contains(&quorum) {
+        true => Ok(quorum),
+        false => Err("asks for a number from 1 to as many as --witness names"),
+    }
+}
+
 /// All witnesses of a deployment.
 #[derive(Default)]
 pub struct Witnesses {
@@ -83,12 +97,9 @@ impl Witnesses {
     /// These witnesses, of whom so many have to sign; all where it is not said.
     ///
     /// # Errors
-    /// Where more are to sign than there are.
-    pub fn new(all: Vec<NamedWitness>, quorum: Option<usize>) -> Result<Self, &'static str> {
-        let quorum = quorum.unwrap_or(all.len());
-        if quorum > all.len() || (quorum == 0 && !all.is_empty()) {
-            return Err("--witness-quorum is a number from 1 to as many as --witness names");
-        }
+    /// Where more are to sign than there are, none, or one of them twice.
+    pub fn new(all: Vec<NamedWitness>, asked: Option<usize>) -> Result<Self, &'static str> {
+        let quorum = quorum(&all.iter().map(|named| &named.witness).collect::<Vec<_>>(), asked)?;
         Ok(Self { all, quorum, client: OnceLock::new() })
     }
 

@@ -160,11 +160,11 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     let look = async || app.app.witnesses.look(desk).await.unwrap();
     // Nobody knows the log; then one does, which is not enough.
     assert!(!look().await);
-    auditor.get("/v1/log/checkpoint").await.problem(503, "not_yet");
+    auditor.get("/v1/log/checkpoint").await.problem(503, "not_witnessed");
     block_in_place(|| [&one, &two].map(|witness| witness.trust(desk)));
     two.down.store(true, Ordering::Relaxed);
     assert!(!look().await);
-    auditor.get("/v1/log/checkpoint").await.problem(503, "not_yet");
+    auditor.get("/v1/log/checkpoint").await.problem(503, "not_witnessed");
     two.down.store(false, Ordering::Relaxed);
     assert!(look().await);
     let (first, note) = published().await;
@@ -205,6 +205,12 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     assert_eq!(refused["findings"][0]["code"], "unwitnessed");
     let detail = refused["findings"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("stranger") && !detail.contains("/one"), "{detail}");
+    for wrong in ["0", "3"] {
+        let refused = verify(&["--witness", &one, "--witness", &two, "--quorum", wrong]).ended(2);
+        assert!(refused.error.contains("--quorum"), "{}", refused.error);
+    }
+    let twice = verify(&["--witness", &one, "--witness", &one]).ended(2);
+    assert!(twice.error.contains("twice"), "{}", twice.error);
     let forged = one.replace("one", "two");
     assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
 }

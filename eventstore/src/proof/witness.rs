@@ -30,6 +30,11 @@ impl Witness {
         Self { name: name.to_owned(), id: [a, b, c, d], key }
     }
 
+    /// Whether both are one signer, whatever it is called.
+    pub fn is(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -17,6 +17,7 @@ use super::{CliError, Outcome};
 use crate::audit::{Replay, Scope, Told};
 use crate::clock;
 use crate::config::{Audit, Place};
+use crate::witnesses;
 
 pub(super) fn run(
     place: &Place,
@@ -25,7 +26,9 @@ pub(super) fn run(
 ) -> Result<Outcome, CliError> {
     match command {
         Audit::Verify { from: Some(from), since, vkey, witness, quorum, .. } => {
-            let asked = (witness.as_slice(), quorum.unwrap_or(witness.len()));
+            let quorum = witnesses::quorum(&witness.iter().collect::<Vec<_>>(), *quorum)
+                .map_err(|error| CliError::Usage(format!("--witness, --quorum: this {error}")))?;
+            let asked = (witness.as_slice(), quorum);
             folder::check(from, since.as_deref(), vkey.as_deref(), asked, console)
         }
         Audit::Verify { from: None, tenant, since, .. } => {

@@ -28,7 +28,7 @@ pub(super) fn serve(
         app.outbound = Outbound::new(Reach::Any);
     }
     app.witnesses = Witnesses::new(command.witness.clone(), command.witness_quorum)
-        .map_err(|error| CliError::Usage(error.to_owned()))?;
+        .map_err(|error| CliError::Usage(format!("--witness, --witness-quorum: this {error}")))?;
     let app = Arc::new(app);
     let listener = listen(&command.listen, runtime)?;
     let address =

@@ -119,6 +119,9 @@ codes! {
         "Try again after the time in Retry-After.";
     NotYet = 503 "not_yet", "The read models are not there yet",
         "Try again after the time in Retry-After. What was written stands.";
+    NotWitnessed = 503 "not_witnessed", "Too few witnesses have signed a checkpoint yet",
+        "Try again after the time in Retry-After; if it stays, the administrator tells the \
+        witnesses the log's name and key.";
     TimedOut = 504 "timed_out", "It took too long",
         "Whether it was carried out is unknown. Repeat it with the same Idempotency-Key.";
 }

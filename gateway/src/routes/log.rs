@@ -25,7 +25,7 @@ pub(super) async fn checkpoint(caller: Caller<MaySeeCheckpoint>) -> Result<Respo
     let (app, desk) = (Arc::clone(&caller.app), Arc::clone(caller.desk()));
     let note = tokio::task::spawn_blocking(move || {
         if !app.witnesses.is_empty() {
-            return Ok(app.witnesses.published(&desk)?.ok_or(Code::NotYet)?);
+            return Ok(app.witnesses.published(&desk)?.ok_or(Code::NotWitnessed)?);
         }
         let head = desk.tenant.log().head()?;
         Ok::<_, Problem>(Checkpoint::of(&head).signed(&signer(&desk)?))
