@@ -93,7 +93,7 @@ pub(crate) struct Writer {
     /// How many committed entries everything here rests on.
     pub(super) base: u64,
     /// Nothing here can be relied on before it is made anew.
-    stale: bool,
+    pub(super) stale: bool,
     pub(super) log: Arc<Log>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) provider: Arc<dyn Provider>,
@@ -166,11 +166,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            while jobs.len() < BATCH
-                && let Ok(job) = queue.try_recv()
-            {
-                jobs.push(job);
-            }
+            jobs.extend(queue.try_iter().take(BATCH - jobs.len()));
             if jobs.is_empty() {
                 self.keyring.sweep();
             }
@@ -180,7 +176,7 @@ impl Writer {
                 }
                 continue;
             }
-            if self.work(jobs) {
+            if self.work(jobs, queue) {
                 break;
             }
             self.clear();
@@ -188,44 +184,62 @@ impl Writer {
         self.close();
     }
 
-    /// Does what was asked; says whether to stop.
-    fn work(&mut self, jobs: Vec<Job>) -> bool {
+    /// Does what was asked, and with it what is asked while it decides: a commit costs as much for
+    /// few as for many, and those who were just answered ask again by then. Says whether to stop.
+    fn work(&mut self, mut jobs: Vec<Job>, queue: &Receiver<Job>) -> bool {
+        let mut batch = Batch::default();
+        let mut taken = 0;
+        while !jobs.is_empty() {
+            taken += jobs.len();
+            if self.decide_all(&mut batch, jobs) {
+                return true;
+            }
+            jobs = queue.try_iter().take(BATCH.saturating_sub(taken)).collect();
+        }
+        self.commit(batch);
+        false
+    }
+
+    /// Decides what was asked into the batch; says whether to stop.
+    fn decide_all(&mut self, batch: &mut Batch, jobs: Vec<Job>) -> bool {
         // What was loaded is put on the shelves before the batch decides anything: it was read
         // from committed entries, which then are all there are.
         let loaded = jobs.iter().any(|job| matches!(job, Job::Loaded(..)));
         let jobs = match loaded {
-            true => jobs.into_iter().map(|job| self.shelve(job)).collect(),
+            true => {
+                self.commit(std::mem::take(batch));
+                jobs.into_iter().map(|job| self.shelve(job)).collect()
+            }
             false => jobs,
         };
         let appends = jobs.iter().filter_map(Job::append);
         if let Err(error) = self.look_up(appends) {
             tracing::warn!(%error, "requests are looked up one by one");
         }
-        let mut batch = Batch::default();
         for job in jobs {
             match job {
-                Job::Append(append, reply) => self.take(&mut batch, append, reply),
+                Job::Append(append, reply) => self.take(batch, append, reply),
                 Job::Loaded(_, reply, loaded) => {
                     let error = loaded.err().map_or(AppendError::Stopped, AppendError::from);
                     drop(reply.send(Err(error)));
                 }
                 Job::Erase(person, reply) => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     let erased = self.alone(|writer| writer.erase(person));
                     drop(reply.send(erased));
                 }
                 Job::OpenBookings(person, reply) => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     let open = self.open_bookings(person);
                     drop(reply.send(open));
                 }
                 Job::Refence(fence, ended, reply) => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     let set = self.alone(|writer| writer.refence(fence, ended));
                     drop(reply.send(set));
                 }
                 Job::Mark(reply) => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     let marked = self.alone(|writer| writer.mark(None));
                     drop(reply.send(marked));
                 }
@@ -234,17 +248,16 @@ impl Writer {
                     drop(reply.send(made));
                 }
                 Job::Change(change, reply) => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     let done = self.engine.change(&change).map_err(AppendError::from);
                     drop(reply.send(done));
                 }
                 Job::Stop => {
-                    self.commit(std::mem::take(&mut batch));
+                    self.commit(std::mem::take(batch));
                     return true;
                 }
             }
         }
-        self.commit(batch);
         false
     }
 

@@ -74,7 +74,8 @@ impl Writer {
     ) -> Result<(), EngineError> {
         let moves = self.moves(batch);
         let touched: Vec<PersonId> = batch.replaced.iter().map(|(person, _)| *person).collect();
-        let done = if batch.spoilt {
+        // What was decided on a state that could not be made anew rests on nothing.
+        let done = if batch.spoilt || self.stale {
             Err(EngineError::Spoilt)
         } else {
             self.write_all(batch, &moves, fenced)
@@ -169,7 +170,7 @@ impl Writer {
 
     /// Moves all pending rows into their tables.
     pub(in crate::ledger) fn write_pending(&mut self) -> Result<(), AppendError> {
-        if self.shared {
+        if self.shared || self.stale {
             return Ok(());
         }
         let (tags, persons) = {

@@ -8,11 +8,16 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
+/// For how many rows room is kept at most.
+const SPARE: usize = 16_384;
+
 /// Rows of one index that are not in its table yet.
 #[derive(Debug, Clone)]
 pub struct Waiting<K> {
     /// Sorted runs, each at least twice as long as the next.
     runs: Vec<Vec<K>>,
+    /// Room for the next run, so that merging does not ask for memory each time.
+    spare: Vec<K>,
     /// What is left of the round.
     round: VecDeque<K>,
     /// The size of the ledger when the round began: all older rows are in the table when it ends.
@@ -43,7 +48,13 @@ impl<K> Default for Waiting<K> {
 impl<K> Waiting<K> {
     /// None, of an index whose table is complete up to an entry.
     pub fn new(complete_to: u64) -> Self {
-        Self { runs: Vec::new(), round: VecDeque::new(), began_at: complete_to, complete_to }
+        Self {
+            runs: Vec::new(),
+            spare: Vec::new(),
+            round: VecDeque::new(),
+            began_at: complete_to,
+            complete_to,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -79,8 +90,13 @@ impl<K: Ord + Copy> Waiting<K> {
         }
         rows.sort_unstable();
         while let Some(last) = self.runs.pop_if(|last| last.len() < 2 * rows.len()) {
-            rows = merged(&last, &rows);
+            let mut both = std::mem::take(&mut self.spare);
+            merge(&last, &rows, &mut both);
+            rows = std::mem::replace(&mut both, rows);
+            self.spare = [last, both].into_iter().max_by_key(Vec::capacity).unwrap_or_default();
+            self.spare.clear();
         }
+        self.spare.shrink_to(SPARE);
         self.runs.push(rows);
     }
 
@@ -112,7 +128,11 @@ impl<K: Ord + Copy> Waiting<K> {
             }
             let runs = std::mem::take(&mut self.runs);
             // From the shortest on: each row is then copied about once more.
-            let all = runs.into_iter().rev().reduce(|all, run| merged(&run, &all));
+            let all = runs.into_iter().rev().reduce(|all, run| {
+                let mut both = Vec::new();
+                merge(&run, &all, &mut both);
+                both
+            });
             self.round = all.unwrap_or_default().into();
             self.began_at = size;
         }
@@ -137,8 +157,9 @@ impl<K: Ord + Copy> Waiting<K> {
     }
 }
 
-fn merged<K: Ord + Copy>(one: &[K], other: &[K]) -> Vec<K> {
-    let mut both = Vec::with_capacity(one.len() + other.len());
+/// Puts the rows of two runs into an empty one, in order.
+fn merge<K: Ord + Copy>(one: &[K], other: &[K], both: &mut Vec<K>) {
+    both.reserve(one.len() + other.len());
     let (mut ones, mut others) = (one.iter().peekable(), other.iter().peekable());
     while let (Some(a), Some(b)) = (ones.peek(), others.peek()) {
         let next = if a <= b { ones.next() } else { others.next() };
@@ -146,7 +167,6 @@ fn merged<K: Ord + Copy>(one: &[K], other: &[K]) -> Vec<K> {
     }
     both.extend(ones);
     both.extend(others);
-    both
 }
 
 #[cfg(test)]
