@@ -19,6 +19,8 @@ mod plain;
 mod replay;
 mod rig;
 mod rotate;
+mod soak;
+mod tenants;
 
 use std::time::{Duration, Instant};
 
@@ -85,12 +87,13 @@ fn seconds(work: impl FnOnce()) -> f64 {
 struct Extent {
     runs: u32,
     stored: u64,
+    tenants: u64,
     run: Duration,
 }
 
 type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 11] = [
+const MEASURES: [(&str, Measure); 13] = [
     ("append", append::measure),
     ("privacy", plain::measure),
     ("busy", busy::measure),
@@ -102,6 +105,8 @@ const MEASURES: [(&str, Measure); 11] = [
     ("follow", follow::measure),
     ("import", import::measure),
     ("rotate", rotate::measure),
+    ("tenants", tenants::measure),
+    ("soak", soak::measure),
 ];
 
 /// Runs the measurements that were asked for, or all.
@@ -118,7 +123,8 @@ pub(crate) fn run(
         return Err(CliError::Usage(format!("{name} is no measurement; there are {names}")));
     }
     let run = Duration::from_secs(bench.seconds);
-    let extent = Extent { runs: bench.runs.max(1), stored: bench.stored, run };
+    let (runs, stored) = (bench.runs.max(1), bench.stored);
+    let extent = Extent { runs, stored, tenants: bench.tenants, run };
     let mut rig = Rig::new(runtime.clone(), databases)?;
     let mut figures = Vec::new();
     for (name, measure) in MEASURES {

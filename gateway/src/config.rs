@@ -400,4 +400,7 @@ pub struct Bench {
     /// Seconds of each run.
     #[arg(long, default_value_t = 4)]
     pub seconds: u64,
+    /// Tenants that the store holds before `tenants` is measured.
+    #[arg(long, default_value_t = 200)]
+    pub tenants: u64,
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use domain::Position;
 use eventstore::StoreError;
 use projections::{CATCH_UP, ReadModels};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::rig::{Rig, Wish};
 use super::{Extent, Figure};
@@ -68,25 +70,43 @@ fn entries(rig: &Rig) -> Result<u64, CliError> {
     }
 }
 
-/// The 99th of a hundred times until a read model has what the ledger had, in milliseconds, while 64
-/// callers book.
+/// How far read models are behind while 64 callers book, in milliseconds.
 fn lag(rig: &mut Rig, desk: &Arc<Desk>, run: Duration) -> Result<f64, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, there) = (Arc::clone(&stop), Arc::clone(desk));
-    let looking = rig.runtime.spawn(async move {
-        let mut late = vec![];
-        while !stopped.load(Ordering::Relaxed) {
-            let (start, size) = (Instant::now(), there.tenant.log().size());
-            there.reflects(Position(size), LOST).await;
-            late.push(start.elapsed().as_secs_f64() * 1000.0);
-            tokio::time::sleep(LOOK).await;
-        }
-        late
-    });
+    let lag = Lag::watch(&rig.runtime, desk);
     rig.rate(64, run, Wish::Anywhere)?;
-    stop.store(true, Ordering::Relaxed);
-    let late = rig.runtime.block_on(looking);
-    let mut late = late.map_err(|error| CliError::Bench("follow", error.to_string()))?;
-    late.sort_by(f64::total_cmp);
-    Ok(late.get(late.len() * 99 / 100).copied().unwrap_or(f64::NAN))
+    lag.p99()
+}
+
+/// Somebody who looks all the time how far read models are behind.
+pub(super) struct Lag {
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+    looking: JoinHandle<Vec<f64>>,
+}
+
+impl Lag {
+    pub(super) fn watch(runtime: &Handle, desk: &Arc<Desk>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, there) = (Arc::clone(&stop), Arc::clone(desk));
+        let looking = runtime.spawn(async move {
+            let mut late = vec![];
+            while !stopped.load(Ordering::Relaxed) {
+                let (start, size) = (Instant::now(), there.tenant.log().size());
+                there.reflects(Position(size), LOST).await;
+                late.push(start.elapsed().as_secs_f64() * 1000.0);
+                tokio::time::sleep(LOOK).await;
+            }
+            late
+        });
+        Self { runtime: runtime.clone(), stop, looking }
+    }
+
+    /// The 99th of a hundred times until a read model had what the ledger had, in milliseconds.
+    pub(super) fn p99(self) -> Result<f64, CliError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let late = self.runtime.block_on(self.looking);
+        let mut late = late.map_err(|error| CliError::Bench("follow", error.to_string()))?;
+        late.sort_by(f64::total_cmp);
+        Ok(late.get(late.len() * 99 / 100).copied().unwrap_or(f64::NAN))
+    }
 }

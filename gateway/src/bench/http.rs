@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Span;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::follow::Lag;
 use super::rig::{DAYS, PERSONS, RESOURCES, Rig, Wish};
 use super::{Extent, Figure};
 use crate::cli::CliError;
@@ -30,6 +31,8 @@ pub(super) fn measure(
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
+    // As a server has them.
+    rig.app.keep_following(&rig.runtime);
     let desk = rig.app.desk(rig.bench.tenant.name())?;
     desk.follow_with(&|done, total| console.progress(done, total))?;
     let key = keys::issue(&rig.bench.tenant, Role::Staff, "bench", (None, None), &rig.app.env);
@@ -42,15 +45,22 @@ pub(super) fn measure(
         std::future::pending::<()>(),
     ));
     let target = Arc::new(Target { address, key, names: Names::of(rig), calls: AtomicU64::new(0) });
-    let (mut over_http, mut inside) = (vec![], vec![]);
+    let (mut over_http, mut inside, mut late) = (vec![], vec![], vec![]);
     load(rig, &target, extent)?;
     for _ in 0..extent.runs {
         inside.push(rig.rate(CLIENTS, extent.run, Wish::Anywhere)?);
+        desk.follow()?;
+        let lag = Lag::watch(&rig.runtime, &desk);
         over_http.push(load(rig, &target, extent)?);
+        late.push(lag.p99()?);
     }
     server.abort();
     let (base, wanted) = ("in the process", "at least 0.2");
-    Ok(vec![Figure::new("http_64", "bookings/s", &over_http, base, &inside, wanted)])
+    let most = vec![250.0; late.len()];
+    Ok(vec![
+        Figure::new("http_64", "bookings/s", &over_http, base, &inside, wanted),
+        Figure::new("http_lag_p99", "ms", &late, "what it may be", &most, "under 250 ms"),
+    ])
 }
 
 fn failed(error: impl std::fmt::Display) -> CliError {

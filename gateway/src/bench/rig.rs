@@ -70,7 +70,7 @@ impl Rig {
         // A database may hold the tenants of earlier runs.
         let name = format!("bench-{}", app.env.clock.now().as_microsecond());
         let tenant = app.store.create_tenant(&name, Zone::utc())?;
-        let bench = Arc::new(Bench::furnish(tenant, &app)?);
+        let bench = Arc::new(Bench::furnish(tenant, &app, PERSONS)?);
         let Databases { ledger, keyring, .. } = databases;
         let addresses = (ledger.map(str::to_owned), keyring.map(str::to_owned));
         Ok(Self { folder, runtime, app, addresses, bench, stored: 0 })
@@ -123,35 +123,71 @@ impl Rig {
         run: Duration,
         wish: Wish,
     ) -> Result<f64, CliError> {
+        let load = Load { callers, run, wish, seed: self.stored };
+        let (done, rate) = load.on(&self.runtime, &[Arc::clone(&self.bench)])?;
+        self.stored += done;
+        Ok(rate)
+    }
+}
+
+/// Callers who book as fast as they can.
+pub(super) struct Load {
+    pub callers: u64,
+    pub run: Duration,
+    pub wish: Wish,
+    /// Another one each time, for other wishes.
+    pub seed: u64,
+}
+
+impl Load {
+    /// Puts it on tenants, each caller on any of them each time; how many bookings were made, and
+    /// how many a second.
+    pub(super) fn on(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        tenants: &[Arc<Bench>],
+    ) -> Result<(u64, f64), CliError> {
         let done = Arc::new(AtomicU64::new(0));
-        let until = Instant::now() + run;
-        let start = Instant::now();
-        let tasks: Vec<_> = (0..callers)
+        let (start, wish) = (Instant::now(), self.wish);
+        let until = start + self.run;
+        let tasks: Vec<_> = (0..self.callers)
             .map(|caller| {
-                let (bench, done) = (Arc::clone(&self.bench), Arc::clone(&done));
-                let seed = self.stored.wrapping_mul(1000).wrapping_add(caller);
-                self.runtime.spawn(async move {
-                    let mut dice = Dice::new(seed);
-                    while Instant::now() < until {
-                        let append = bench.wish(&mut dice, wish)?;
-                        match bench.tenant.ledger.append(append).await {
-                            Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
-                            Err(AppendError::Refused(_)) => (),
-                            Err(error) => return Err(CliError::from(error)),
-                        }
-                    }
-                    Ok(())
-                })
+                let (tenants, done) = (tenants.to_vec(), Arc::clone(&done));
+                let mut dice = Dice::new(self.seed.wrapping_mul(1000).wrapping_add(caller));
+                let any = Dice::new(caller);
+                runtime
+                    .spawn(async move { book(&tenants, &mut dice, any, wish, until, &done).await })
             })
             .collect();
         for task in tasks {
-            let ended = self.runtime.block_on(task);
+            let ended = runtime.block_on(task);
             ended.map_err(|error| CliError::Bench("append", error.to_string()))??;
         }
         let done = done.load(Ordering::Relaxed);
-        self.stored += done;
-        Ok(done as f64 / start.elapsed().as_secs_f64())
+        Ok((done, done as f64 / start.elapsed().as_secs_f64()))
     }
+}
+
+/// One caller.
+async fn book(
+    tenants: &[Arc<Bench>],
+    dice: &mut Dice,
+    mut any: Dice,
+    wish: Wish,
+    until: Instant,
+    done: &AtomicU64,
+) -> Result<(), CliError> {
+    let count = u64::try_from(tenants.len()).unwrap_or(u64::MAX);
+    while Instant::now() < until {
+        let at = usize::try_from(any.roll(count)).unwrap_or(0);
+        let Some(bench) = tenants.get(at) else { return Ok(()) };
+        match bench.tenant.ledger.append(bench.wish(dice, wish)?).await {
+            Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+            Err(AppendError::Refused(_)) => (),
+            Err(error) => return Err(CliError::from(error)),
+        }
+    }
+    Ok(())
 }
 
 /// What callers wish.
@@ -168,7 +204,8 @@ fn accepted<T, E, R>(answer: &Result<Result<T, E>, R>) -> bool {
 }
 
 impl Bench {
-    fn furnish(tenant: Arc<Tenant>, app: &App) -> Result<Self, CliError> {
+    /// A tenant with rooms to book and so many persons.
+    pub(super) fn furnish(tenant: Arc<Tenant>, app: &App, persons: u64) -> Result<Self, CliError> {
         let make = |command| -> Result<u64, CliError> {
             let append = Append::new(Command::Catalogue(command), Actor::System);
             Ok(tenant.ledger.append_blocking(append)?.first.0)
@@ -199,7 +236,7 @@ impl Bench {
         let service = ServiceId(make(CatalogueCommand::DefineService(service))?);
         let midnight = app.env.clock.now().as_second().div_euclid(86_400) + 2;
         let first_day = Timestamp::from_second(midnight * 86_400).unwrap_or(Timestamp::UNIX_EPOCH);
-        let persons = register(&tenant, PERSONS)?;
+        let persons = register(&tenant, persons)?;
         Ok(Self { tenant, service, resources, persons, first_day })
     }
 
@@ -211,7 +248,7 @@ impl Bench {
     pub(super) fn wish(&self, dice: &mut Dice, wish: Wish) -> Result<Append, CliError> {
         let busy = matches!(wish, Wish::BusyDay) && dice.roll(10) < 3;
         let (resource, day) = if busy { (0, 0) } else { (dice.roll(RESOURCES), dice.roll(DAYS)) };
-        let person = dice.roll(PERSONS);
+        let person = dice.roll(u64::try_from(self.persons.len()).unwrap_or(PERSONS));
         let minutes = i64::try_from(day * 1440 + dice.roll(SLOTS) * 10).unwrap_or(0);
         self.booking_at(index(&self.persons, person), index(&self.resources, resource), minutes)
     }
