@@ -109,13 +109,15 @@ struct Extent {
     mix: Mix,
 }
 
+type Figures = Result<Vec<Figure>, CliError>;
+
 /// Where something is measured.
 #[derive(Clone, Copy)]
 enum Measure {
     /// On the tenant that all share.
-    Together(fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>),
+    Together(fn(&mut Rig, Extent, &mut Console) -> Figures),
     /// On tenants of its own.
-    Alone(fn(&Handle, Databases<'_>, Extent, &mut Console) -> Result<Vec<Figure>, CliError>),
+    Alone(fn(&Handle, Databases<'_>, Extent, &mut Console) -> Figures),
 }
 
 use Measure::{Alone, Together};

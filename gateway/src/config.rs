@@ -387,7 +387,7 @@ pub struct Backup {
     pub window: u32,
 }
 
-/// Whose shares of GDPRbench's queries.
+/// Whose shares of `GDPRbench`'s queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mix {
     /// As the paper has them.

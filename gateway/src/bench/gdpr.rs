@@ -1,4 +1,4 @@
-//! GDPRbench (Shastri et al., PVLDB 13(7), 2020) over our own HTTP interface: four roles, each
+//! `GDPRbench` (Shastri et al., PVLDB 13(7), 2020) over our own HTTP interface: four roles, each
 //! answer held against a model, beside the same requests to a server with privacy switched off.
 //!
 //! Access records and durable commits are on, as always. docs/BENCHMARKS.md says which of our
@@ -101,7 +101,7 @@ fn one_run(ground: &Ground<'_>, extent: Extent, run: u64, told: &mut Told) -> Re
     let System::Ours(app, _) = &ours.system else { return Err(failed("no side of ours")) };
     let clear = clear::open(ground, app, folder.path())?;
     if ground.databases.ledger.is_none() {
-        told.space("loaded", Space::of(&ours, folder.path())?);
+        told.space("loaded", Space::of(&ours, &clear, folder.path())?);
     }
     for role in Role::ALL {
         // Whoever comes second finds a warmer machine: they take turns.
@@ -113,7 +113,7 @@ fn one_run(ground: &Ground<'_>, extent: Extent, run: u64, told: &mut Told) -> Re
         }
     }
     if ground.databases.ledger.is_none() {
-        told.space("after", Space::of(&ours, folder.path())?);
+        told.space("after", Space::of(&ours, &clear, folder.path())?);
     }
     Ok(())
 }
@@ -167,6 +167,7 @@ async fn erase_some(side: &Arc<Side>, task: Task) -> Result<Outcome, CliError> {
         outcome.judge("erasing", verdict);
         side.model().erased.push(person);
     }
+    side.later();
     Ok(outcome)
 }
 

@@ -89,14 +89,14 @@ impl Clear {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => self.reader().map_err(ours)?,
+            None => self.reader().map_err(|error| ours(&error))?,
         };
         let answer = question(&reader);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() < READERS {
             readers.push(reader);
         }
-        answer.map_err(ours)
+        answer.map_err(|error| ours(&error))
     }
 
     fn reader(&self) -> rusqlite::Result<Connection> {
@@ -167,8 +167,8 @@ impl Clear {
     }
 }
 
-fn ours(error: rusqlite::Error) -> Problem {
-    Problem::ours(Code::Unavailable, &error)
+fn ours(error: &rusqlite::Error) -> Problem {
+    Problem::ours(Code::Unavailable, error)
 }
 
 /// The number behind an id; nothing hides it here.

@@ -74,3 +74,61 @@ pub(super) fn page(value: &Value, expected: &[Expected]) -> Verdict {
 pub(super) fn rows(value: &Value) -> &[Value] {
     value.get("data").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn expected() -> Expected {
+        let (id, name) = ("cli_1".to_owned(), "Astrid".to_owned());
+        Expected {
+            id: "bkg_1".to_owned(),
+            service: "svc_1".to_owned(),
+            status: "confirmed",
+            note: Note::Shown("by bus".to_owned()),
+            whose: Whose::Shown { id, name, address: None },
+            settled: true,
+            was_gone: false,
+        }
+    }
+
+    fn shown() -> Value {
+        json!({
+            "id": "bkg_1", "service_id": "svc_1", "status": "confirmed", "client_id": "cli_1",
+            "parts": [{
+                "client": { "id": "cli_1", "state": "live", "contact": { "name": "Astrid" } },
+                "details": { "state": "live", "fields": { "note": "by bus" } },
+            }],
+        })
+    }
+
+    #[test]
+    fn what_is_as_expected_is_right() {
+        assert_eq!(booking(&shown(), &expected()), Ok(()));
+    }
+
+    #[test]
+    fn other_data_is_wrong_and_so_is_another_client() {
+        let other = Expected { note: Note::Shown("by car".to_owned()), ..expected() };
+        assert!(booking(&shown(), &other).is_err());
+        let nobody = Expected { whose: Whose::Nobody, ..expected() };
+        assert!(booking(&shown(), &nobody).is_err());
+    }
+
+    #[test]
+    fn what_was_gone_is_never_shown_whoever_changes_it_meanwhile() {
+        let gone = Expected { was_gone: true, settled: false, ..expected() };
+        assert!(booking(&shown(), &gone).is_err());
+        let changing = Expected { settled: false, note: Note::Hidden, ..expected() };
+        assert_eq!(booking(&shown(), &changing), Ok(()));
+    }
+
+    #[test]
+    fn a_page_with_something_missing_is_wrong() {
+        let whole = json!({ "data": [shown()] });
+        assert_eq!(page(&whole, &[expected()]), Ok(()));
+        assert!(page(&whole, &[expected(), expected()]).is_err());
+    }
+}

@@ -1,4 +1,4 @@
-//! The queries of GDPRbench and how often each role asks them: as the paper has it, and as its
+//! The queries of `GDPRbench` and how often each role asks them: as the paper has it, and as its
 //! repository does.
 
 use serde::Serialize;
@@ -47,7 +47,7 @@ impl Role {
     }
 }
 
-/// What is asked. Named as in GDPRbench.
+/// What is asked. Named as in `GDPRbench`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Query {
@@ -73,10 +73,10 @@ pub(super) enum Query {
     VerifyDeletion,
 }
 
-/// How often each query is asked, in sixtieths of a hundredth where a third is meant.
+/// How often each query is asked, beside the others.
 type Shares = &'static [(Query, u64)];
 
-/// The shares of a role, of any sum.
+/// The shares of a role. Their sum is not always a hundred: some are thirds.
 pub(super) fn shares(mix: Mix, role: Role) -> Shares {
     match mix {
         Mix::Paper => in_the_paper(role),

@@ -21,16 +21,20 @@ pub(super) struct Space {
     files: BTreeMap<String, u64>,
     /// Of the ledger's and the read models' files, by table and index.
     tables: BTreeMap<String, u64>,
-    /// The ten fields of each record, as GDPRbench writes them.
+    /// The ten fields of each record, as `GDPRbench` writes them.
     pub personal: u64,
     /// Of those the one that it calls data.
     data: u64,
+    /// What the same takes without privacy.
+    in_the_clear: u64,
 }
 
 impl Space {
     /// Measures our side's tenant, with the log as `audit export` writes it.
-    pub(super) fn of(side: &Side, at: &Path) -> Result<Self, CliError> {
-        let System::Ours(_, desk) = &side.system else { return Err(failed("no side of ours")) };
+    pub(super) fn of(side: &Side, clear: &Side, at: &Path) -> Result<Self, CliError> {
+        let (System::Ours(_, desk), System::Clear(clear)) = (&side.system, &clear.system) else {
+            return Err(failed("no side of ours and one in the clear"));
+        };
         let tenant = &desk.tenant;
         let mut space = Self::default();
         (space.personal, space.data) = side.model().personal();
@@ -42,6 +46,8 @@ impl Space {
                 space.files.insert(name.to_owned(), size);
             }
         }
+        checkpointed(&clear.file)?;
+        space.in_the_clear = fs::metadata(&clear.file).map_err(failed)?.len();
         let tiles = at.join(format!("tiles-{}", tenant.log().size()));
         let head = tenant.log().head()?;
         let signer = tenant.keyring().signer(&Origin::of(&head));
@@ -60,7 +66,7 @@ impl Space {
         let factor = |personal: u64| self.total() as f64 / personal.max(1) as f64;
         json!({
             "bytes": self.files, "tables": self.tables, "personal": self.personal,
-            "data": self.data, "factor": factor(self.personal), "factor_of_data": factor(self.data),
+            "data": self.data, "in_the_clear": self.in_the_clear, "factor": factor(self.personal), "factor_of_data": factor(self.data),
         })
     }
 }

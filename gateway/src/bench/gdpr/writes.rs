@@ -296,8 +296,8 @@ impl Client {
             "occasion": if is_customer { "account" } else { "desk" },
             "text": shown_text(),
         });
-        if !is_customer {
-            body["client_id"] = self.person_id(person).into();
+        if let Some(members) = body.as_object_mut().filter(|_| !is_customer) {
+            members.insert("client_id".to_owned(), self.person_id(person).into());
         }
         let reply = self.wire.post(key, "/v1/consents", &body).await?;
         Ok(reply.json(201).and_then(|value| {
