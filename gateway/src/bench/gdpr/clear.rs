@@ -1,10 +1,10 @@
 //! What our path is compared with: the same service with privacy switched off, as somebody would
 //! write it who need not forget.
 //!
-//! The same server stack, routes, rules and entry bytes, batched and committed as durably. Plaintext
-//! lies in tables that are indexed for each question and written in the same commit; there are no
-//! seals, keys, leaf hashes, access records or proofs, and what is deleted is set to null. It exists
-//! only to be measured.
+//! The same server stack, routes, rules and entry bytes, batched and committed as durably.
+//! Plaintext lies in tables that are indexed for each question and written in the same commit;
+//! there are no seals, keys, leaf hashes, access records or proofs, and what is deleted is set to
+//! null. It exists only to be measured.
 
 mod changes;
 mod fill;

@@ -1,5 +1,5 @@
-//! `GDPRbench`'s records, and what each of their fields is here: a record is a booking, its user the
-//! client, its data the note, which is sealed.
+//! `GDPRbench`'s records, and what each of their fields is here: a record is a booking, its user
+//! the client, its data the note, which is sealed.
 
 use domain::facet::Channel;
 use jiff::{SignedDuration, Timestamp};

@@ -69,8 +69,8 @@ impl Side {
         }
     }
 
-    /// Puts the clock forward by a step: where others may serve the same tenant, receipts are signed
-    /// only when nobody can have anything at hand any more.
+    /// Puts the clock forward by a step: where others may serve the same tenant, receipts are
+    /// signed only when nobody can have anything at hand any more.
     pub(super) fn later(&self) {
         self.time.forward();
         self.model().tick += 1;

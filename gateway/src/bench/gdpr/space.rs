@@ -66,7 +66,8 @@ impl Space {
         let factor = |personal: u64| self.total() as f64 / personal.max(1) as f64;
         json!({
             "bytes": self.files, "tables": self.tables, "personal": self.personal,
-            "data": self.data, "in_the_clear": self.in_the_clear, "factor": factor(self.personal), "factor_of_data": factor(self.data),
+            "data": self.data, "in_the_clear": self.in_the_clear,
+            "factor": factor(self.personal), "factor_of_data": factor(self.data),
         })
     }
 }
