@@ -11,6 +11,7 @@ mod append;
 mod busy;
 mod erase;
 mod follow;
+mod gdpr;
 mod http;
 mod import;
 mod nodes;
@@ -26,10 +27,12 @@ use std::time::{Duration, Instant};
 
 use eventstore::store::Databases;
 use serde::Serialize;
+use serde_json::Value;
+use tokio::runtime::Handle;
 
 use crate::cli::console::Console;
 use crate::cli::{CliError, Outcome};
-use crate::config::Bench;
+use crate::config::{Bench, Mix};
 use rig::Rig;
 
 /// One measured figure beside its baseline.
@@ -49,6 +52,9 @@ pub(crate) struct Figure {
     /// Each run's figure, in the order of the runs.
     pub measured: Vec<f64>,
     pub beside: Vec<f64>,
+    /// What the figure is made of, where there is more to say.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub parts: Value,
 }
 
 impl Figure {
@@ -64,7 +70,20 @@ impl Figure {
         let (median, baseline) = (median(&measured), median(&beside));
         let runs = u32::try_from(measured.len()).unwrap_or(u32::MAX);
         let ratio = median / baseline;
-        Self { name, median, unit, baseline, baseline_name, ratio, target, runs, measured, beside }
+        let parts = Value::Null;
+        Self {
+            name,
+            median,
+            unit,
+            baseline,
+            baseline_name,
+            ratio,
+            target,
+            runs,
+            measured,
+            beside,
+            parts,
+        }
     }
 }
 
@@ -89,24 +108,38 @@ struct Extent {
     stored: u64,
     tenants: u64,
     run: Duration,
+    clients: u64,
+    mix: Mix,
 }
 
-type Measure = fn(&mut Rig, Extent, &mut Console) -> Result<Vec<Figure>, CliError>;
+type Figures = Result<Vec<Figure>, CliError>;
 
-const MEASURES: [(&str, Measure); 13] = [
-    ("append", append::measure),
-    ("privacy", plain::measure),
-    ("busy", busy::measure),
-    ("http", http::measure),
-    ("erase", erase::measure),
-    ("nodes", nodes::measure),
-    ("page", page::measure),
-    ("replay", replay::measure),
-    ("follow", follow::measure),
-    ("import", import::measure),
-    ("rotate", rotate::measure),
-    ("tenants", tenants::measure),
-    ("soak", soak::measure),
+/// Where something is measured.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// On the tenant that all share.
+    Together(fn(&mut Rig, Extent, &mut Console) -> Figures),
+    /// On tenants of its own.
+    Alone(fn(&Handle, Databases<'_>, Extent, &mut Console) -> Figures),
+}
+
+use Measure::{Alone, Together};
+
+const MEASURES: [(&str, Measure); 14] = [
+    ("append", Together(append::measure)),
+    ("privacy", Together(plain::measure)),
+    ("busy", Together(busy::measure)),
+    ("http", Together(http::measure)),
+    ("erase", Together(erase::measure)),
+    ("nodes", Together(nodes::measure)),
+    ("page", Together(page::measure)),
+    ("replay", Together(replay::measure)),
+    ("follow", Together(follow::measure)),
+    ("import", Together(import::measure)),
+    ("rotate", Together(rotate::measure)),
+    ("tenants", Together(tenants::measure)),
+    ("soak", Together(soak::measure)),
+    ("gdpr", Alone(gdpr::measure)),
 ];
 
 /// Runs the measurements that were asked for, or all.
@@ -114,7 +147,7 @@ pub(crate) fn run(
     bench: &Bench,
     databases: Databases<'_>,
     console: &mut Console,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Handle,
 ) -> Result<Outcome, CliError> {
     let known = |name: &String| MEASURES.iter().any(|(known, _)| known == name);
     if let Some(name) = bench.names.iter().find(|name| !known(name)) {
@@ -123,14 +156,23 @@ pub(crate) fn run(
         return Err(CliError::Usage(format!("{name} is no measurement; there are {names}")));
     }
     let run = Duration::from_secs(bench.seconds);
-    let (runs, stored) = (bench.runs.max(1), bench.stored);
-    let extent = Extent { runs, stored, tenants: bench.tenants, run };
-    let mut rig = Rig::new(runtime.clone(), databases)?;
+    let Bench { stored, tenants, clients, mix, .. } = *bench;
+    let extent = Extent { runs: bench.runs.max(1), stored, tenants, run, clients, mix };
+    let mut rig = None;
     let mut figures = Vec::new();
     for (name, measure) in MEASURES {
         if bench.names.is_empty() || bench.names.iter().any(|asked| asked == name) {
             console.say(format_args!("{name} ..."));
-            figures.extend(measure(&mut rig, extent, console)?);
+            figures.extend(match measure {
+                Together(measure) => {
+                    let rig = match &mut rig {
+                        Some(rig) => rig,
+                        None => rig.insert(Rig::new(runtime.clone(), databases)?),
+                    };
+                    measure(rig, extent, console)?
+                }
+                Alone(measure) => measure(runtime, databases, extent, console)?,
+            });
         }
     }
     let value = serde_json::to_value(&figures).unwrap_or_default();

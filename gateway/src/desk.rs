@@ -11,9 +11,9 @@ use std::time::Duration;
 use domain::Position;
 use eventstore::ledger::codec::CodecError;
 use eventstore::ledger::log::{Log, ReadError};
-use eventstore::proof::consistency;
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::tile::Tile;
+use eventstore::proof::{consistency, inclusion};
 use eventstore::tree::Hash;
 use eventstore::{EntryBytes, Tenant};
 use projections::{CATCH_UP, Feed, Hashes, ProjectionError, ReadModels, Reader, Rebuild};
@@ -96,6 +96,18 @@ impl Desk {
         }
         let leaves = |from, count| nodes::leaves(log, from, count);
         Tree { nodes: &nodes, leaves: &leaves }.tile(tile)
+    }
+
+    /// The proof that an entry stands in the log's first `size` (RFC 6962, section 2.1.1).
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read, or is not as large.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        let log = self.tenant.log();
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.follow(log, size)?;
+        let leaves = |from, count| nodes::leaves(log, from, count);
+        inclusion::prove(&Tree { nodes: &nodes, leaves: &leaves }, index, size)
     }
 
     /// The proof that the log's first `size` entries continue its first `old` (RFC 6962, section

@@ -1,6 +1,7 @@
 //! Erasing a person, whole: open bookings cancelled if asked for, then fence, keys, links, seals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::booking::{Reason, Side};
@@ -8,7 +9,7 @@ use domain::person::HoldGround;
 use domain::{Actor, BookingId, RetentionClass};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::{AppendError, Erasure};
-use eventstore::{PersonId, PersonState, Tenant};
+use eventstore::{Append, PersonId, PersonState, Tenant};
 
 use crate::app::AppError;
 use crate::desk::{Desk, DeskError};
@@ -19,6 +20,8 @@ use crate::recipients;
 /// How often, and how many times, it is looked whether an erasure has ended.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 1500;
+/// How many cancellations are on their way to the ledger at once.
+const UNDER_WAY: usize = 64;
 
 /// What an erasure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,21 +123,36 @@ pub async fn ended(desk: &Desk, person: PersonId) -> Result<(), AppendError> {
 
 async fn cancel_open_bookings(desk: &Desk, person: PersonId) -> Result<(), AppendError> {
     let bookings = desk.tenant.ledger.open_bookings(person).await?;
+    let tenant = Arc::clone(&desk.tenant);
+    let cancelling = tokio::task::spawn_blocking(move || cancel_all(&tenant, &bookings));
+    cancelling.await.map_err(|_| AppendError::Stopped)?
+}
+
+/// Cancels bookings in order, many with one commit.
+fn cancel_all(tenant: &Tenant, bookings: &[BookingId]) -> Result<(), AppendError> {
+    let mut waiting = VecDeque::new();
     for booking in bookings {
-        cancel(desk, booking).await?;
+        waiting.push_back(tenant.ledger.hand_in(cancel(tenant, *booking)?)?);
+        if waiting.len() >= UNDER_WAY
+            && let Some(first) = waiting.pop_front()
+        {
+            first.blocking_recv().map_err(|_| AppendError::Stopped)??;
+        }
+    }
+    for answer in waiting {
+        answer.blocking_recv().map_err(|_| AppendError::Stopped)??;
     }
     Ok(())
 }
 
-async fn cancel(desk: &Desk, booking: BookingId) -> Result<(), AppendError> {
+fn cancel(tenant: &Tenant, booking: BookingId) -> Result<Append, AppendError> {
     let cancel = CancelIn { booking, expected: None, by: Side::System, reason: Reason::Erasure };
-    let append = intake::cancel(&desk.tenant, cancel, None, Sender::new(Actor::System));
-    let append = append.map_err(|error| match error {
+    let append = intake::cancel(tenant, cancel, None, Sender::new(Actor::System));
+    append.map_err(|error| match error {
         IntakeError::Key(error) => AppendError::Key(error),
         // A cancellation without a note brings no field.
         IntakeError::FieldOutOfPlace(_)
         | IntakeError::FieldMalformed(_)
         | IntakeError::ContentEnded => AppendError::SealsDiffer,
-    })?;
-    desk.tenant.ledger.append(append).await.map(drop)
+    })
 }

@@ -35,10 +35,13 @@ const NOTHING_LOADS: HeaderValue =
 
 /// Every route, with all its layers: what tests call and [`serve`] serves.
 pub fn router(app: Arc<App>) -> Router {
+    layered(routes::table().split_for_parts().0, app)
+}
+
+/// Routes with all the layers that ours have.
+pub(crate) fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     metrics::recorder();
-    routes::table()
-        .split_for_parts()
-        .0
+    routes
         .layer(DefaultBodyLimit::max(sent::LARGEST_BODY))
         .layer(from_fn(problem_documents))
         .layer(CatchPanicLayer::custom(caught))
@@ -73,6 +76,11 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, shutdown: impl Future<O
     connections::serve(&listener, &router(app), shutdown).await;
     upkeep.abort();
     moves.abort();
+}
+
+/// Serves other routes than ours as ours are served.
+pub(crate) async fn serve_router(listener: &TcpListener, router: &Router) {
+    connections::serve(listener, router, std::future::pending::<()>()).await;
 }
 
 /// Gives every request a number, every answer its headers, and the operator a line about both.

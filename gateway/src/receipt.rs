@@ -15,16 +15,19 @@ use eventstore::engine::Notices;
 use eventstore::keyring::KeyError;
 use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::codec;
+use eventstore::ledger::log::ReadError;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::inclusion;
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::note::{NoteError, Signer, Verifier};
 use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError};
-use eventstore::{PersonId, StoreError, Tenant};
+use eventstore::tree::Hash;
+use eventstore::{Log, PersonId, StoreError, Tenant};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::desk::Desk;
 use crate::recipients;
 
 /// The first words of every receipt's text.
@@ -186,11 +189,12 @@ pub fn told(tenant: &Tenant, fence: Position) -> Result<Vec<Told>, StoreError> {
 /// Where the ledger or its keys cannot be read.
 pub fn sign(
     app: &App,
-    tenant: &Tenant,
+    desk: &Desk,
     client: String,
     (fence, left): (Position, Left),
     window: Duration,
 ) -> Result<String, StoreError> {
+    let tenant = &desk.tenant;
     let erased = erasure_at(tenant, fence)?.ok_or_else(broken)?;
     let (erased_at, erased) = erased;
     let reach = app.store.reach(tenant, window)?;
@@ -215,7 +219,8 @@ pub fn sign(
         signed_at: app.env.clock.now(),
         tenant: tenant.name().to_owned(),
     };
-    write(tenant, statement)
+    // From the tree that is at hand: else each receipt would read the whole log.
+    write(tenant, statement, |fence, size| desk.inclusion(fence, size))
 }
 
 /// Signs that an erasure is out of reach of every copy, by its first receipt: the epoch in which it
@@ -250,7 +255,8 @@ pub fn confirm(
     let out_of_reach_at = reach.out_of_reach_at;
     let backups = Backups { out_of_reach_at, out_of_reach: true, ..statement.backups };
     let signed_at = app.env.clock.now();
-    Ok(write(tenant, Statement { backups, recipients, signed_at, ..statement })?)
+    let statement = Statement { backups, recipients, signed_at, ..statement };
+    Ok(write(tenant, statement, |fence, size| from_all(tenant.log(), fence, size))?)
 }
 
 fn broken() -> StoreError {
@@ -270,16 +276,16 @@ fn erasure_at(tenant: &Tenant, fence: Position) -> Result<Option<(Timestamp, Era
 }
 
 /// A statement as a file: signed, with the proof that its fence stands in the log as it is now.
-fn write(tenant: &Tenant, statement: Statement) -> Result<String, StoreError> {
+fn write(
+    tenant: &Tenant,
+    statement: Statement,
+    prove: impl FnOnce(u64, u64) -> Result<Vec<Hash>, ReadError>,
+) -> Result<String, StoreError> {
     let (log, signer) = (tenant.log(), signer(tenant)?);
     let head = log.head()?;
     let size = head.frontier.size();
     let entry = log.entry(Position(statement.fence))?.ok_or_else(broken)?;
-    let mut nodes = Nodes::default();
-    nodes.follow(log, size)?;
-    let leaves = |from, count| nodes::leaves(log, from, count);
-    let tree = Tree { nodes: &nodes, leaves: &leaves };
-    let path = inclusion::prove(&tree, statement.fence, size)?;
+    let path = prove(statement.fence, size)?;
     let checkpoint = Checkpoint::of(&head).signed(&signer);
     let index = statement.fence;
     let proof = EntryProof { index, entry: entry.bytes, path, checkpoint }.write();
@@ -287,6 +293,14 @@ fn write(tenant: &Tenant, statement: Statement) -> Result<String, StoreError> {
     let signed = signer.sign(&format!("{text}\n"));
     let file = File { signed, statement, proof, vkey: signer.verifier().to_string() };
     Ok(serde_json::to_string_pretty(&file).map_err(std::io::Error::from)?)
+}
+
+/// Proves an entry where there is no desk with the tree: by reading the log.
+fn from_all(log: &Log, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+    let mut nodes = Nodes::default();
+    nodes.follow(log, size)?;
+    let leaves = |from, count| nodes::leaves(log, from, count);
+    inclusion::prove(&Tree { nodes: &nodes, leaves: &leaves }, index, size)
 }
 
 /// Checks a receipt with nothing but itself, or against a key from elsewhere; answers what it says

@@ -302,10 +302,11 @@ fn closed_at(tenant: &Tenant, request: &PrivacyRequest) -> Option<Timestamp> {
 /// Where it is not done, or another node may still have something at hand.
 pub async fn receipt(
     app: &App,
-    tenant: &Tenant,
+    desk: &Desk,
     id: u64,
     window: Duration,
 ) -> Result<String, RequestError> {
+    let tenant = &desk.tenant;
     let request = tenant.privacy_request(id)?.ok_or(RequestError::Unknown)?;
     if let Some(receipt) = request.receipt {
         return Ok(receipt);
@@ -318,7 +319,7 @@ pub async fn receipt(
         return Err(RequestError::NoReceipt);
     }
     let left = receipt::Left { kept: course.kept, recipients: receipt::told(tenant, fence)? };
-    let signed = receipt::sign(app, tenant, course.client, (fence, left), window)?;
+    let signed = receipt::sign(app, desk, course.client, (fence, left), window)?;
     tenant.keep_receipt(id, signed.clone()).await?;
     Ok(signed)
 }
@@ -366,7 +367,7 @@ pub async fn look(app: &App, desk: &Desk) -> Result<Option<Timestamp>, KeyError>
             Stage::Received => Some(abandoned),
             // The fence was lost with newer entries than there are: nothing proves it any more.
             Stage::Done if request.fence_at.is_none() => None,
-            Stage::Done => match receipt(app, tenant, request.id, app.window).await {
+            Stage::Done => match receipt(app, desk, request.id, app.window).await {
                 Ok(_) => None,
                 Err(RequestError::NoReceipt) => closed_at(tenant, &request).map(|at| at.max(now)),
                 Err(error) => {

@@ -18,6 +18,7 @@ mod conformance;
 mod crash;
 mod desks;
 mod erasure;
+mod gdprbench;
 mod hotel;
 mod hsm;
 mod http;

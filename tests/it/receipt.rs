@@ -27,7 +27,7 @@ async fn erased(app: &TestApp) -> String {
     let kept = receipt::kept(&desk.tenant, person).unwrap();
     let erased = erasure::erase(&desk, person, true).await.unwrap();
     let left = Left { kept, recipients: Vec::new() };
-    receipt::sign(&app.app, &desk.tenant, id, (erased.fence, left), WINDOW).unwrap()
+    receipt::sign(&app.app, &desk, id, (erased.fence, left), WINDOW).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_receipt_names_the_day_from_which_no_backup_opens() {
     };
     tokio::task::block_in_place(|| app.app.store.rotate(WINDOW, &find, &|_, _| ())).unwrap();
     let after = (erased.fence, Left { kept: Vec::new(), recipients: Vec::new() });
-    let signed = receipt::sign(&app.app, &desk.tenant, id, after, WINDOW).unwrap();
+    let signed = receipt::sign(&app.app, &desk, id, after, WINDOW).unwrap();
     let (statement, _) = receipt::check(&signed, None).unwrap();
     let at = statement.backups.out_of_reach_at.unwrap();
     let days = at.duration_since(statement.erased_at).as_hours() / 24;

@@ -68,7 +68,7 @@ pub(super) fn run(
         runtime.block_on(async { tokio::time::sleep(wait).await });
     }
     for (request, to) in erased {
-        let signed = requests::receipt(app, &desk.tenant, request, days(command.window));
+        let signed = requests::receipt(app, &desk, request, days(command.window));
         let signed = runtime.block_on(signed).map_err(failed)?;
         std::fs::write(to, signed).map_err(|error| unwritten(to, error))?;
     }

@@ -53,7 +53,7 @@ pub(super) fn run(
         }
         Request::Receipt { which, to, window } => {
             let (desk, id) = find(app, which)?;
-            let receipt = requests::receipt(app, &desk.tenant, id, days(*window));
+            let receipt = requests::receipt(app, &desk, id, days(*window));
             let receipt = runtime.block_on(receipt).map_err(failed)?;
             let written =
                 File::create_new(to).and_then(|mut file| file.write_all(receipt.as_bytes()));

@@ -213,8 +213,8 @@ pub(super) async fn receipt(
     Path(id): Path<String>,
 ) -> Result<Answer<Value>, Problem> {
     let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
-    let (app, tenant) = (&caller.app, caller.tenant());
-    let text = requests::receipt(app, tenant, id, app.window).await?;
+    let app = &caller.app;
+    let text = requests::receipt(app, caller.desk(), id, app.window).await?;
     let file = serde_json::from_str(&text).map_err(|_| Code::Internal)?;
     Ok(Answer::read(file, caller.desk().position()))
 }

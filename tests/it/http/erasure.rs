@@ -126,3 +126,21 @@ async fn an_erasure_is_seen_before_and_does_what_was_shown() {
     assert_eq!(json!(erased.ended), shown.body["seals"]);
     staff.post(path, &ask).await.problem(410, "erased");
 }
+
+#[tokio::test]
+async fn however_many_bookings_are_open_all_are_cancelled_before_the_fence() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let id = salon.tenant.client("Astrid").await;
+    for day in [2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 16, 17, 18, 19, 20] {
+        for hour in 9..14 {
+            let at = |hour| format!("2026-03-{day:02}T{hour:02}:00:00");
+            salon.booked(&id, &at(hour), &at(hour + 1)).await;
+        }
+    }
+    let ask = json!({"kind": "erasure", "client_id": id, "cancel_open_bookings": true});
+    let erased = salon.tenant.staff.post("/v1/privacy-requests", &ask).await.is(202);
+    assert_eq!(erased.body["state"], "done");
+    let counts = salon.tenant.auditor.get_after("/v1/statistics", &erased).await.ok();
+    assert_eq!(counts.body["counts"], json!({"cancelled": 75}));
+}
