@@ -59,6 +59,11 @@ pub enum PgError {
     Runtime(#[source] std::io::Error),
     #[error("the database cannot be reached")]
     Away(#[source] tokio_postgres::Error),
+    #[error("the database takes connections, and says nothing")]
+    Silent,
+    /// Not tried: what was found a moment ago.
+    #[error(transparent)]
+    Lately(Arc<Self>),
     #[error("all connections to the database are in use")]
     Exhausted,
     #[error(

@@ -80,7 +80,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
         let lock = Lock::take(dir)?;
-        let place = Place::at(databases)?;
+        let place = Place::at(databases, &env)?;
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
@@ -372,7 +372,7 @@ impl TenantView {
         name: &str,
         env: &Environment,
     ) -> Result<Self, StoreError> {
-        let site = Place::at(databases)?.find(dir, name)?;
+        let site = Place::at(databases, env)?.find(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(KeyStore::open(keys)?);
         let reader = site.reader(Which::Ledger)?;
         gate::look(name, reader.as_ref(), provider.as_ref())?;

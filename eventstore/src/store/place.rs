@@ -51,9 +51,9 @@ pub(crate) enum Place {
 
 impl Place {
     /// Databases behind addresses, or files where there are none.
-    pub(crate) fn at(databases: Databases<'_>) -> Result<Self, StoreError> {
+    pub(crate) fn at(databases: Databases<'_>, env: &Environment) -> Result<Self, StoreError> {
         match databases.ledger {
-            Some(address) => Ok(Self::Server(Arc::new(Cluster::open(address, databases)?))),
+            Some(address) => Ok(Self::Server(Arc::new(Cluster::open(address, databases, env)?))),
             None if databases.keyring.is_some() => Err(StoreError::KeyringAlone),
             None if !databases.servers.is_empty() => Err(StoreError::ServersAlone),
             None => Ok(Self::Files),

@@ -1,0 +1,105 @@
+//! A server that does not answer: who is on it waits, and all others go on.
+
+use std::io::Read;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use eventstore::store::cluster::NamedServer;
+use jiff::SignedDuration;
+use system_tests::{TestApp, keyring_of, postgres};
+use tokio::task::block_in_place;
+
+/// A database server that takes connections and says nothing, as one behind a wall that drops what
+/// is sent to it.
+struct Silent {
+    address: String,
+    taken: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("postgres://tidbok@{}/none", listener.local_addr().unwrap());
+        let taken: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let all = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                all.lock().unwrap().push(stream.try_clone().unwrap());
+                // A test that fails ends too.
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    while stream.read(&mut [0; 512]).is_ok_and(|read| read > 0) {}
+                    drop(stream.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        Self { address, taken }
+    }
+
+    /// As the server that a tenant is said to be on.
+    fn north(&self) -> NamedServer {
+        format!("north={}", self.address).parse().unwrap()
+    }
+
+    /// How often somebody has connected.
+    fn taken(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+
+    /// Waits until somebody has connected so often.
+    async fn has_taken(&self, count: usize) {
+        while self.taken() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends all connections.
+    fn let_go(&self) {
+        for stream in self.taken.lock().unwrap().iter() {
+            drop(stream.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+/// A node that has just been started, with as many callers of a tenant on a silent server as it has
+/// threads, and more: everybody else is answered meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_holds_up_nobody_elses_tenants() {
+    let silent = Silent::start();
+    let main = postgres::database();
+    let app = TestApp::among(vec![silent.north()], Some(main.clone()), keyring_of(Some(&main)), 1);
+    let near = app.salon("near").await.tenant.staff;
+    let far = app.salon("far").await.tenant.staff;
+    postgres::run(&main, "UPDATE tidbok.tenant SET server = 'north' WHERE name = 'far'");
+    let node = app.beside(2);
+    let (near, far) = (node.with_key(near.key()), node.with_key(far.key()));
+    let ask = |caller: &system_tests::Caller, path: &'static str| {
+        let caller = caller.clone();
+        tokio::spawn(async move { caller.get(path).await })
+    };
+
+    let waiting: Vec<_> = (0..6).map(|_| ask(&far, "/v1/bookings")).collect();
+    silent.has_taken(1).await;
+    ask(&near, "/v1/bookings").await.unwrap().ok();
+    ask(&node.anybody(), "/health").await.unwrap().ok();
+    assert!(waiting.iter().all(|far| !far.is_finished()), "nobody had to wait for them");
+
+    silent.let_go();
+    for far in waiting {
+        far.await.unwrap().is(503);
+    }
+    assert_eq!(silent.taken(), 1, "who waited for the attempt has its answer");
+    far.get("/v1/bookings").await.is(503);
+    assert_eq!(silent.taken(), 1, "nor is it tried again at once");
+    node.clock.advance(SignedDuration::from_secs(2));
+    let again = ask(&far, "/v1/bookings");
+    silent.has_taken(2).await;
+    silent.let_go();
+    again.await.unwrap().is(503);
+    // It has come to itself: nothing is restarted.
+    postgres::run(&main, "UPDATE tidbok.tenant SET server = NULL WHERE name = 'far'");
+    far.get("/v1/bookings").await.ok();
+    drop(block_in_place(|| app));
+}
