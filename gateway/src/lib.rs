@@ -29,6 +29,7 @@ pub mod recipients;
 pub mod requests;
 pub mod retention;
 mod rotation;
+mod rounds;
 pub mod routes;
 pub mod sent;
 pub mod witnesses;

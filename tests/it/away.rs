@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,37 +11,41 @@ use jiff::SignedDuration;
 use system_tests::{TestApp, keyring_of, postgres};
 use tokio::task::block_in_place;
 
-/// A database server that takes connections and says nothing, as one behind a wall that drops what
-/// is sent to it.
-struct Silent {
-    address: String,
+/// A server that takes connections and says nothing, as one behind a wall that drops what is sent to
+/// it.
+pub(crate) struct Silent {
+    /// Host and port.
+    pub(crate) address: String,
     taken: Arc<Mutex<Vec<TcpStream>>>,
+    left: Arc<AtomicUsize>,
 }
 
 impl Silent {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("postgres://tidbok@{}/none", listener.local_addr().unwrap());
-        let taken: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let all = Arc::clone(&taken);
+        let address = listener.local_addr().unwrap().to_string();
+        let (taken, left): (Arc<Mutex<Vec<TcpStream>>>, Arc<AtomicUsize>) = Default::default();
+        let (all, gone) = (Arc::clone(&taken), Arc::clone(&left));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 all.lock().unwrap().push(stream.try_clone().unwrap());
                 // A test that fails ends too.
                 stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                let gone = Arc::clone(&gone);
                 std::thread::spawn(move || {
                     let mut stream = stream;
                     while stream.read(&mut [0; 512]).is_ok_and(|read| read > 0) {}
+                    gone.fetch_add(1, Ordering::SeqCst);
                     drop(stream.shutdown(Shutdown::Both));
                 });
             }
         });
-        Self { address, taken }
+        Self { address, taken, left }
     }
 
     /// As the server that a tenant is said to be on.
     fn north(&self) -> NamedServer {
-        format!("north={}", self.address).parse().unwrap()
+        format!("north=postgres://tidbok@{}/none", self.address).parse().unwrap()
     }
 
     /// How often somebody has connected.
@@ -48,8 +53,13 @@ impl Silent {
         self.taken.lock().unwrap().len()
     }
 
+    /// How many have given up waiting.
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
+    }
+
     /// Waits until somebody has connected so often.
-    async fn has_taken(&self, count: usize) {
+    pub(crate) async fn has_taken(&self, count: usize) {
         while self.taken() < count {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

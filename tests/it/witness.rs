@@ -26,6 +26,7 @@ use gateway::{App, Desk, clock};
 use system_tests::{Salon, TestApp, database, keyring_of, on_postgres, tell};
 use tokio::task::block_in_place;
 
+use crate::away::Silent;
 use crate::hotel::copy_files;
 use crate::others::{said, with_python};
 use crate::program::run;
@@ -213,6 +214,35 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     assert!(twice.error.contains("twice"), "{}", twice.error);
     let forged = one.replace("one", "two");
     assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
+}
+
+/// However many tenants wait for a witness that does not answer, what else is due is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_witness_that_does_not_answer_keeps_no_erasure_waiting() {
+    let silent = Silent::start();
+    let (own, _) = Own::start("witness.example/one", 1).await;
+    let named = format!("{}=http://{}", own.vkey(), silent.address).parse().unwrap();
+    let (ledger, witnesses) = (database(), witnessed(&[&named], None));
+    let keyring = keyring_of(ledger.as_deref());
+    let app = TestApp::prepared(Vec::new(), ledger, keyring, 1, |app| app.witnesses = witnesses);
+    for number in 0..16 {
+        app.tenant(&format!("before-{number:02}")).await;
+    }
+    let salon = app.salon("salon").await;
+    let rule = serde_json::json!({"approval": false, "cooling_off_hours": 1});
+    salon.tenant.change_policy(|policy| policy["erasure"] = rule).await;
+    let client = salon.tenant.client("Astrid").await;
+    let wish = serde_json::json!({"kind": "erasure", "client_id": client});
+    salon.tenant.staff.post("/v1/privacy-requests", &wish).await;
+    app.clock.advance(jiff::SignedDuration::from_hours(2));
+
+    let server = tokio::spawn(gateway::reactors::keep_up(Arc::clone(&app.app)));
+    while salon.tenant.staff.get(&format!("/v1/clients/{client}")).await.status != 410 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(silent.left(), 0, "it was not waited for until somebody gave up");
+    silent.has_taken(1).await;
+    server.abort();
 }
 
 /// An older copy that was put back, and one that went on in another way.
