@@ -78,6 +78,8 @@ pub enum PgError {
     Full(#[source] tokio_postgres::Error),
     #[error("another transaction has held what is needed for too long")]
     Locked(#[source] tokio_postgres::Error),
+    #[error("a statement took too long, or was cancelled, and did nothing")]
+    Cancelled(#[source] tokio_postgres::Error),
     #[error("the database could not do it ({})", code(.0))]
     Failed(#[source] tokio_postgres::Error),
     #[error("PostgreSQL 15 or newer is needed; this is {0}")]
@@ -130,6 +132,8 @@ impl PgError {
             "42" | "3F" | "22" | "23" => Self::Altered(error),
             "55" if *state == SqlState::LOCK_NOT_AVAILABLE => Self::Locked(error),
             "53" if *state == SqlState::DISK_FULL => Self::Full(error),
+            // The server is there: whoever asks again at once makes it worse.
+            "57" if *state == SqlState::QUERY_CANCELED => Self::Cancelled(error),
             "08" | "57" | "53" => Self::Away(error),
             _ => Self::Failed(error),
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use eventstore::store::cluster::NamedServer;
+use gateway::keys::Role;
 use jiff::SignedDuration;
 use system_tests::{TestApp, keyring_of, postgres};
 use tokio::task::block_in_place;
@@ -112,4 +113,31 @@ async fn a_server_that_does_not_answer_holds_up_nobody_elses_tenants() {
     postgres::run(&main, "UPDATE tidbok.tenant SET server = NULL WHERE name = 'far'");
     far.get("/v1/bookings").await.ok();
     drop(block_in_place(|| app));
+}
+
+/// What a server gives up by itself is not told as a server that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_took_too_long_is_not_a_server_that_is_away() {
+    let main = postgres::database();
+    let app = TestApp::at(Some(main.clone()), None, 1);
+    let salon = app.salon("salon").await;
+    let schema = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'keyring_%'";
+    let schema = postgres::run(&main, schema);
+    let late = "CREATE FUNCTION public.late() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'too long' USING ERRCODE = '57014'; END $$;";
+    let on = format!(
+        "CREATE TRIGGER late BEFORE INSERT ON {schema}.api_key
+         FOR EACH ROW EXECUTE FUNCTION public.late()"
+    );
+    postgres::run(&main, &format!("{late} {on}"));
+    let tenant = &salon.tenant.desk.tenant;
+    let issued = gateway::keys::issue(tenant, Role::Staff, "", (None, None), &app.app.env).await;
+    let error = issued.unwrap_err();
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    assert!(said.contains("took too long") && !said.contains("cannot be reached"), "{said}");
 }
