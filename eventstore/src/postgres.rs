@@ -47,10 +47,12 @@ pub(crate) use writer::PgWriter;
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
+    /// Without its cause, which repeats parts of the address: one may be of the password.
     #[error(
-        "the address of the database cannot be understood; it is like postgres://user@host/database"
+        "the address of the database cannot be understood; it is like \
+         postgres://user:password@host/database, with %40 for an @ in the password, and so on"
     )]
-    Address(#[source] tokio_postgres::Error),
+    Address,
     #[error(
         "the system knows no authority for certificates, which sslmode=require needs; install ca-certificates or set SSL_CERT_FILE"
     )]

@@ -46,7 +46,7 @@ impl Server {
     /// # Errors
     /// Where the address is none.
     pub fn new(address: &str) -> Result<Arc<Self>, PgError> {
-        let mut config: Config = address.parse().map_err(PgError::Address)?;
+        let mut config: Config = address.parse().map_err(|_| PgError::Address)?;
         let options = match config.get_options() {
             Some(own) => format!("{SETTINGS} {own}"),
             None => SETTINGS.to_owned(),
