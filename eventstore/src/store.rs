@@ -17,7 +17,7 @@ pub mod rotation;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ledger::{Opened, ReadPurpose};
@@ -55,6 +55,8 @@ pub struct Store {
     tenants: Mutex<BTreeMap<String, Slot>>,
     /// Whether something is being taken apart or put together.
     at_work: Arc<AtomicBool>,
+    /// The newest epoch under which all that is here is known to hang.
+    caught_up: AtomicU32,
     _lock: Lock,
 }
 
@@ -86,7 +88,8 @@ impl Store {
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
         let (dir, at_work) = (dir.to_owned(), Arc::default());
-        Ok(Self { dir, env, place, provider, tenants, at_work, _lock: lock })
+        let caught_up = AtomicU32::default();
+        Ok(Self { dir, env, place, provider, tenants, at_work, caught_up, _lock: lock })
     }
 
     /// The names of all tenants, in order.

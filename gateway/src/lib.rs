@@ -28,7 +28,7 @@ pub mod receipt;
 pub mod recipients;
 pub mod requests;
 pub mod retention;
-mod rotation;
+pub mod rotation;
 mod rounds;
 pub mod routes;
 pub mod sent;

@@ -350,10 +350,65 @@ async fn keys_that_others_hang_on_are_not_destroyed() {
     let marks = app.folder.path().join("keys/marks");
     std::fs::write(marks.join(format!("{}.jsonl", "ab".repeat(16))), "").unwrap();
     app.clock.advance(SignedDuration::from_hours(22 * 24));
-    let refused = rotate(&app).unwrap_err();
+    let rotation = rotate(&app).unwrap();
+    assert_eq!((rotation.ended.len(), rotation.others.len()), (0, 1));
+    let refused = end_epochs(&app, WINDOW).unwrap_err();
     assert!(matches!(refused, AppError::Store(StoreError::KeysOfOthers(_))), "{refused}");
     let epochs = app.app.store.epochs(WINDOW).unwrap();
-    assert!(epochs.iter().all(|(info, _)| info.destroyed_at.is_none()));
+    assert!(epochs.iter().all(|(info, ends)| info.destroyed_at.is_none() && ends.is_none()));
+}
+
+/// Two places with one key store: each goes on rotating, whoever began the epoch; no key ends, and nobody
+/// names a day on which one would. In one place again, all ends as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_places_with_one_key_store_rotate_and_name_no_day() {
+    let app = TestApp::with(None, 1);
+    let (salon, _, goes, _) = salon(&app).await;
+    drop(app.salon("other").await);
+    let ask = json!({"kind": "erasure", "client_id": goes});
+    salon.tenant.staff.post("/v1/privacy-requests", &ask).await.is(202);
+    drop(salon);
+    let moved = |from: &TestApp, to: &TestApp| {
+        let folder = tempfile::tempdir().unwrap();
+        tokio::task::block_in_place(|| {
+            from.app.hand_over("salon", || from.app.store.export("salon", folder.path())).unwrap();
+            to.app.store.import(folder.path(), None).unwrap();
+            from.app.store.remove("salon").unwrap();
+        });
+    };
+    let there = app.beside_on(None, None, 3);
+    moved(&app, &there);
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let look = |at: &TestApp| {
+        tokio::task::block_in_place(|| gateway::rotation::look(&at.app, week, WINDOW).unwrap());
+    };
+    let newest = |at: &TestApp, name: &str| {
+        let tenant = Arc::clone(&at.app.desk(name).unwrap().tenant);
+        tenant.log().reader().epochs().unwrap()[0]
+    };
+    let days = |at: &TestApp| {
+        let tenant = Arc::clone(&at.app.desk("salon").unwrap().tenant);
+        let reach = at.app.store.reach(&tenant, WINDOW).unwrap();
+        assert_eq!(reach.len(), 1);
+        reach.iter().filter(|reach| reach.out_of_reach_at.is_some()).count()
+    };
+    for epoch in 2..=5 {
+        app.clock.advance(SignedDuration::from_hours(7 * 24));
+        look(&app);
+        look(&there);
+        assert_eq!((newest(&app, "other"), newest(&there, "salon")), (epoch, epoch));
+    }
+    assert_eq!(days(&there), 0);
+    for at in [&app, &there] {
+        let epochs = at.app.store.epochs(WINDOW).unwrap();
+        assert!(epochs.iter().all(|(info, ends)| info.destroyed_at.is_none() && ends.is_none()));
+    }
+    moved(&there, &app);
+    assert_eq!(days(&app), 1);
+    app.clock.advance(SignedDuration::from_mins(11));
+    look(&app);
+    let epochs = app.app.store.epochs(WINDOW).unwrap();
+    assert!(epochs[0].0.destroyed_at.is_some(), "{epochs:?}");
 }
 
 /// On the day that a receipt names, not with the rotation after it.
