@@ -61,6 +61,11 @@ pub enum KeyError {
     Restricted,
     #[error("a key that should exist is missing from the keyring")]
     Missing,
+    #[error(
+        "something hangs on a person's former key and could not be hung on the present one: nothing of \
+         an older epoch is ended before it is; `tidbok audit verify` says if it is damaged"
+    )]
+    Left,
     #[error("a value is longer than can be sealed")]
     TooLong,
     #[error("the record of this access does not speak of what was to be opened")]

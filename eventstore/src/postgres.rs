@@ -47,10 +47,12 @@ pub(crate) use writer::PgWriter;
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
+    /// Without its cause, which repeats parts of the address: one may be of the password.
     #[error(
-        "the address of the database cannot be understood; it is like postgres://user@host/database"
+        "the address of the database cannot be understood; it is like \
+         postgres://user:password@host/database, with %40 for an @ in the password, and so on"
     )]
-    Address(#[source] tokio_postgres::Error),
+    Address,
     #[error(
         "the system knows no authority for certificates, which sslmode=require needs; install ca-certificates or set SSL_CERT_FILE"
     )]
@@ -59,6 +61,11 @@ pub enum PgError {
     Runtime(#[source] std::io::Error),
     #[error("the database cannot be reached")]
     Away(#[source] tokio_postgres::Error),
+    #[error("the database takes connections, and says nothing")]
+    Silent,
+    /// Not tried: what was found a moment ago.
+    #[error(transparent)]
+    Lately(Arc<Self>),
     #[error("all connections to the database are in use")]
     Exhausted,
     #[error(
@@ -73,6 +80,8 @@ pub enum PgError {
     Full(#[source] tokio_postgres::Error),
     #[error("another transaction has held what is needed for too long")]
     Locked(#[source] tokio_postgres::Error),
+    #[error("a statement took too long, or was cancelled, and did nothing")]
+    Cancelled(#[source] tokio_postgres::Error),
     #[error("the database could not do it ({})", code(.0))]
     Failed(#[source] tokio_postgres::Error),
     #[error("PostgreSQL 15 or newer is needed; this is {0}")]
@@ -125,6 +134,8 @@ impl PgError {
             "42" | "3F" | "22" | "23" => Self::Altered(error),
             "55" if *state == SqlState::LOCK_NOT_AVAILABLE => Self::Locked(error),
             "53" if *state == SqlState::DISK_FULL => Self::Full(error),
+            // The server is there: whoever asks again at once makes it worse.
+            "57" if *state == SqlState::QUERY_CANCELED => Self::Cancelled(error),
             "08" | "57" | "53" => Self::Away(error),
             _ => Self::Failed(error),
         }

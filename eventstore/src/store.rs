@@ -17,7 +17,7 @@ pub mod rotation;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ledger::{Opened, ReadPurpose};
@@ -55,6 +55,8 @@ pub struct Store {
     tenants: Mutex<BTreeMap<String, Slot>>,
     /// Whether something is being taken apart or put together.
     at_work: Arc<AtomicBool>,
+    /// The newest epoch under which all that is here is known to hang.
+    caught_up: AtomicU32,
     _lock: Lock,
 }
 
@@ -80,13 +82,14 @@ impl Store {
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
         let lock = Lock::take(dir)?;
-        let place = Place::at(databases)?;
+        let place = Place::at(databases, &env)?;
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
         let (dir, at_work) = (dir.to_owned(), Arc::default());
-        Ok(Self { dir, env, place, provider, tenants, at_work, _lock: lock })
+        let caught_up = AtomicU32::default();
+        Ok(Self { dir, env, place, provider, tenants, at_work, caught_up, _lock: lock })
     }
 
     /// The names of all tenants, in order.
@@ -372,7 +375,7 @@ impl TenantView {
         name: &str,
         env: &Environment,
     ) -> Result<Self, StoreError> {
-        let site = Place::at(databases)?.find(dir, name)?;
+        let site = Place::at(databases, env)?.find(dir, name)?;
         let provider: Arc<dyn Provider> = Arc::new(KeyStore::open(keys)?);
         let reader = site.reader(Which::Ledger)?;
         gate::look(name, reader.as_ref(), provider.as_ref())?;

@@ -20,9 +20,15 @@ impl Wake for Unpark {
 
 /// Blocks until the future is done. A worker of a runtime hands its other tasks over first.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    blocking(|| park(future))
+}
+
+/// Does something that may block a thread for a while, such as waiting for a lock that is held over a
+/// network. A worker of a runtime hands its other tasks over first.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     let worker = Handle::try_current()
         .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if worker { tokio::task::block_in_place(|| park(future)) } else { park(future) }
+    if worker { tokio::task::block_in_place(work) } else { work() }
 }
 
 fn park<F: Future>(future: F) -> F::Output {

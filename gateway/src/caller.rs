@@ -110,7 +110,7 @@ impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let secret = bearer(&parts.headers).ok_or(Code::Unauthenticated)?;
-        let holder = app.keys.recognise(app, secret)?.ok_or(Code::Unauthenticated)?;
+        let holder = app.keys.recognise(app, secret).await?.ok_or(Code::Unauthenticated)?;
         if !P::ROLES.contains(&holder.role) {
             return Err(Code::Forbidden.into());
         }

@@ -21,17 +21,17 @@ mod serve;
 mod stats;
 mod tenant;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::projections::ProjectionError;
-use clap::Parser;
 use eventstore::StoreError;
 use eventstore::ledger::appender::AppendError;
 
 use crate::app::{App, AppError};
 use crate::clock;
-use crate::config::{Command, Config, Keys, Place};
+use crate::config::{Command, Config, Keys, Place, withheld};
 use crate::desk::DeskError;
 use console::Console;
 
@@ -139,13 +139,16 @@ impl CliError {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let config = match Config::try_parse() {
+    let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
+        Err(error) if error.use_stderr() => {
+            drop(std::io::stderr().write_all(withheld(&error.to_string()).as_bytes()));
+            return ExitCode::from(2);
+        }
+        // Help and version go to standard output and are no error.
         Err(error) => {
-            // Help and version go to standard output and are no error.
-            let code = if error.use_stderr() { 2 } else { 0 };
             drop(error.print());
-            return ExitCode::from(code);
+            return ExitCode::SUCCESS;
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -1,21 +1,27 @@
 //! Configuration: the command line, and the only reader of the environment (through clap's `env`).
 
+mod bench;
 mod keys;
 mod people;
 mod tenant;
+mod values;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use eventstore::proof::witness::Witness;
 use eventstore::store::Databases;
 use eventstore::store::cluster::NamedServer;
 
 use crate::receipt::words::Language;
-use crate::witnesses::NamedWitness;
+pub use bench::{Bench, Mix};
 pub use keys::Keys;
 pub use people::{Clients, Erase, Held, Hold, Person, Request, RequestId, Whom};
 pub use tenant::Tenant;
+use values::named_server;
+pub(crate) use values::{each, withheld};
 
 /// Tidbok, an appointment book that can forget: bookings and consents as immutable history,
 /// persons erasable, statistics unchanged.
@@ -26,6 +32,23 @@ pub struct Config {
     pub place: Place,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Config {
+    /// What a command line and the environment say.
+    ///
+    /// # Errors
+    /// Where they are none, or ask for help. What is told of an error goes through [`withheld`].
+    pub fn read<T: Into<OsString> + Clone>(
+        args: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let mut config = Self::try_parse_from(args)?;
+        // Not by the parser, which repeats what it does not understand.
+        let servers = each(&config.place.server).map(named_server).collect::<Result<_, _>>();
+        let wrong = |why| Self::command().error(ErrorKind::ValueValidation, why);
+        config.place.servers = servers.map_err(wrong)?;
+        Ok(config)
+    }
 }
 
 /// Where everything lies, and how to answer.
@@ -53,10 +76,11 @@ pub struct Place {
         global = true,
         env = "TIDBOK_SERVERS",
         hide_env_values = true,
-        value_delimiter = ' ',
         value_name = "NAME=ADDRESS"
     )]
-    pub server: Vec<NamedServer>,
+    pub server: Vec<String>,
+    #[arg(skip)]
+    pub(crate) servers: Vec<NamedServer>,
     /// How much a server logs: error, warn, info, debug, or a filter such as `gateway=debug`.
     #[arg(long, global = true, env = "TIDBOK_LOG", default_value = "info")]
     pub log: String,
@@ -71,7 +95,7 @@ impl Place {
         Databases {
             ledger: self.ledger.as_deref(),
             keyring: self.keyring.as_deref(),
-            servers: &self.server,
+            servers: &self.servers,
         }
     }
 
@@ -173,8 +197,8 @@ pub struct Serve {
     pub private_recipients: bool,
     /// A witness that is to sign the logs' checkpoints before they are published, as VKEY=URL. May be
     /// named several times.
-    #[arg(long, env = "TIDBOK_WITNESSES", value_delimiter = ' ', value_name = "VKEY=URL")]
-    pub witness: Vec<NamedWitness>,
+    #[arg(long, env = "TIDBOK_WITNESSES", hide_env_values = true, value_name = "VKEY=URL")]
+    pub witness: Vec<String>,
     /// How many of the witnesses have to sign [default: all].
     #[arg(long, env = "TIDBOK_WITNESS_QUORUM", requires = "witness")]
     pub witness_quorum: Option<usize>,
@@ -385,38 +409,4 @@ pub struct Backup {
     /// For how many days backups are kept.
     #[arg(long, env = "TIDBOK_BACKUP_DAYS", default_value_t = 21)]
     pub window: u32,
-}
-
-/// Whose shares of `GDPRbench`'s queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mix {
-    /// As the paper has them.
-    Paper,
-    /// As its repository has them.
-    Repo,
-}
-
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// Which measurements; all by default.
-    pub names: Vec<String>,
-    /// Runs of each, of which the median is shown.
-    #[arg(long, default_value_t = 5)]
-    pub runs: u32,
-    /// Bookings that the store holds before measuring; for `gdpr` at most 100,000, and a tenth as many
-    /// operations.
-    #[arg(long, default_value_t = 1_000_000)]
-    pub stored: u64,
-    /// Seconds of each run; `gdpr` runs until its operations are done.
-    #[arg(long, default_value_t = 4)]
-    pub seconds: u64,
-    /// Tenants that the store holds before `tenants` is measured.
-    #[arg(long, default_value_t = 200)]
-    pub tenants: u64,
-    /// How many clients `gdpr` has, each with one request at a time.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=25))]
-    pub clients: u64,
-    /// Whose shares of the queries `gdpr` takes.
-    #[arg(long, value_enum, default_value = "paper")]
-    pub mix: Mix,
 }

@@ -2,7 +2,8 @@
 //!
 //! A key that was recognised is remembered for a few seconds, so that a busy client costs no query
 //! per request. Revoking forgets it at once; a client's key is checked against its person each
-//! time, so it dies with them.
+//! time, so it dies with them. Any other is looked up off the threads that serve requests, and a few
+//! at a time of one tenant: one whose database does not answer takes no thread from the others.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use eventstore::keyring::KeyError;
 use eventstore::tree::{Hash, hash};
 use eventstore::{AppendError, Environment, PersonId, PersonState, StoreError, Tenant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::{App, AppError};
 use crate::desk::Desk;
@@ -20,6 +22,8 @@ use crate::desk::Desk;
 const REMEMBERED: Duration = Duration::from_secs(3);
 /// How many keys are remembered at most.
 const MOST: usize = 10_000;
+/// How many keys of one tenant are looked up at a time.
+const AT_ONCE: usize = 4;
 const PREFIX: &str = "tbk";
 
 /// What a caller may be in a tenant.
@@ -132,6 +136,8 @@ impl Known {
 #[derive(Default)]
 pub struct Keys {
     known: Mutex<Remembered>,
+    /// By tenant, for as long as keys of it are looked up.
+    looked_up: Mutex<BTreeMap<String, Weak<Semaphore>>>,
 }
 
 #[derive(Default)]
@@ -146,7 +152,11 @@ impl Keys {
     ///
     /// # Errors
     /// Where the tenant cannot be opened or its keyring not be read.
-    pub fn recognise(&self, app: &App, secret: &str) -> Result<Option<Holder>, AppError> {
+    pub async fn recognise(
+        &self,
+        app: &Arc<App>,
+        secret: &str,
+    ) -> Result<Option<Holder>, AppError> {
         let hash = hash(&[secret.as_bytes()]);
         let now = app.env.clock.since_boot();
         let (known, revocations) = {
@@ -156,7 +166,7 @@ impl Keys {
         };
         let holder = match known {
             Some(holder) => holder,
-            None => match look_up(app, secret, &hash)? {
+            None => match self.look_up(app, secret, hash).await? {
                 Some(holder) => {
                     self.remember(hash, &holder, now, revocations);
                     holder
@@ -165,6 +175,37 @@ impl Keys {
             },
         };
         Ok(is_there(&holder).map_err(StoreError::from)?.then_some(holder))
+    }
+
+    async fn look_up(
+        &self,
+        app: &Arc<App>,
+        secret: &str,
+        hash: Hash,
+    ) -> Result<Option<Holder>, AppError> {
+        let Some(tenant) = tenant_in(secret) else { return Ok(None) };
+        let turn = self.turn(tenant).await?;
+        let (app, tenant) = (Arc::clone(app), tenant.to_owned());
+        let found = tokio::task::spawn_blocking(move || {
+            // Kept by the work itself: whoever asked may be gone before it is through.
+            let _turn = turn;
+            look_up(&app, &tenant, &hash)
+        });
+        found.await.map_err(|_| AppendError::Stopped)?
+    }
+
+    /// Waits until not too many others look up keys of a tenant.
+    async fn turn(&self, tenant: &str) -> Result<OwnedSemaphorePermit, AppendError> {
+        let turns = {
+            let mut all = self.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, turns| turns.strong_count() > 0);
+            all.get(tenant).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let turns = Arc::new(Semaphore::new(AT_ONCE));
+                all.insert(tenant.to_owned(), Arc::downgrade(&turns));
+                turns
+            })
+        };
+        turns.acquire_owned().await.map_err(|_| AppendError::Stopped)
     }
 
     /// Revokes a key; whether there was one to revoke.
@@ -212,13 +253,16 @@ impl Keys {
     }
 }
 
-fn look_up(app: &App, secret: &str, hash: &Hash) -> Result<Option<Holder>, AppError> {
+/// The name of the tenant whose key a secret may be.
+fn tenant_in(secret: &str) -> Option<&str> {
     let mut pieces = secret.split('.');
-    let (Some(PREFIX), Some(tenant), Some(_), None) =
-        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
-    else {
-        return Ok(None);
-    };
+    match (pieces.next(), pieces.next(), pieces.next(), pieces.next()) {
+        (Some(PREFIX), Some(tenant), Some(_), None) => Some(tenant),
+        _ => None,
+    }
+}
+
+fn look_up(app: &App, tenant: &str, hash: &Hash) -> Result<Option<Holder>, AppError> {
     // A tenant that is not there and a key that is not its own look the same from outside.
     let desk = match app.desk(tenant) {
         Err(AppError::Store(StoreError::UnknownTenant)) => return Ok(None),

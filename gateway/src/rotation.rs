@@ -1,5 +1,6 @@
 //! Rotating keys: when it is asked for, and by the clock while a server runs.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,14 +57,38 @@ pub(crate) async fn keep_rotating(app: Arc<App>, every: Duration, window: Durati
     }
 }
 
-fn look(app: &App, every: Duration, window: Duration) -> Result<(), AppError> {
+/// Rotates if it is time, and ends epochs whose time has come.
+///
+/// # Errors
+/// Where a tenant or the key store cannot be read or written.
+pub fn look(app: &App, every: Duration, window: Duration) -> Result<(), AppError> {
+    let find = |name: &str| tenant(app, name);
     let ended = if app.store.is_rotation_due(every)? {
         let rotation = rotate(app, window, &|_, _| ())?;
         tracing::info!(epoch = rotation.epoch.0, "keys were rotated");
+        let others = rotation.others.len();
+        if others > 0 {
+            tracing::warn!(others, "no epoch key ends: the key store has tenants of another place");
+        }
         rotation.ended
     } else {
+        // Another place may have begun the epoch, which has rotated what is there.
+        let visited = Cell::new(0_u64);
+        let tenants = app.store.catch_up(&|name: &str| {
+            visited.set(visited.get() + 1);
+            if visited.get().is_multiple_of(OPEN) {
+                app.rest();
+            }
+            find(name)
+        })?;
+        if tenants > 0 {
+            tracing::info!(tenants, "keys were rotated into an epoch that was begun elsewhere");
+        }
         // What a rotation has prepared is done on its day, not with the next one.
-        app.store.end_epochs(window, &|name| tenant(app, name))?
+        match app.store.others()?.is_empty() {
+            true => app.store.end_epochs(window, &find)?,
+            false => Vec::new(),
+        }
     };
     for epoch in ended {
         tracing::info!(epoch = epoch.0, "an epoch key was destroyed");

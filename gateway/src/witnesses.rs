@@ -4,6 +4,7 @@
 //! was published cannot be taken back then, not by the operator either. What they signed lies in a
 //! file beside the tenant's read models. Losing it costs nothing: they are asked again.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use eventstore::ledger::log::ReadError;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::witness::{Witness, request};
+use eventstore::tree::Hash;
 use eventstore::{AppendError, StoreError};
 use reqwest::{Client, StatusCode, Url, redirect};
 
@@ -24,6 +26,9 @@ use crate::desk::Desk;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More is no answer of a witness's.
 const LARGEST: usize = 64 * 1024;
+/// How often a witness is asked that answers where it is, and the log is looked at again that others
+/// have had signed meanwhile.
+const TRIES: usize = 4;
 /// The file with the newest checkpoint that enough have signed.
 pub const FILE: &str = "witnessed";
 
@@ -65,6 +70,11 @@ enum WitnessError {
     Ahead { theirs: u64, ours: u64 },
     #[error("it says that this log does not continue what it signed before: history was changed")]
     Fork,
+    /// Nothing that it has said.
+    #[error("the proof cannot be made that the ledger continues what it signed before")]
+    Proof(#[source] Box<dyn Error + Send + Sync>),
+    #[error("others have it sign faster than it can be asked here")]
+    Overtaken,
     #[error("it answered {0}")]
     Answer(u16),
     #[error("its answer is no signature of its own")]
@@ -116,15 +126,32 @@ impl Witnesses {
         if self.is_empty() {
             return Ok(true);
         }
-        let here = Arc::clone(desk);
-        let present = tokio::task::spawn_blocking(move || present(&here)).await;
-        let Present { note, size, before } = present.map_err(|_| AppendError::Stopped)??;
+        for _ in 0..TRIES {
+            let here = Arc::clone(desk);
+            let present = tokio::task::spawn_blocking(move || present(&here)).await;
+            let present = present.map_err(|_| AppendError::Stopped)??;
+            if let Some(signed) = self.have_signed(desk, present).await? {
+                return Ok(signed);
+            }
+        }
+        // It grows and is signed faster than one can look: soon again.
+        Ok(false)
+    }
+
+    /// As [`Self::look`], for the log as it was just now; none where it has grown since, and a witness
+    /// has signed that for another node: then nothing is known of this one.
+    async fn have_signed(
+        &self,
+        desk: &Arc<Desk>,
+        present: Present,
+    ) -> Result<Option<bool>, AppError> {
+        let Present { note, size, root, before } = present;
         let told = before.as_deref().and_then(Checkpoint::unchecked);
         let have = |note: &str| self.signers(note).len();
-        if told.as_ref().is_some_and(|told| told.size == size)
+        if told.as_ref().is_some_and(|told| told.size == size && told.root == root)
             && before.as_deref().is_some_and(|note| have(note) >= self.quorum)
         {
-            return Ok(true);
+            return Ok(Some(true));
         }
         let mut lines = String::new();
         for named in &self.all {
@@ -132,8 +159,11 @@ impl Witnesses {
             let old = told.as_ref().filter(|_| signed).map_or(0, |told| told.size);
             match self.ask(named, desk, (old, size), &note).await {
                 Ok(line) => lines.push_str(&(line + "\n")),
+                Err(WitnessError::Ahead { theirs, .. }) if has_grown(desk, theirs).await? => {
+                    return Ok(None);
+                }
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
+                    let error = &error as &dyn Error;
                     let (tenant, witness) = (desk.tenant.name(), named.witness.name());
                     tracing::error!(tenant, witness, error, "a witness has not signed");
                 }
@@ -144,7 +174,7 @@ impl Witnesses {
         if enough {
             keep(desk.tenant.folder(), &note).map_err(StoreError::from)?;
         }
-        Ok(enough)
+        Ok(Some(enough))
     }
 
     /// The witnesses that have signed a note.
@@ -176,10 +206,14 @@ impl Witnesses {
         note: &str,
     ) -> Result<String, WitnessError> {
         let mut from = old;
-        for _ in 0..2 {
+        for _ in 0..TRIES {
+            if from > size {
+                return Err(WitnessError::Ahead { theirs: from, ours: size });
+            }
             let here = Arc::clone(desk);
             let proof = tokio::task::spawn_blocking(move || here.continuation(from, size)).await;
-            let Ok(Ok(proof)) = proof else { return Err(WitnessError::Fork) };
+            let proof = proof.map_err(|error| WitnessError::Proof(error.into()))?;
+            let proof = proof.map_err(|error| WitnessError::Proof(error.into()))?;
             let (status, body) = self.send(named, request(from, &proof, note)).await?;
             match status {
                 StatusCode::OK => {
@@ -189,8 +223,14 @@ impl Witnesses {
                 }
                 StatusCode::CONFLICT => {
                     let theirs = body.trim().parse().map_err(|_| WitnessError::Answer(409))?;
-                    if theirs > size {
-                        return Err(WitnessError::Ahead { theirs, ours: size });
+                    if theirs == from {
+                        // It has signed as many entries, and others.
+                        let fork = from == size;
+                        return Err(if fork {
+                            WitnessError::Fork
+                        } else {
+                            WitnessError::Answer(409)
+                        });
                     }
                     from = theirs;
                 }
@@ -199,7 +239,7 @@ impl Witnesses {
                 other => return Err(WitnessError::Answer(other.as_u16())),
             }
         }
-        Err(WitnessError::Answer(StatusCode::CONFLICT.as_u16()))
+        Err(WitnessError::Overtaken)
     }
 
     async fn send(
@@ -241,7 +281,16 @@ impl Witnesses {
 struct Present {
     note: String,
     size: u64,
+    root: Hash,
     before: Option<String>,
+}
+
+/// Whether the log has so many entries by now.
+async fn has_grown(desk: &Arc<Desk>, size: u64) -> Result<bool, AppError> {
+    let here = Arc::clone(desk);
+    let head = tokio::task::spawn_blocking(move || here.tenant.log().head()).await;
+    let head = head.map_err(|_| AppendError::Stopped)?.map_err(StoreError::from)?;
+    Ok(head.frontier.size() >= size)
 }
 
 fn present(desk: &Desk) -> Result<Present, AppError> {
@@ -255,6 +304,7 @@ fn present(desk: &Desk) -> Result<Present, AppError> {
     Ok(Present {
         note: Checkpoint::of(&head).signed(&signer),
         size: head.frontier.size(),
+        root: head.frontier.root(),
         before: kept(tenant.folder()).filter(of_it),
     })
 }

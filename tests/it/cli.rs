@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hotel::{Guest, Hotel, MARK, NAME, NOON};
-use crate::program::{Said, run, tidbok};
+use crate::program::{Said, finish, run, tidbok};
 use gateway::intake::Who;
 
 /// A data directory, and the salon's example files beside it.
@@ -323,4 +323,53 @@ fn a_measurement_is_told_with_what_it_is_compared_to() {
     for key in ["name", "median", "unit", "baseline", "ratio"] {
         assert!(!first[key].is_null(), "{key}: {measured}");
     }
+}
+
+/// An address may hold a password, and what the program says of wrong use is kept in many places.
+#[test]
+fn no_password_is_printed_for_a_slip_of_the_finger() {
+    const SECRET: &str = "kestrel";
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    run(&data, &["tenant", "create", "salon", "--zone", "Europe/Stockholm"]);
+    let address = format!("postgres://tidbok:{SECRET}@127.0.0.1:1/none");
+    let witness = format!("no-key=https://me:{SECRET}@witness.example");
+    let wrong: &[&[&str]] = &[
+        &["--server", &format!("North={address}"), "tenant", "list"],
+        &["--server", &address, "tenant", "list"],
+        &["--server", &format!("north={address}"), &format!("south={address}"), "tenant", "list"],
+        &["--ledger", &address, "tenant", &address],
+        &["--ledger", &format!("postgres://tidbok:{SECRET}?{SECRET}@[/none"), "tenant", "list"],
+        &["--keyring", &format!("postgres://tidbok:a/{SECRET}@none:x"), "tenant", "list"],
+        &["serve", "--witness", &witness],
+    ];
+    for args in wrong {
+        let said = run(&data, args);
+        assert_ne!(said.code, 0, "{args:?}");
+        assert!(!said.error.is_empty() && !said.error.contains(SECRET), "{}", said.error);
+        assert!(!said.out.contains(SECRET), "{}", said.out);
+    }
+    let named = |name: &str, value: &str| {
+        let mut command = tidbok(&data, &["tenant", "list"]);
+        finish(command.env(name, value))
+    };
+    let said = named("TIDBOK_SERVERS", &format!("North={address}")).ended(2);
+    assert!(said.error.contains("North") && !said.error.contains(SECRET), "{}", said.error);
+}
+
+/// A variable that is empty, or has two blanks in it, names nothing.
+#[test]
+fn an_empty_list_of_servers_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    run(&data, &["tenant", "create", "salon", "--zone", "Europe/Stockholm"]).ended(0);
+    for value in ["", " ", "  "] {
+        let mut command = tidbok(&data, &["tenant", "list"]);
+        command.env_remove("TIDBOK_LEDGER").env_remove("TIDBOK_KEYRING");
+        finish(command.env("TIDBOK_SERVERS", value)).ended(0);
+    }
+    let mut command = tidbok(&data, &["tenant", "list"]);
+    let two = "north=postgres://a@b/c  south=postgres://a@b/d ";
+    let said = finish(command.env("TIDBOK_SERVERS", two)).ended(2);
+    assert!(said.error.contains("--ledger"), "{}", said.error);
 }

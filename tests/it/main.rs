@@ -12,6 +12,7 @@ mod apart;
 mod architecture;
 mod audit;
 mod authorization;
+mod away;
 mod backup;
 mod cli;
 mod conformance;

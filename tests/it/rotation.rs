@@ -1,6 +1,8 @@
 //! Rotation: everything opens as before, and of a copy made before nothing opens any more once the
 //! window for backups has passed.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,14 +206,10 @@ async fn what_is_forgotten_of_the_living_opens_from_no_copy_either() {
     read().await;
 }
 
-/// Somebody sealed under the old key and committed after it was replaced.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
-    if on_postgres() {
-        return;
-    }
-    let app = TestApp::default();
-    let (salon, stays, _, booked) = salon(&app).await;
+/// A salon with a note that hangs on a key which a rotation has replaced, as that of somebody who sealed
+/// it under the old key and committed it after.
+async fn with_straggler(app: &TestApp) -> (Salon, Answer, Vec<u8>) {
+    let (salon, stays, _, booked) = salon(app).await;
     let tenant = Arc::clone(&salon.tenant.desk.tenant);
     let (staff, admin) = (&salon.tenant.staff, &salon.tenant.admin);
     let tuesday = |hour: &str| NINE.replace("03-02T09", &format!("03-24T{hour}"));
@@ -221,9 +219,9 @@ async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
     app.clock.set("2026-03-02T12:00:00Z");
     admin.post(&format!("/v1/bookings/{}/erase-content", booked.id()), &json!({})).await.ok();
     let before = Copy::of(&tenant);
-    rotate(&app).unwrap();
+    rotate(app).unwrap();
 
-    let under = |copy: &Copy| keys_under(copy.unwrapped(&store(&app)), &[copy]);
+    let under = |copy: &Copy| keys_under(copy.unwrapped(&store(app)), &[copy]);
     let (old, new) = (under(&before), under(&Copy::of(&tenant)));
     let wrapped = data_keys(&tenant, 2).remove(0);
     assert!(!old.iter().any(|key| key.unwrap(&wrapped).is_ok()), "it hangs on the new key");
@@ -239,16 +237,60 @@ async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
     assert_eq!(file.execute(hang, (&wrapped, &straggler)).unwrap(), 1);
     // The next rotation has no reason of its own to look after this person.
     file.execute("DELETE FROM data_key WHERE wrapped IS NULL", []).unwrap();
+    (salon, later, straggler)
+}
 
-    let read = || async {
-        let read = staff.get_after(&format!("/v1/bookings/{}", later.id()), &later).await.ok();
-        assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
-    };
-    read().await;
+async fn reads_the_note(salon: &Salon, booked: &Answer) {
+    let path = format!("/v1/bookings/{}", booked.id());
+    let read = salon.tenant.staff.get_after(&path, booked).await.ok();
+    assert_eq!(read.body["parts"][0]["details"]["fields"]["note"], "and by the door");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_a_replaced_key_is_taken_over_before_that_ends() {
+    if on_postgres() {
+        return;
+    }
+    let app = TestApp::default();
+    let (salon, later, straggler) = with_straggler(&app).await;
+    reads_the_note(&salon, &later).await;
     app.clock.advance(SignedDuration::from_hours(22 * 24));
     assert_eq!(rotate(&app).unwrap().ended, vec![Epoch(1)]);
-    assert!(!data_keys(&tenant, 2).contains(&straggler));
-    read().await;
+    assert!(!data_keys(&salon.tenant.desk.tenant, 2).contains(&straggler));
+    reads_the_note(&salon, &later).await;
+}
+
+/// Whenever the keeper of epoch keys fails: either nothing ends, or nothing was lost by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_store_that_fails_at_any_moment_loses_nothing() {
+    if on_postgres() {
+        return;
+    }
+    let app = TestApp::default();
+    let (salon, later, _) = with_straggler(&app).await;
+    app.clock.advance(SignedDuration::from_hours(22 * 24));
+    let keys = app.folder.path().join("keys");
+    let open_to = |mode| {
+        let keys = [1, 2].map(|epoch| keys.join(format!("epoch-{epoch}.key")));
+        // One that has ended is not there.
+        let set = move |key| drop(std::fs::set_permissions(key, Permissions::from_mode(mode)));
+        move || keys.into_iter().for_each(set)
+    };
+    for moment in 0.. {
+        // A key that others may read is refused, until somebody has seen to it.
+        app.clock.at_moment(moment, open_to(0o644));
+        let ended = end_epochs(&app, WINDOW);
+        let over = app.clock.at_no_moment();
+        open_to(0o600)();
+        if let Ok(ended) = ended {
+            assert_eq!(ended, [Epoch(1)]);
+            reads_the_note(&salon, &later).await;
+            assert!(moment > 3 || over, "it has failed at some moments");
+            return;
+        }
+        reads_the_note(&salon, &later).await;
+        app.clock.advance(SignedDuration::from_mins(1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,10 +350,65 @@ async fn keys_that_others_hang_on_are_not_destroyed() {
     let marks = app.folder.path().join("keys/marks");
     std::fs::write(marks.join(format!("{}.jsonl", "ab".repeat(16))), "").unwrap();
     app.clock.advance(SignedDuration::from_hours(22 * 24));
-    let refused = rotate(&app).unwrap_err();
+    let rotation = rotate(&app).unwrap();
+    assert_eq!((rotation.ended.len(), rotation.others.len()), (0, 1));
+    let refused = end_epochs(&app, WINDOW).unwrap_err();
     assert!(matches!(refused, AppError::Store(StoreError::KeysOfOthers(_))), "{refused}");
     let epochs = app.app.store.epochs(WINDOW).unwrap();
-    assert!(epochs.iter().all(|(info, _)| info.destroyed_at.is_none()));
+    assert!(epochs.iter().all(|(info, ends)| info.destroyed_at.is_none() && ends.is_none()));
+}
+
+/// Two places with one key store: each goes on rotating, whoever began the epoch; no key ends, and nobody
+/// names a day on which one would. In one place again, all ends as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_places_with_one_key_store_rotate_and_name_no_day() {
+    let app = TestApp::with(None, 1);
+    let (salon, _, goes, _) = salon(&app).await;
+    drop(app.salon("other").await);
+    let ask = json!({"kind": "erasure", "client_id": goes});
+    salon.tenant.staff.post("/v1/privacy-requests", &ask).await.is(202);
+    drop(salon);
+    let moved = |from: &TestApp, to: &TestApp| {
+        let folder = tempfile::tempdir().unwrap();
+        tokio::task::block_in_place(|| {
+            from.app.hand_over("salon", || from.app.store.export("salon", folder.path())).unwrap();
+            to.app.store.import(folder.path(), None).unwrap();
+            from.app.store.remove("salon").unwrap();
+        });
+    };
+    let there = app.beside_on(None, None, 3);
+    moved(&app, &there);
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let look = |at: &TestApp| {
+        tokio::task::block_in_place(|| gateway::rotation::look(&at.app, week, WINDOW).unwrap());
+    };
+    let newest = |at: &TestApp, name: &str| {
+        let tenant = Arc::clone(&at.app.desk(name).unwrap().tenant);
+        tenant.log().reader().epochs().unwrap()[0]
+    };
+    let days = |at: &TestApp| {
+        let tenant = Arc::clone(&at.app.desk("salon").unwrap().tenant);
+        let reach = at.app.store.reach(&tenant, WINDOW).unwrap();
+        assert_eq!(reach.len(), 1);
+        reach.iter().filter(|reach| reach.out_of_reach_at.is_some()).count()
+    };
+    for epoch in 2..=5 {
+        app.clock.advance(SignedDuration::from_hours(7 * 24));
+        look(&app);
+        look(&there);
+        assert_eq!((newest(&app, "other"), newest(&there, "salon")), (epoch, epoch));
+    }
+    assert_eq!(days(&there), 0);
+    for at in [&app, &there] {
+        let epochs = at.app.store.epochs(WINDOW).unwrap();
+        assert!(epochs.iter().all(|(info, ends)| info.destroyed_at.is_none() && ends.is_none()));
+    }
+    moved(&there, &app);
+    assert_eq!(days(&app), 1);
+    app.clock.advance(SignedDuration::from_mins(11));
+    look(&app);
+    let epochs = app.app.store.epochs(WINDOW).unwrap();
+    assert!(epochs[0].0.destroyed_at.is_some(), "{epochs:?}");
 }
 
 /// On the day that a receipt names, not with the rotation after it.

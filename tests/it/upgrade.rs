@@ -7,7 +7,7 @@ use eventstore::keyring::key::Key;
 use eventstore::keyring::provider::{Epoch, KeyStore, Provider};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use system_tests::{database, postgres};
+use system_tests::{database, on_postgres, postgres};
 
 use crate::processes::call;
 use crate::program::LEDGER;
@@ -173,6 +173,36 @@ fn a_tenant_of_the_first_version_goes_on_under_this_one() {
     erase(1);
     assert_eq!(states(), ["done", "done"]);
     said(&["audit", "verify", "--tenant", "inn"]);
+}
+
+/// However many persons a tenant has: no step of the upgrade is ended because it takes long.
+#[test]
+fn a_large_tenant_has_the_time_that_its_upgrade_takes() {
+    if !on_postgres() {
+        return;
+    }
+    let (site, address) = (Site::new(), database().unwrap());
+    fs::write(site.at(LEDGER), &address).unwrap();
+    site.inn();
+    go_back(&site, Some(&address), 2);
+    let databases = [Some(address.clone()), system_tests::keyring_of(Some(&address))];
+    for database in databases.into_iter().flatten() {
+        let schemas = "SELECT nspname FROM pg_namespace WHERE nspname LIKE '%keyring_%'";
+        for schema in postgres::run(&database, schemas).lines() {
+            postgres::run(
+                &database,
+                &format!(
+                    "CREATE OR REPLACE FUNCTION public.large() RETURNS trigger LANGUAGE plpgsql AS $$
+                     BEGIN IF current_setting('statement_timeout') <> '0' THEN
+                     RAISE EXCEPTION 'this takes longer' USING ERRCODE = '57014'; END IF;
+                     RETURN NEW; END $$;
+                     CREATE TRIGGER large BEFORE UPDATE ON {schema}.person
+                     FOR EACH ROW EXECUTE FUNCTION public.large()"
+                ),
+            );
+        }
+    }
+    site.run(&["key", "list", "--tenant", "inn"]).ended(0);
 }
 
 /// Keys that each have a row are read, wrapped as one by a rotation, and end with their person,

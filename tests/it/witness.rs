@@ -23,9 +23,11 @@ use eventstore::proof::note::Verifier;
 use eventstore::tree::{Hash, hash};
 use gateway::witnesses::{FILE, NamedWitness, Witnesses, kept};
 use gateway::{App, Desk, clock};
-use system_tests::{Salon, TestApp, database, keyring_of, on_postgres, tell};
+use system_tests::{Salon, TestApp, database, keyring_of, on_postgres, postgres, tell};
+use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
+use crate::away::Silent;
 use crate::hotel::copy_files;
 use crate::others::{said, with_python};
 use crate::program::run;
@@ -38,6 +40,14 @@ struct Own {
     seen: Mutex<BTreeMap<String, (u64, Hash)>>,
     down: AtomicBool,
     asked: AtomicU32,
+    pause: Mutex<Option<Arc<Pause>>>,
+}
+
+/// Holds up the next who asks, so that something else comes first.
+#[derive(Default)]
+struct Pause {
+    arrived: Notify,
+    go: Notify,
 }
 
 type Answer = (StatusCode, String);
@@ -52,9 +62,15 @@ impl Own {
             seen: Mutex::default(),
             down: AtomicBool::new(false),
             asked: AtomicU32::new(0),
+            pause: Mutex::default(),
         });
         let route = post(|State(own): State<Arc<Self>>, body: String| async move {
             own.asked.fetch_add(1, Ordering::Relaxed);
+            let pause = own.pause.lock().unwrap().take();
+            if let Some(pause) = pause {
+                pause.arrived.notify_one();
+                pause.go.notified().await;
+            }
             if own.down.load(Ordering::Relaxed) {
                 return (StatusCode::INTERNAL_SERVER_ERROR, String::new());
             }
@@ -106,8 +122,43 @@ impl Own {
         Some((StatusCode::OK, format!("\u{2014} {} {}\n", self.name, STANDARD.encode(blob))))
     }
 
+    fn pause(&self) -> Arc<Pause> {
+        let pause = Arc::new(Pause::default());
+        *self.pause.lock().unwrap() = Some(Arc::clone(&pause));
+        pause
+    }
+
     fn trust(&self, desk: &Desk) {
         self.logs.lock().unwrap().push(vkey(desk));
+    }
+}
+
+/// What is logged as an error on this thread.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Errors {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Errors {
+    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let errors = Self::default();
+        let to = errors.clone();
+        let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR);
+        let logs = logs.with_ansi(false).with_writer(move || to.clone()).finish();
+        (errors, tracing::subscriber::set_default(logs))
+    }
+
+    /// What has been said since this was last asked.
+    fn said(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 
@@ -215,6 +266,35 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
 }
 
+/// However many tenants wait for a witness that does not answer, what else is due is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_witness_that_does_not_answer_keeps_no_erasure_waiting() {
+    let silent = Silent::start();
+    let (own, _) = Own::start("witness.example/one", 1).await;
+    let named = format!("{}=http://{}", own.vkey(), silent.address).parse().unwrap();
+    let (ledger, witnesses) = (database(), witnessed(&[&named], None));
+    let keyring = keyring_of(ledger.as_deref());
+    let app = TestApp::prepared(Vec::new(), ledger, keyring, 1, |app| app.witnesses = witnesses);
+    for number in 0..16 {
+        app.tenant(&format!("before-{number:02}")).await;
+    }
+    let salon = app.salon("salon").await;
+    let rule = serde_json::json!({"approval": false, "cooling_off_hours": 1});
+    salon.tenant.change_policy(|policy| policy["erasure"] = rule).await;
+    let client = salon.tenant.client("Astrid").await;
+    let wish = serde_json::json!({"kind": "erasure", "client_id": client});
+    salon.tenant.staff.post("/v1/privacy-requests", &wish).await;
+    app.clock.advance(jiff::SignedDuration::from_hours(2));
+
+    let server = tokio::spawn(gateway::reactors::keep_up(Arc::clone(&app.app)));
+    while salon.tenant.staff.get(&format!("/v1/clients/{client}")).await.status != 410 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(silent.left(), 0, "it was not waited for until somebody gave up");
+    silent.has_taken(1).await;
+    server.abort();
+}
+
 /// An older copy that was put back, and one that went on in another way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_was_changed_finds_no_witness() {
@@ -259,6 +339,103 @@ async fn a_history_that_was_changed_finds_no_witness() {
     }
     assert!(!older.witnesses.look(&desk).await.unwrap());
     assert!(kept(then));
+}
+
+/// What another node has had signed in between is no history that was lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_whom_another_node_has_asked_first_is_no_alarm() {
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    let desk = &salon.tenant.desk;
+    block_in_place(|| one.trust(desk));
+    let (pause, other) = (one.pause(), witnessed(&[&named], None));
+    let (errors, _listening) = Errors::listen();
+    let first = async {
+        pause.arrived.notified().await;
+        book(&salon, &client, 0).await;
+        assert!(other.look(desk).await.unwrap());
+        pause.go.notify_one();
+    };
+    let (signed, ()) = tokio::join!(app.app.witnesses.look(desk), first);
+    assert!(signed.unwrap());
+    assert_eq!(errors.said(), "");
+}
+
+/// Nobody is accused of anything where a proof cannot be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_no_history_that_was_changed() {
+    let mut server = postgres::Server::new();
+    let ledger = server.database();
+    let keyring = keyring_of(Some(&ledger));
+    let app = TestApp::prepared(Vec::new(), Some(ledger), keyring, 1, |_| ());
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (desk, witnesses) = (&salon.tenant.desk, witnessed(&[&named], None));
+    block_in_place(|| one.trust(desk));
+    assert!(witnesses.look(desk).await.unwrap());
+    book(&salon, &client, 0).await;
+    fs::remove_file(desk.tenant.folder().join(FILE)).unwrap();
+    let pause = one.pause();
+    let (errors, _listening) = Errors::listen();
+    let away = async {
+        pause.arrived.notified().await;
+        block_in_place(|| server.stop());
+        pause.go.notify_one();
+    };
+    let (signed, ()) = tokio::join!(witnesses.look(desk), away);
+    assert!(!signed.unwrap());
+    let said = errors.said();
+    assert!(said.contains("the proof cannot be made") && !said.contains("changed"), "{said}");
+}
+
+/// An older copy that was put back beside what was signed, and one that has grown to the same size.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_and_what_was_changed_are_told_apart() {
+    if on_postgres() {
+        return; // It works on the files.
+    }
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    let newer = &salon.tenant.desk;
+    block_in_place(|| one.trust(newer));
+    let before = tempfile::tempdir().unwrap();
+    block_in_place(|| copy_files(&app.folder.path().join("data"), before.path()));
+    book(&salon, &client, 0).await;
+    book(&salon, &client, 1).await;
+    assert!(app.app.witnesses.look(newer).await.unwrap());
+    let signed = block_in_place(|| newer.tenant.log().size());
+
+    let keys = app.folder.path().join("keys");
+    let older = block_in_place(|| App::open(before.path(), &keys, clock::system()).unwrap());
+    let (desk, witnesses) =
+        (block_in_place(|| older.desk("salon").unwrap()), witnessed(&[&named], None));
+    let file = desk.tenant.folder().join(FILE);
+    fs::copy(newer.tenant.folder().join(FILE), &file).unwrap();
+    let (errors, _listening) = Errors::listen();
+    assert!(!witnesses.look(&desk).await.unwrap());
+    let said = errors.said();
+    assert!(said.contains(&format!("has signed {signed} entries")), "{said}");
+    assert!(!said.contains("history was changed"), "{said}");
+
+    block_in_place(|| {
+        for zone in ["Europe/Oslo", "UTC"].into_iter().cycle() {
+            if desk.tenant.log().size() == signed {
+                break;
+            }
+            let policy = domain::policy::Policy::new(zone.parse().unwrap());
+            let set = domain::Command::Policy(domain::policy::PolicyCommand::Set(policy));
+            let set = eventstore::Append::new(set, domain::Actor::System);
+            desk.tenant.ledger.append_blocking(set).unwrap();
+        }
+    });
+    // With what was signed at hand, and without.
+    for _ in 0..2 {
+        assert!(!witnesses.look(&desk).await.unwrap());
+        let said = errors.said();
+        assert!(said.contains("history was changed"), "{said}");
+        drop(fs::remove_file(&file));
+    }
 }
 
 /// A Python of at least 3.12, which the witness of others needs, where there is one.

@@ -37,17 +37,44 @@ pub const BEGINNING: &str = "2026-03-01T08:00:00Z";
 pub struct TestClock {
     micros: AtomicI64,
     boot_millis: AtomicU64,
+    moment: Mutex<Option<(u32, Event)>>,
 }
+
+/// Something that happens.
+type Event = Box<dyn FnOnce() + Send>;
 
 impl TestClock {
     pub fn at(now: Timestamp) -> Self {
         let micros = AtomicI64::new(now.as_microsecond());
-        Self { micros, boot_millis: AtomicU64::new(1) }
+        Self { micros, boot_millis: AtomicU64::new(1), moment: Mutex::default() }
     }
 
     pub fn set(&self, now: &str) {
         let now: Timestamp = now.parse().unwrap();
         self.micros.store(now.as_microsecond(), Ordering::SeqCst);
+    }
+
+    /// Has something happen, and a minute pass, when somebody next asks how long the machine runs, or
+    /// so many times later.
+    pub fn at_moment(&self, later: u32, happens: impl FnOnce() + Send + 'static) {
+        *self.moment.lock().unwrap() = Some((later, Box::new(happens)));
+    }
+
+    /// Has nothing happen any more; whether it still would have.
+    pub fn at_no_moment(&self) -> bool {
+        self.moment.lock().unwrap().take().is_some()
+    }
+
+    fn come(&self) {
+        let mut moment = self.moment.lock().unwrap();
+        match moment.take() {
+            Some((0, happens)) => {
+                happens();
+                self.boot_millis.fetch_add(60_000, Ordering::SeqCst);
+            }
+            Some((later, happens)) => *moment = Some((later - 1, happens)),
+            None => (),
+        }
     }
 
     pub fn advance(&self, by: SignedDuration) {
@@ -64,6 +91,7 @@ impl Clock for TestClock {
     }
 
     fn since_boot(&self) -> Duration {
+        self.come();
         Duration::from_millis(self.boot_millis.load(Ordering::SeqCst))
     }
 }

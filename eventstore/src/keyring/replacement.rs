@@ -14,6 +14,7 @@ use domain::RetentionClass;
 use super::bundle::Held;
 use super::key::Key;
 use super::person::PersonId;
+use super::provider::ProviderError;
 use super::rotation::{Pace, all_wrappings};
 use super::{KeyError, Keyring};
 use crate::engine::{CLASSES, Change, Replaced};
@@ -38,21 +39,33 @@ impl Keyring {
         // What is at hand may be the old key: what is read from now on is the new one.
         self.leases.replace_person(person);
         let (reader, code) = (self.log.reader(), class.code());
-        let row = reader.keys_of(person)?;
-        let present = row.and_then(|row| self.open_row(person, &row).ok()).unwrap_or_default();
+        let present = match reader.keys_of(person)? {
+            Some(row) => unless_other(self.open_row(person, &row))?.unwrap_or_default(),
+            None => Vec::new(),
+        };
         let present = present.into_iter().find(|held| held.class == code);
         if let Some(Ok(found)) = present.map(|held| held.key.unwrap(wrapped)) {
             return Ok(Some(found));
         }
         for (stored, row) in reader.retired_of(person)? {
             if stored % CLASSES == i16::from(code)
-                && let Ok(key) = self.of_tenant(&row)
+                && let Some(key) = unless_other(self.of_tenant(&row))?
                 && let Ok(found) = key.unwrap(wrapped)
             {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+}
+
+/// What was opened; none where it hangs on another key. That a key could not be had says nothing of
+/// what hangs on it: who took that for nothing would have it end.
+fn unless_other<T>(opened: Result<T, KeyError>) -> Result<Option<T>, KeyError> {
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
+        Err(KeyError::Provider(ProviderError::WrongStore)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -141,7 +154,8 @@ impl Ledger {
     }
 
     /// Hangs on persons' present keys what still hangs on one that was retired before an epoch, and
-    /// will end with it. All data keys are looked at: what were missed would be lost.
+    /// will end with it. All data keys are looked at: what were missed would be lost. Fails where one
+    /// is left.
     pub(super) fn hang_stragglers(&self, before: u32) -> Result<(), AppendError> {
         let retired = self.retired(before)?;
         let mut present: BTreeMap<PersonId, Option<Present>> = BTreeMap::new();
@@ -150,7 +164,7 @@ impl Ledger {
             let page = self.log().reader().linked(after, 8 * PAGE)?;
             let Some((last, ..)) = page.last() else { return Ok(()) };
             after = *last;
-            let mut replaced = Vec::new();
+            let (mut replaced, mut found) = (Vec::new(), Vec::new());
             for (id, person, wrapped) in page {
                 let class = class_of(id);
                 if !retired.contains(&(person, class)) {
@@ -160,11 +174,14 @@ impl Ledger {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => new.insert(self.present(person)?),
                 };
+                // Whose keys are gone is being erased, and what hangs on them with it.
                 let Some((was, held)) = keys else { continue };
-                let Some(Held { key, .. }) = held.iter().find(|one| one.class == class) else {
+                let key = held.iter().find(|one| one.class == class).map(|one| &one.key);
+                if key.is_some_and(|key| key.unwrap(&wrapped).is_ok()) {
                     continue;
-                };
-                if key.unwrap(&wrapped).is_err()
+                }
+                found.push((id, wrapped.clone()));
+                if let Some(key) = key
                     && let Some(straggler) = self.data_key(key, person, class, &wrapped)?
                 {
                     replaced.push(Replaced {
@@ -179,6 +196,17 @@ impl Ledger {
             if !replaced.is_empty() {
                 Pace::new().change(self, Change::Replaced(replaced))?;
             }
+            self.none_is_left(&found)?;
+        }
+    }
+
+    /// Makes sure that none of these data keys is as it was, or that its person is erased meanwhile.
+    fn none_is_left(&self, found: &[(i64, Vec<u8>)]) -> Result<(), AppendError> {
+        let ids: Vec<i64> = found.iter().map(|(id, _)| *id).collect();
+        let now = self.log().reader().data_keys(&ids)?;
+        match found.iter().find(|one| now.contains(one)) {
+            Some(_) => Err(KeyError::Left.into()),
+            None => Ok(()),
         }
     }
 

@@ -308,7 +308,8 @@ impl Ledger {
         Ok(())
     }
 
-    fn has_recorded(&self, epoch: Epoch) -> Result<bool, AppendError> {
+    /// Whether the ledger says that its keys hang on this epoch.
+    pub(crate) fn has_recorded(&self, epoch: Epoch) -> Result<bool, AppendError> {
         let positions = self.log().positions(Tag::ledger())?;
         let entries = self.log().reader().entries_at(&positions)?;
         Ok(entries.iter().any(|entry| match codec::decode_event(&entry.bytes) {

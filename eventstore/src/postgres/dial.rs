@@ -5,14 +5,19 @@
 //! which is for a server on the same machine.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PgError;
+
+/// How long a server may take to let somebody in once it is reached: one that takes connections and
+/// says nothing is as good as gone.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How a server is reached.
 #[derive(Clone)]
@@ -48,7 +53,19 @@ impl Dial {
     pub(super) async fn connect(
         &self,
         hear: impl FnMut(AsyncMessage) -> bool + Send + 'static,
-    ) -> Result<(Client, JoinHandle<()>), Error> {
+    ) -> Result<(Client, JoinHandle<()>), PgError> {
+        // Each host has its time to be reached, and all of them together one answer to give.
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
+        let reach = self.config.get_connect_timeout().copied().unwrap_or(ANSWER);
+        let most = reach.saturating_mul(hosts).saturating_add(ANSWER);
+        let connected = tokio::time::timeout(most, self.reach(hear)).await;
+        connected.map_err(|_| PgError::Silent)?.map_err(PgError::of)
+    }
+
+    async fn reach(
+        &self,
+        hear: impl FnMut(AsyncMessage) -> bool + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         match self.tls.clone() {
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls).await?;

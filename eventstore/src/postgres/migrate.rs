@@ -85,7 +85,8 @@ pub(super) fn upgrade(server: &Arc<Server>, id: TenantId, of: Versions) -> Resul
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
     let upgraded = wait(async {
-        client.batch_execute("BEGIN").await?;
+        // A step may go over all persons, and what was ended in the middle would begin anew each time.
+        client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").await?;
         let version: i32 = client.query_one(of.read, &[&id.0.as_slice()]).await?.try_get(0)?;
         if version < VERSION {
             for which in Which::ALL {

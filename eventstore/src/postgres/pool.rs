@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Config, Statement};
 
 use super::PgError;
 use super::dial::Dial;
-use crate::wait::wait;
+use crate::wait::{blocking, wait};
 
 /// How many connections a node keeps to a server at most.
 const CONNECTIONS: usize = 16;
@@ -46,7 +46,7 @@ impl Server {
     /// # Errors
     /// Where the address is none.
     pub fn new(address: &str) -> Result<Arc<Self>, PgError> {
-        let mut config: Config = address.parse().map_err(PgError::Address)?;
+        let mut config: Config = address.parse().map_err(|_| PgError::Address)?;
         let options = match config.get_options() {
             Some(own) => format!("{SETTINGS} {own}"),
             None => SETTINGS.to_owned(),
@@ -83,8 +83,8 @@ impl Server {
     pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, PgError> {
         let mut lent = lock(&self.lent);
         while *lent >= CONNECTIONS {
-            let (again, late) =
-                self.returned.wait_timeout(lent, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            let returned = blocking(|| self.returned.wait_timeout(lent, PATIENCE));
+            let (again, late) = returned.unwrap_or_else(PoisonError::into_inner);
             lent = again;
             if late.timed_out() && *lent >= CONNECTIONS {
                 return Err(PgError::Exhausted);
@@ -108,8 +108,7 @@ impl Server {
     fn connect(&self) -> Result<Connection, PgError> {
         let dial = self.dial.clone();
         let connecting = self.spawn(async move { dial.connect(|_| true).await })?;
-        let connected = wait(connecting).map_err(|_| PgError::Closed)?;
-        let (client, _) = connected.map_err(PgError::of)?;
+        let (client, _) = wait(connecting).map_err(|_| PgError::Closed)??;
         Ok(Connection { client, statements: BTreeMap::new() })
     }
 

@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::StoreError;
 use super::place::is_tenant_name;
+use crate::environment::{Clock, Environment};
 use crate::keyring::provider::TenantId;
 use crate::postgres::{Directory, Home, Keyrings, PgError, Placed, Server, Watch};
+use crate::wait::blocking;
 
 /// What the database of `--ledger` is called among servers.
 pub const MAIN: &str = "main";
+/// For how long a server that could not be used is not tried again: each attempt may take seconds.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The databases of a store; none where its ledgers are files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,12 +60,50 @@ pub(crate) struct Cluster {
     pub main: Arc<OnServer>,
     others: BTreeMap<String, Other>,
     keyrings: Option<Keyrings>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Another server, reached when first needed.
+#[derive(Default)]
 struct Other {
     address: String,
-    open: Mutex<Option<Arc<OnServer>>>,
+    open: OnceLock<Arc<OnServer>>,
+    /// Held by whoever tries, so that others wait for what comes of it and do not try as well.
+    attempt: Mutex<Option<Failure>>,
+}
+
+/// Why a server could not be used, and until when that is not looked at again.
+struct Failure {
+    until: Duration,
+    why: Arc<PgError>,
+}
+
+impl Other {
+    fn reach(
+        &self,
+        clock: &dyn Clock,
+        open: impl FnOnce() -> Result<Arc<OnServer>, PgError>,
+    ) -> Result<Arc<OnServer>, PgError> {
+        // Once it is open, nobody waits for anybody.
+        if let Some(on) = self.open.get() {
+            return Ok(Arc::clone(on));
+        }
+        let mut last = blocking(|| self.attempt.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(on) = self.open.get() {
+            return Ok(Arc::clone(on));
+        }
+        if let Some(failure) = last.as_ref().filter(|failure| clock.since_boot() < failure.until) {
+            return Err(PgError::Lately(Arc::clone(&failure.why)));
+        }
+        match open() {
+            Ok(on) => Ok(Arc::clone(self.open.get_or_init(|| on))),
+            Err(error) => {
+                let (why, until) = (Arc::new(error), clock.since_boot().saturating_add(PAUSE));
+                *last = Some(Failure { until, why: Arc::clone(&why) });
+                Err(PgError::Lately(why))
+            }
+        }
+    }
 }
 
 /// One server with ledgers.
@@ -93,15 +136,20 @@ impl OnServer {
 }
 
 impl Cluster {
-    pub(crate) fn open(ledger: &str, databases: Databases<'_>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        ledger: &str,
+        databases: Databases<'_>,
+        env: &Environment,
+    ) -> Result<Self, StoreError> {
         let keyring = databases.keyring.map(Server::new).transpose()?;
         let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
         let main = OnServer::open(None, ledger, keyring)?;
         let other = |server: &NamedServer| {
-            let other = Other { address: server.address.clone(), open: Mutex::default() };
+            let other = Other { address: server.address.clone(), ..Other::default() };
             (server.name.clone(), other)
         };
-        Ok(Self { main, others: databases.servers.iter().map(other).collect(), keyrings })
+        let others = databases.servers.iter().map(other).collect();
+        Ok(Self { main, others, keyrings, clock: Arc::clone(&env.clock) })
     }
 
     /// A server by its name; that of `--ledger` without one.
@@ -111,13 +159,9 @@ impl Cluster {
         };
         let unknown = || StoreError::UnknownServer(name.to_owned());
         let other = self.others.get(name).ok_or_else(unknown)?;
-        let mut open = other.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(on) = open.as_ref() {
-            return Ok(Arc::clone(on));
-        }
-        let on = OnServer::open(Some(name), &other.address, self.main.home.keyring.clone())?;
-        *open = Some(Arc::clone(&on));
-        Ok(on)
+        let keyring = || self.main.home.keyring.clone();
+        Ok(other
+            .reach(self.clock.as_ref(), || OnServer::open(Some(name), &other.address, keyring()))?)
     }
 
     /// What the directory says of a tenant.

@@ -38,8 +38,8 @@ pub enum StoreError {
     #[error("the key store has no mark of {0}: it is another store, or the mark was lost")]
     MarkLost(String),
     #[error(
-        "the key store also holds the keys of tenant {0}, which is not in this data: keys of \
-         earlier epochs are kept until `tidbok keys rotate` has been run on all that hangs on them"
+        "the key store also holds the keys of tenant {0}, which is not in use here: no epoch key is \
+         destroyed before all tenants that it has marks of are in one place"
     )]
     KeysOfOthers(TenantId),
     #[error(

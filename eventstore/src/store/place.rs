@@ -1,12 +1,13 @@
 //! Where the ledgers of a store lie: in files of the data directory, or on a server.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cluster::{Cluster, Databases, OnServer};
 use super::{ACCESS, LEDGER, StoreError};
-use crate::engine::Writer;
+use crate::engine::{Reader, Writer};
 use crate::environment::Environment;
 use crate::keyring::Founding;
 use crate::keyring::provider::{Provider, TenantId};
@@ -51,9 +52,9 @@ pub(crate) enum Place {
 
 impl Place {
     /// Databases behind addresses, or files where there are none.
-    pub(crate) fn at(databases: Databases<'_>) -> Result<Self, StoreError> {
+    pub(crate) fn at(databases: Databases<'_>, env: &Environment) -> Result<Self, StoreError> {
         match databases.ledger {
-            Some(address) => Ok(Self::Server(Arc::new(Cluster::open(address, databases)?))),
+            Some(address) => Ok(Self::Server(Arc::new(Cluster::open(address, databases, env)?))),
             None if databases.keyring.is_some() => Err(StoreError::KeyringAlone),
             None if !databases.servers.is_empty() => Err(StoreError::ServersAlone),
             None => Ok(Self::Files),
@@ -77,6 +78,24 @@ impl Place {
                 let all = cluster.main.directory.all()?.into_iter();
                 let in_use = all.filter(|(_, placed)| placed.state == State::InUse);
                 Ok(in_use.map(|(name, _)| name).collect())
+            }
+        }
+    }
+
+    /// The permanent ids of all tenants that are in use.
+    pub(crate) fn ids(&self, dir: &Path) -> Result<BTreeSet<TenantId>, StoreError> {
+        match self {
+            Self::Files => {
+                let id = |name: String| {
+                    let reader = SqliteReader::open(&folder(dir, &name).join(LEDGER))?;
+                    Ok(reader.head()?.tenant)
+                };
+                tenant_names(dir)?.into_iter().map(id).collect()
+            }
+            Self::Server(cluster) => {
+                let all = cluster.main.directory.all()?.into_iter();
+                let in_use = all.filter(|(_, placed)| placed.state == State::InUse);
+                Ok(in_use.map(|(_, placed)| placed.id).collect())
             }
         }
     }

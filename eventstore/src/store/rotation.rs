@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::tag::TagKind;
@@ -14,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Store, StoreError, Tenant, gate};
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
-use crate::keyring::provider::{Epoch, EpochInfo, ProviderError};
+use crate::keyring::provider::{Epoch, EpochInfo, ProviderError, TenantId};
 use crate::keyring::rotation::Rewrapped;
 use crate::ledger::{Ledger, codec};
 
@@ -35,6 +36,8 @@ pub struct Rotation {
     pub tenants: Vec<(String, Rewrapped)>,
     /// Epochs whose keys were destroyed.
     pub ended: Vec<Epoch>,
+    /// For whose sake none is.
+    pub others: Vec<TenantId>,
 }
 
 /// When an erasure is, or was, out of reach of every backup.
@@ -42,7 +45,8 @@ pub struct Rotation {
 pub struct Reach {
     pub fence: Position,
     pub erased_at: Timestamp,
-    /// None where no rotation has been through since: the next one sets the time.
+    /// None where no rotation has been through since: the next one sets the time. Nor where tenants of
+    /// another place keep all epoch keys.
     pub out_of_reach_at: Option<Timestamp>,
     /// Whether the keys of every copy that knew the person are destroyed.
     pub out_of_reach: bool,
@@ -95,8 +99,55 @@ impl Store {
         }
         let now = self.env.clock.now();
         self.provider.finish_epoch(epoch, now).map_err(StoreError::from)?;
-        let ended = self.end_epochs(window, find)?;
-        Ok(Rotation { epoch, tenants, ended })
+        self.caught_up.store(epoch.0, Ordering::Relaxed);
+        let others = self.others()?;
+        let ended = if others.is_empty() { self.end_epochs(window, find)? } else { Vec::new() };
+        Ok(Rotation { epoch, tenants, ended, others })
+    }
+
+    /// The tenants that the key store has marks of and that are not in use here: another place has
+    /// the same key store, or they are out of use. As long as there are any, no epoch key ends, for
+    /// nobody here knows what hangs on it.
+    ///
+    /// # Errors
+    /// Where the key store or a tenant's ledger cannot be read.
+    pub fn others(&self) -> Result<Vec<TenantId>, StoreError> {
+        let all = self.provider.tenants()?;
+        // Each that is here has a mark: where there are no more of these, no ledger has to be asked.
+        if all.len() <= self.tenants()?.len() {
+            return Ok(Vec::new());
+        }
+        let here = self.place.ids(&self.dir)?;
+        Ok(all.into_iter().filter(|id| !here.contains(id)).collect())
+    }
+
+    /// Wraps anew what is still under an earlier epoch than the newest. Where another place that has
+    /// the same key store has begun that one, no clock here says that a rotation is due. Answers how
+    /// many tenants there were.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub fn catch_up<E: From<StoreError>>(&self, find: Find<'_, E>) -> Result<u64, E> {
+        let epochs = self.provider.epochs().map_err(StoreError::from)?;
+        let Some(current) = epochs.last().filter(|info| info.is_finished()) else { return Ok(0) };
+        if self.caught_up.load(Ordering::Relaxed) >= current.epoch.0 {
+            return Ok(0);
+        }
+        let (mut done, mut failed) = (0, None);
+        for name in self.tenants()? {
+            match find(&name).and_then(|tenant| Ok(tenant.catch_up(current.epoch)?)) {
+                Ok(behind) => done += u64::from(behind),
+                Err(error) => {
+                    tracing::error!(tenant = name, "keys are not rotated");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.caught_up.store(current.epoch.0, Ordering::Relaxed);
+        Ok(done)
     }
 
     /// Destroys the keys of epochs for whose backups the window has passed. What may still hang on
@@ -150,7 +201,8 @@ impl Store {
         }))
     }
 
-    /// All epochs there have been, oldest first, each with when its key is to be destroyed.
+    /// All epochs there have been, oldest first, each with when its key is to be destroyed; without
+    /// where [`Self::others`] keep it.
     ///
     /// # Errors
     /// Where the key store cannot be read.
@@ -158,10 +210,9 @@ impl Store {
         &self,
         window: Duration,
     ) -> Result<Vec<(EpochInfo, Option<Timestamp>)>, StoreError> {
-        let epochs = self.provider.epochs()?;
-        let ends: Vec<_> =
-            epochs.iter().map(|info| (*info, ends_at(&epochs, info.epoch, window))).collect();
-        Ok(ends)
+        let (epochs, held) = (self.provider.epochs()?, !self.others()?.is_empty());
+        let ends = |info: &EpochInfo| ends_at(&epochs, info.epoch, window).filter(|_| !held);
+        Ok(epochs.iter().map(|info| (*info, ends(info))).collect())
     }
 
     /// How far each erasure of a tenant has come in backups, oldest first.
@@ -170,6 +221,7 @@ impl Store {
     /// Where the tenant or the key store cannot be read.
     pub fn reach(&self, tenant: &Tenant, window: Duration) -> Result<Vec<Reach>, StoreError> {
         let (epochs, now) = (self.provider.epochs()?, self.env.clock.now());
+        let held = !self.others()?.is_empty();
         let log = tenant.log();
         let mut positions = log.reader().positions(TagKind::Fence.range(), Position(0))?;
         positions.extend(log.pending().positions_within(TagKind::Fence.range()));
@@ -184,7 +236,7 @@ impl Store {
                 epochs.iter().rev().find(|info| info.made_at.is_none_or(|made| made <= erased_at));
             let lingers = at.map(EpochInfo::lingers).unwrap_or_default();
             let gone = at.and_then(|info| info.destroyed_at?.checked_add(lingers).ok());
-            let ends = at.and_then(|at| ends_at(&epochs, at.epoch, window));
+            let ends = at.and_then(|at| ends_at(&epochs, at.epoch, window)).filter(|_| !held);
             reach.push(Reach {
                 fence: entry.position,
                 erased_at,
@@ -206,6 +258,18 @@ impl Tenant {
         self.hold_against_fences().map_err(not)?;
         self.ledger.record_rotation(epoch, done).map_err(|error| not(error.into()))?;
         Ok(done)
+    }
+
+    /// Has everything hang on an epoch that another place may have begun; whether it did not yet. One
+    /// that was made in that epoch has no key of another.
+    fn catch_up(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        let epochs = self.log().reader().epochs()?;
+        let older = epochs.iter().any(|of| *of < epoch.0);
+        let behind = older && !self.ledger.has_recorded(epoch)?;
+        if behind {
+            self.rotate(epoch)?;
+        }
+        Ok(behind)
     }
 
     /// Makes sure that nobody has keys whom the ledger has a fence for: a row that was put back by hand,

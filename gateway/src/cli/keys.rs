@@ -9,7 +9,8 @@ use std::time::Duration;
 use domain::ledger::LogKeyRotated;
 use eventstore::keyring::provider::hsm::HsmPlace;
 use eventstore::keyring::provider::kms::KmsPlace;
-use eventstore::keyring::provider::{Epoch, EpochInfo, KeyStore, Provider, VaultPlace};
+use eventstore::keyring::provider::{Epoch, EpochInfo, KeyStore, Provider, TenantId, VaultPlace};
+use eventstore::store::rotation::Reach;
 use eventstore::{StoreError, Tenant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -182,18 +183,24 @@ fn rotate(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     lines.extend(ended.iter().map(|epoch| {
         format!("The key of epoch {epoch} is destroyed: no backup from then can be opened.")
     }));
-    let answer = json!({ "epoch": rotation.epoch.0, "tenants": tenants, "destroyed": ended });
+    lines.extend(of_others(&rotation.others));
+    let answer = json!({
+        "epoch": rotation.epoch.0,
+        "tenants": tenants,
+        "destroyed": ended,
+        "tenants_elsewhere": rotation.others.len(),
+    });
     console.answer(&answer, lines.join("\n"));
     Ok(Outcome::Done)
 }
 
 fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome, CliError> {
-    let epochs = app.store.epochs(window)?;
+    let (epochs, others) = (app.store.epochs(window)?, app.store.others()?);
     let mut lines = Vec::new();
     let mut shown = Vec::new();
     let current = epochs.last().map(|(info, _)| info.epoch);
     for (info, ends_at) in &epochs {
-        let state = state(info, *ends_at, current);
+        let state = state(info, *ends_at, (current, others.is_empty()));
         let made = info.made_at.map_or_else(|| "at first".to_owned(), |at| at.to_string());
         lines.push(format!("epoch {}: made {made}, {state}", info.epoch.0));
         shown.push(json!({
@@ -209,28 +216,14 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
     if let Some(at) = oldest {
         lines.push(format!("Backups made since {at} can be opened, none older."));
     }
+    lines.extend(of_others(&others));
     let newest = app.store.newest_backup();
     let verified = app.store.newest_verified();
     lines.push(backups(newest, verified, app.env.clock.now(), window));
     let mut tenants = Vec::new();
     for name in app.store.tenants()? {
         let reach = app.store.reach(tenant(app, &name)?.as_ref(), window)?;
-        let waiting = reach.iter().filter(|reach| !reach.out_of_reach).count();
-        let last = reach.iter().filter(|reach| !reach.out_of_reach);
-        let last: Option<Timestamp> = last.filter_map(|reach| reach.out_of_reach_at).max();
-        let unset = reach.iter().any(|reach| reach.out_of_reach_at.is_none());
-        lines.push(match (waiting, unset, last) {
-            (0, _, _) => format!("{name}: {} erasures, all out of reach of backups", reach.len()),
-            (_, true, _) => format!(
-                "{name}: {} erasures, {waiting} within reach of backups; rotate, so that this ends",
-                reach.len()
-            ),
-            (_, false, last) => format!(
-                "{name}: {} erasures, {waiting} within reach of backups until {}",
-                reach.len(),
-                last.map_or_else(String::new, |at| at.to_string())
-            ),
-        });
+        lines.push(erasures(&name, &reach, others.is_empty()));
         let erasures = reach.iter().map(|reach| {
             json!({
                 "fence": reach.fence.0,
@@ -246,14 +239,44 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
         "oldest_backup": oldest,
         "newest_backup": newest,
         "newest_verified_backup": verified,
+        "tenants_elsewhere": others.len(),
         "tenants": tenants,
     });
     console.answer(&answer, lines.join("\n"));
     Ok(Outcome::Done)
 }
 
+/// Why no epoch key ends, where it is so.
+pub(super) fn of_others(others: &[TenantId]) -> Option<String> {
+    let first = others.first()?;
+    Some(format!(
+        "No epoch key ends: the key store also has {} tenants that are not in use here (the first is \
+         {first}). Backups go on opening who was erased, until all are in one place.",
+        others.len()
+    ))
+}
+
+/// How far the erasures of a tenant have come in backups.
+fn erasures(name: &str, reach: &[Reach], ends: bool) -> String {
+    let waiting = || reach.iter().filter(|reach| !reach.out_of_reach);
+    let unset = waiting().any(|reach| reach.out_of_reach_at.is_none());
+    let within = format!("{name}: {} erasures, {} within reach", reach.len(), waiting().count());
+    match waiting().filter_map(|reach| reach.out_of_reach_at).max() {
+        _ if waiting().next().is_none() => {
+            format!("{name}: {} erasures, all out of reach of backups", reach.len())
+        }
+        _ if !ends => format!("{within} of backups, and no day on which this ends"),
+        Some(last) if !unset => format!("{within} of backups until {last}"),
+        Some(_) | None => format!("{within} of backups; rotate, so that this ends"),
+    }
+}
+
 /// How it stands with an epoch's key.
-fn state(info: &EpochInfo, ends_at: Option<Timestamp>, current: Option<Epoch>) -> String {
+fn state(
+    info: &EpochInfo,
+    ends_at: Option<Timestamp>,
+    (current, ends): (Option<Epoch>, bool),
+) -> String {
     match (info.destroyed_at, ends_at) {
         (Some(at), _) if info.lingering_days > 0 => {
             let gone = at.checked_add(info.lingers()).unwrap_or(at);
@@ -262,6 +285,7 @@ fn state(info: &EpochInfo, ends_at: Option<Timestamp>, current: Option<Epoch>) -
         (Some(at), _) => format!("destroyed {at}"),
         (None, Some(at)) => format!("kept for backups until {at}"),
         (None, None) if current == Some(info.epoch) && info.is_finished() => "current".to_owned(),
+        (None, None) if !ends => "kept, for tenants elsewhere may need it".to_owned(),
         (None, None) => "in use; a rotation is to be gone on with".to_owned(),
     }
 }

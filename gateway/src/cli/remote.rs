@@ -7,13 +7,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use super::console::Console;
 use super::{Outcome, conclude, execute};
 use crate::app::App;
-use crate::config::{Command, Config, Keys, Request, Tenant};
+use crate::config::{Command, Config, Keys, Request, Tenant, withheld};
 
 /// What is asked.
 #[derive(Serialize, Deserialize)]
@@ -107,7 +106,7 @@ fn answer(
     let ask: Ask = serde_json::from_str(&line)?;
     let stream = Arc::new(Mutex::new(stream));
     let last = FrameSink(Arc::clone(&stream));
-    let code = match Config::try_parse_from(&ask.args) {
+    let code = match Config::read(&ask.args) {
         Ok(mut config) => {
             settle_paths(&mut config.command, Path::new(&ask.folder));
             let mut console = Console::remote(config.place.json, FrameSink(stream));
@@ -115,7 +114,7 @@ fn answer(
             conclude(ended, &mut console)
         }
         Err(error) => {
-            last.send(&Frame::Error { text: error.to_string() });
+            last.send(&Frame::Error { text: withheld(&error.to_string()) });
             2
         }
     };

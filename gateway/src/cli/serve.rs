@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::console::Console;
 use super::{CliError, Outcome, remote};
 use crate::app::App;
-use crate::config::{Place, Serve};
+use crate::config::{Place, Serve, each};
 use crate::recipients::outbound::{Outbound, Reach};
 use crate::rotation::{self, days};
 use crate::witnesses::Witnesses;
@@ -27,7 +27,9 @@ pub(super) fn serve(
     if command.private_recipients {
         app.outbound = Outbound::new(Reach::Any);
     }
-    app.witnesses = Witnesses::new(command.witness.clone(), command.witness_quorum)
+    let witnesses = each(&command.witness).map(str::parse).collect::<Result<Vec<_>, _>>();
+    let witnesses = witnesses.map_err(|why| CliError::Usage(format!("--witness: {why}")))?;
+    app.witnesses = Witnesses::new(witnesses, command.witness_quorum)
         .map_err(|error| CliError::Usage(format!("--witness, --witness-quorum: this {error}")))?;
     let app = Arc::new(app);
     let listener = listen(&command.listen, runtime)?;

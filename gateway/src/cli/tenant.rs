@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use eventstore::keyring::provider::TenantId;
 use eventstore::store::listing::Listed;
 use serde_json::json;
 
 use super::console::Console;
+use super::keys::of_others;
 use super::{CliError, Outcome};
 use crate::app::App;
 use crate::config::{Import, Tenant};
@@ -74,15 +76,26 @@ fn place(app: &Arc<App>, name: &str, on: &str, console: &mut Console) -> Result<
 fn export(app: &Arc<App>, name: &str, to: &Path, console: &mut Console) -> Result<(), CliError> {
     let export = app.hand_over(name, || app.store.export(name, to))?;
     let folder = to.display().to_string();
+    let others = match app.store.tenants()?.is_empty() {
+        // Nothing is left here whose keys would have to end.
+        true => Vec::new(),
+        false => app.store.others()?,
+    };
     console.answer(
-        &json!({ "tenant": name, "folder": folder, "entries": export.ledger.size }),
+        &json!({
+            "tenant": name,
+            "folder": folder,
+            "entries": export.ledger.size,
+            "tenants_elsewhere": others.len(),
+        }),
         format!(
             "{folder}: all of {name}, {} entries. The tenant is out of use here.\n\
              Next: tidbok tenant import --from {folder}, there where it is to be, with the same key \
              store;\nthen tidbok tenant remove --tenant {name}, here, if that is another place.\n\
              Delete the folder then: erasures to come do not reach it until keys are rotated and the \
-             old ones have ended.",
-            export.ledger.size
+             old ones have ended.{}",
+            export.ledger.size,
+            warning(&others)
         ),
     );
     Ok(())
@@ -98,16 +111,28 @@ fn bring(
     let name = &export.tenant;
     // Read models are made now rather than when somebody waits for them.
     app.desk(name)?.follow()?;
+    let others = app.store.others()?;
     console.answer(
-        &json!({ "tenant": name, "entries": export.ledger.size, "server": on }),
+        &json!({
+            "tenant": name,
+            "entries": export.ledger.size,
+            "server": on,
+            "tenants_elsewhere": others.len(),
+        }),
         format!(
             "The tenant {name} is in use, with all {} entries of its export.\n\
-             Next: tidbok audit verify --tenant {name}; and delete {}.",
+             Next: tidbok audit verify --tenant {name}; and delete {}.{}",
             export.ledger.size,
-            from.display()
+            from.display(),
+            warning(&others)
         ),
     );
     Ok(())
+}
+
+/// What one key store for two places means.
+fn warning(others: &[TenantId]) -> String {
+    of_others(others).map_or_else(String::new, |why| format!("\n{why}"))
 }
 
 pub(super) fn import(

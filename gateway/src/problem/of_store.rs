@@ -56,7 +56,7 @@ impl From<KeyError> for Problem {
             KeyError::Restricted => Code::Restricted.into(),
             KeyError::TooLong => Code::BodyTooLarge.into(),
             KeyError::NotDisclosed => Self::ours(Code::Internal, &error),
-            KeyError::Missing | KeyError::Provider(_) | KeyError::Read(_) => {
+            KeyError::Missing | KeyError::Left | KeyError::Provider(_) | KeyError::Read(_) => {
                 Self::ours(Code::Unavailable, &error)
             }
         }
