@@ -1,5 +1,7 @@
 //! Tenants that are moved: whole, once, and while others keep working.
 
+mod left;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

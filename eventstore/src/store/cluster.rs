@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::StoreError;
 use super::place::is_tenant_name;
 use crate::keyring::provider::TenantId;
-use crate::postgres::{Directory, Home, Keyrings, PgError, Placed, Server, Watch};
+use crate::postgres::{self, Apart, Directory, Home, Keyrings, PgError, Placed, Server, Watch};
 
 /// What the database of `--ledger` is called among servers.
 pub const MAIN: &str = "main";
@@ -76,10 +76,11 @@ impl OnServer {
     fn open(
         name: Option<&str>,
         address: &str,
-        keyring: Option<Arc<Server>>,
+        keyring: impl FnOnce(&Directory) -> Result<Option<Apart>, PgError>,
     ) -> Result<Arc<Self>, PgError> {
         let server = Server::new(address)?;
         let directory = Directory::open(&server)?;
+        let keyring = keyring(&directory)?;
         let home = Home { ledger: server, keyring };
         let watch = Watch::start(&home)?;
         Ok(Arc::new(Self { name: name.map(str::to_owned), home, directory, watch }))
@@ -96,7 +97,10 @@ impl Cluster {
     pub(crate) fn open(ledger: &str, databases: Databases<'_>) -> Result<Self, StoreError> {
         let keyring = databases.keyring.map(Server::new).transpose()?;
         let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
-        let main = OnServer::open(None, ledger, keyring)?;
+        let main = OnServer::open(None, ledger, |directory| {
+            let Some(server) = keyring else { return Ok(None) };
+            Ok(Some(Apart { server, directory: directory.id()?.into() }))
+        })?;
         let other = |server: &NamedServer| {
             let other = Other { address: server.address.clone(), open: Mutex::default() };
             (server.name.clone(), other)
@@ -115,7 +119,8 @@ impl Cluster {
         if let Some(on) = open.as_ref() {
             return Ok(Arc::clone(on));
         }
-        let on = OnServer::open(Some(name), &other.address, self.main.home.keyring.clone())?;
+        let keyring = self.main.home.keyring.clone();
+        let on = OnServer::open(Some(name), &other.address, |_| Ok(keyring))?;
         *open = Some(Arc::clone(&on));
         Ok(on)
     }
@@ -146,6 +151,21 @@ impl Cluster {
             Some(false) => Err(PgError::OtherKeyring.into()),
             None => Err(PgError::NoKeyring.into()),
         }
+    }
+
+    /// Deletes what there is of a tenant on the server that has it, and its keyring; whether that was
+    /// left, because another directory has the tenant by now.
+    pub(crate) fn delete(&self, on: &OnServer, id: TenantId) -> Result<bool, StoreError> {
+        let ledger = &on.home.ledger;
+        let mut left = false;
+        // The ledger goes last: as long as it is there, it shows where its keyring is.
+        if postgres::is_here(ledger, id)? && !on.directory.is_together(id)? {
+            let apart = self.main.home.keyring.as_ref().ok_or(PgError::NoKeyring)?;
+            left = !postgres::discard_keyring(apart, id)?;
+        }
+        postgres::discard(ledger, id)?;
+        on.directory.dislodge(id)?;
+        Ok(left)
     }
 
     /// Whether keyrings can be reached that are in a database of their own.

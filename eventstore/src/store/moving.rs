@@ -273,11 +273,12 @@ impl Store {
         turn(held, name, placed, &placed.now(State::InUse, placed.server.as_deref(), None))
     }
 
-    /// Deletes what is here of a tenant that was exported.
+    /// Deletes what is here of a tenant that was exported; whether its keyring was left, which the
+    /// place has by now where it went.
     ///
     /// # Errors
     /// Where it was not, or there is none.
-    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+    pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
         match &self.place {
             Place::Files => {
                 let left = left_behind(&self.dir, name);
@@ -285,7 +286,8 @@ impl Store {
                     self.place.find(&self.dir, name)?;
                     return Err(StoreError::NotClosed(name.to_owned()));
                 }
-                Ok(fs::remove_dir_all(left)?)
+                fs::remove_dir_all(left)?;
+                Ok(false)
             }
             Place::Server(cluster) => {
                 let held = hold(cluster, name)?;
@@ -294,9 +296,9 @@ impl Store {
                     return Err(StoreError::NotClosed(name.to_owned()));
                 }
                 let on = cluster.server(placed.server.as_deref())?;
-                postgres::discard(&on.home(false), placed.id, true)?;
-                on.directory.dislodge(placed.id)?;
-                Ok(held.remove(placed.id)?)
+                let left = cluster.delete(&on, placed.id)?;
+                held.remove(placed.id)?;
+                Ok(left)
             }
         }
     }
@@ -392,7 +394,7 @@ fn take_back(
 /// Deletes what a server has of a tenant that is on another.
 fn leave(old: &OnServer, now: &OnServer, (name, id): (&str, TenantId)) -> Result<(), StoreError> {
     let _both = distinct(now, old, (name, id))?;
-    postgres::discard(&old.home(true), id, false)?;
+    postgres::discard(&old.home.ledger, id)?;
     Ok(old.directory.dislodge(id)?)
 }
 

@@ -44,9 +44,15 @@ pub(super) fn run(
         Tenant::Export { tenant, to } => export(app, tenant, to, console)?,
         Tenant::Import { from, on } => bring(app, from, on.as_deref(), console)?,
         Tenant::Remove { tenant } => {
-            app.store.remove(tenant)?;
-            let done = format!("What was here of {tenant} is deleted.");
-            console.answer(&json!({ "tenant": tenant, "removed": true }), done);
+            let left = app.store.remove(tenant)?;
+            let mut done = format!("What was here of {tenant} is deleted.");
+            if left {
+                done.push_str(
+                    "\nIts keyring is that of its new place, in the same database, and stays there.",
+                );
+            }
+            let answer = json!({ "tenant": tenant, "removed": true, "keyring_left": left });
+            console.answer(&answer, done);
         }
     }
     Ok(Outcome::Done)
