@@ -117,6 +117,7 @@ impl CliError {
                     | StoreError::UnknownTenant
                     | StoreError::TenantExists
                     | StoreError::UnknownServer(_)
+                    | StoreError::KeyringNotApart(_)
                     | StoreError::ServersAlone
                     | StoreError::NoExport(_)
                     | StoreError::NotEmpty

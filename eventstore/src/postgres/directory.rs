@@ -302,6 +302,19 @@ impl Directory {
         Ok(done)
     }
 
+    /// Whether another directory's database is this one, whatever address it has there: what is held in
+    /// the one is not free in the other.
+    pub(crate) fn is_also(&self, other: &Self) -> Result<bool, PgError> {
+        let borrowed = self.0.borrow()?;
+        // What nobody else holds, wherever.
+        let sql = "SELECT 'database ' || pg_backend_pid() || ' ' || clock_timestamp()";
+        let row = wait(borrowed.client()?.query_one(sql, &[])).map_err(PgError::of)?;
+        borrowed.done();
+        let key: String = get(&row, 0)?;
+        let held = self.hold(&key)?;
+        Ok(held.is_some() && other.hold(&key)?.is_none())
+    }
+
     /// Keeps everybody else from holding the same in this database; none where somebody does.
     pub(crate) fn hold(&self, key: &str) -> Result<Option<Held>, PgError> {
         let borrowed = self.0.borrow()?;

@@ -86,6 +86,11 @@ impl OnServer {
         Ok(Arc::new(Self { name: name.map(str::to_owned), home, directory, watch }))
     }
 
+    /// What it is called among servers.
+    pub(crate) fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(MAIN)
+    }
+
     /// Where the ledgers and keyring are of a tenant that is here.
     pub(crate) fn home(&self, together: bool) -> Home {
         let keyring = self.home.keyring.clone().filter(|_| !together);
@@ -101,6 +106,7 @@ impl Cluster {
             let Some(server) = keyring else { return Ok(None) };
             Ok(Some(Apart { server, directory: directory.id()?.into() }))
         })?;
+        not_of_keyrings(&main)?;
         let other = |server: &NamedServer| {
             let other = Other { address: server.address.clone(), open: Mutex::default() };
             (server.name.clone(), other)
@@ -121,6 +127,7 @@ impl Cluster {
         }
         let keyring = self.main.home.keyring.clone();
         let on = OnServer::open(Some(name), &other.address, |_| Ok(keyring))?;
+        not_of_keyrings(&on)?;
         *open = Some(Arc::clone(&on));
         Ok(on)
     }
@@ -180,5 +187,15 @@ impl Cluster {
             on.directory.lodge(id)?;
         }
         Ok(self.main.directory.name(name, id, on.name.as_deref())?)
+    }
+}
+
+/// Refuses a server whose database is that of the keyrings: what a move leaves there, or is to make
+/// there, is called as the keyrings are that stay where they are.
+fn not_of_keyrings(on: &OnServer) -> Result<(), StoreError> {
+    let Some(apart) = &on.home.keyring else { return Ok(()) };
+    match Directory(Arc::clone(&apart.server)).is_also(&on.directory)? {
+        true => Err(StoreError::KeyringNotApart(on.called().to_owned())),
+        false => Ok(()),
     }
 }

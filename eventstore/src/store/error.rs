@@ -56,6 +56,11 @@ pub enum StoreError {
     NotInFiles,
     #[error("--keyring goes with --ledger: a keyring in a database is that of a ledger in one")]
     KeyringAlone,
+    #[error(
+        "--keyring names the database of {0}, which has ledgers, and nothing was done: give the keyrings \
+         another database, or no longer name that one as a server"
+    )]
+    KeyringNotApart(String),
     #[error("--server goes with --ledger: its database has the directory of all tenants")]
     ServersAlone,
     #[error("no server is called {0} here: name it with --server {0}=postgres://...")]

@@ -168,7 +168,7 @@ impl Store {
         if on.name.is_some() {
             on.directory.lodge(id)?;
         }
-        let was = old.as_ref().map(|old| old.name.as_deref().unwrap_or(MAIN));
+        let was = old.as_ref().map(|old| old.called());
         let arriving = match &here {
             Some(placed) => {
                 let arriving = placed.now(State::Arriving, on.name.as_deref(), was);
@@ -338,21 +338,21 @@ fn hold(cluster: &Cluster, name: &str) -> Result<Held, StoreError> {
     held.ok_or_else(|| StoreError::Moving(name.to_owned()))
 }
 
-/// Makes sure that two servers are two databases, whatever they are called: what is held in one is
-/// free in the other.
+/// Makes sure that two servers are two databases, whatever they are called, and that nobody else
+/// takes a tenant into either.
 fn distinct(
     one: &OnServer,
     other: &OnServer,
     (name, id): (&str, TenantId),
 ) -> Result<(Held, Held), StoreError> {
-    let key = format!("id {id}");
-    let held = one.directory.hold(&key)?;
-    let held = held.ok_or_else(|| StoreError::Moving(name.to_owned()))?;
-    let same = || {
-        let called = other.name.as_deref().unwrap_or(MAIN);
-        StoreError::SamePlace(name.to_owned(), called.to_owned())
+    if one.directory.is_also(&other.directory)? {
+        return Err(StoreError::SamePlace(name.to_owned(), other.called().to_owned()));
+    }
+    let hold = |on: &OnServer| {
+        let held = on.directory.hold(&format!("id {id}"))?;
+        held.ok_or_else(|| StoreError::Moving(name.to_owned()))
     };
-    Ok((held, other.directory.hold(&key)?.ok_or_else(same)?))
+    Ok((hold(one)?, hold(other)?))
 }
 
 /// Whether a tenant may come to a server whose own directory may have it, in use.

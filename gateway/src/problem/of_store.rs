@@ -117,6 +117,7 @@ impl From<StoreError> for Problem {
             | StoreError::AtWork
             | StoreError::NotInFiles
             | StoreError::KeyringAlone
+            | StoreError::KeyringNotApart(_)
             | StoreError::ServersAlone
             | StoreError::UnknownServer(_)
             | StoreError::Closed(_)

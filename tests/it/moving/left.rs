@@ -7,7 +7,8 @@ use eventstore::StoreError;
 use system_tests::{TestApp, postgres};
 use tokio::task::block_in_place;
 
-use super::{audit_is_clean, furnished, people, schemas, seen};
+use super::{audit_is_clean, furnished, north, people, schemas, seen};
+use crate::program::run;
 
 fn export(app: &TestApp, to: &Path) {
     block_in_place(|| app.app.hand_over("salon", || app.app.store.export("salon", to)).unwrap());
@@ -72,6 +73,32 @@ async fn a_keyring_that_is_arriving_elsewhere_is_not_removed() {
     let late = app.beside_on(Some(two.clone()), Some(keys.clone()), 3);
     block_in_place(|| late.app.store.import(out.path(), None).unwrap());
     assert_eq!(seen(&late, &both, &client).await, before);
+}
+
+/// A move that is taken back clears the place where it was to go. Where that is the database with the
+/// keyring in it, nothing is moved and nothing cleared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_of_keyrings_is_no_server() {
+    let (keys, servers) = north();
+    let main = postgres::database();
+    let app = TestApp::among(servers, Some(main.clone()), Some(keys), 1);
+    let (salon, client) = furnished(&app).await;
+    let both = people(&salon);
+    drop(salon);
+    let before = seen(&app, &both, &client).await;
+    postgres::run(&main, "UPDATE tidbok.tenant SET state = 2, other = 'north'");
+    block_in_place(|| app.app.follow_moves());
+    assert!(block_in_place(|| app.app.store.move_to("salon", "main").unwrap()));
+    let late = app.beside(2);
+    assert_eq!(seen(&late, &both, &client).await, before);
+    let refused = block_in_place(|| app.app.store.move_to("salon", "north").unwrap_err());
+    assert!(refused.to_string().contains("--keyring names the database of north"), "{refused:?}");
+    assert_eq!(seen(&app.beside(3), &both, &client).await, before);
+    // Nor is it that of all ledgers.
+    let (data, keys) = (tempfile::tempdir().unwrap(), app.folder.path().join("keys"));
+    let keys = keys.to_str().unwrap();
+    let args = ["--ledger", &main, "--keyring", &main, "--keys", keys, "tenant", "list"];
+    run(data.path(), &args).ended(2);
 }
 
 /// As an import is that was cut off before the key store had its mark.
