@@ -39,7 +39,7 @@ use crate::ledger::appender::Append;
 use crate::ledger::log::{Log, SharedReader};
 pub use cluster::Databases;
 pub use error::StoreError;
-use lock::Lock;
+use lock::{Hands, Lock};
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
 
@@ -55,6 +55,8 @@ pub struct Store {
     tenants: Mutex<BTreeMap<String, Slot>>,
     /// Whether something is being taken apart or put together.
     at_work: Arc<AtomicBool>,
+    /// Tenants in files that are being exported, imported or removed.
+    hands: Arc<Hands>,
     _lock: Lock,
 }
 
@@ -85,8 +87,8 @@ impl Store {
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
-        let (dir, at_work) = (dir.to_owned(), Arc::default());
-        Ok(Self { dir, env, place, provider, tenants, at_work, _lock: lock })
+        let (dir, at_work, hands) = (dir.to_owned(), Arc::default(), Arc::default());
+        Ok(Self { dir, env, place, provider, tenants, at_work, hands, _lock: lock })
     }
 
     /// The names of all tenants, in order.
@@ -178,8 +180,7 @@ impl Store {
 
     fn create_in_folder(&self, name: &str, id: TenantId, zone: Zone) -> Result<(), StoreError> {
         let folder = place::folder(&self.dir, name);
-        let others = [place::left_behind(&self.dir, name), place::arriving(&self.dir, name)];
-        if folder.exists() || others.iter().any(|other| other.exists()) {
+        if folder.exists() || place::is_out_of_use(&self.dir, name) {
             return Err(StoreError::TenantExists);
         }
         let beside = self.dir.join("tenants").join(format!(".{name}.new"));

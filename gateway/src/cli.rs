@@ -119,6 +119,7 @@ impl CliError {
                     | StoreError::UnknownServer(_)
                     | StoreError::KeyringNotApart(_)
                     | StoreError::ServersAlone
+                    | StoreError::NotWhole(_)
                     | StoreError::NoExport(_)
                     | StoreError::NotEmpty
             ),

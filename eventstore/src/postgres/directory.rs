@@ -80,6 +80,8 @@ fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     InUse,
+    /// Out of use, and being written into a folder; if that was cut off, not all of it is there.
+    Exporting,
     /// Out of use, and all of it is in a folder.
     Exported,
     /// Out of use, while it is copied to another server.
@@ -89,7 +91,8 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::InUse, Self::Exported, Self::Moving, Self::Arriving];
+    const ALL: [Self; 5] =
+        [Self::InUse, Self::Exporting, Self::Exported, Self::Moving, Self::Arriving];
 
     fn code(self) -> i16 {
         match self {
@@ -97,6 +100,7 @@ impl State {
             Self::Exported => 1,
             Self::Moving => 2,
             Self::Arriving => 3,
+            Self::Exporting => 4,
         }
     }
 

@@ -83,6 +83,11 @@ pub enum StoreError {
     InUse(String),
     #[error("the tenant {0} is in use, and only what was exported is removed: export it first")]
     NotClosed(String),
+    #[error(
+        "the export of the tenant {0} was cut off before it was whole, and nothing was removed. Export it \
+         again: what is here may be all there is of it"
+    )]
+    NotWhole(String),
     #[error("somebody else is moving the tenant {0}")]
     Moving(String),
     #[error("what is in the folder is no whole export of a tenant: {0}")]

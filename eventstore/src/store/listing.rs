@@ -45,7 +45,8 @@ impl Store {
         for file in fs::read_dir(self.dir.join("tenants"))? {
             let name = file?.file_name().into_string().unwrap_or_default();
             let Some(name) = name.strip_prefix('.') else { continue };
-            let name = name.strip_suffix(".exported").or(name.strip_suffix(".arriving"));
+            let ends = [".exporting", ".exported", ".arriving"];
+            let name = ends.into_iter().find_map(|end| name.strip_suffix(end));
             names.extend(name.map(str::to_owned));
         }
         names.sort();

@@ -15,7 +15,7 @@ use domain::{Actor, Command};
 
 use super::cluster::{Cluster, MAIN, OnServer};
 use super::export::{Export, complete, copy, copy_files, extent, head_of};
-use super::place::{Place, Site, Which, arriving, folder, is_tenant_name, left_behind};
+use super::place::{Place, Site, Which, arriving, exporting, folder, is_tenant_name, left_behind};
 use super::{Store, StoreError, gate};
 use crate::engine::Reader;
 use crate::keyring::provider::TenantId;
@@ -25,7 +25,7 @@ use crate::sqlite::SqliteReader;
 
 impl Store {
     /// Takes a tenant out of use and writes all of it into a folder. It stays out of use; where this
-    /// fails, it is in use again.
+    /// fails before the folder is whole, it is in use again.
     ///
     /// # Errors
     /// Where there is no such tenant, somebody has it in hand, or files cannot be written.
@@ -38,28 +38,37 @@ impl Store {
         let placed = self.settled(cluster, &held, name)?;
         let (on, together) = cluster.reach(&placed)?;
         let (home, id) = (on.home(together), placed.id);
-        let exported = placed.now(State::Exported, placed.server.as_deref(), None);
+        let next = |state| placed.now(state, placed.server.as_deref(), None);
+        let exporting = next(State::Exporting);
         if placed.state == State::InUse {
-            turn(&held, name, &placed, &exported)?;
+            turn(&held, name, &placed, &exporting)?;
         }
         self.close(name);
         let done = postgres::close(&home, id, true)
             .map_err(StoreError::from)
             .and_then(|()| copy(&Site::on(&on, id, &self.dir, together), to))
-            .and_then(|()| complete(name, id, to))
-            .and_then(|export| export.write(to).map(|()| export));
-        if done.is_err() && placed.state == State::InUse {
-            postgres::reopen(&home, id, true)?;
-            turn(&held, name, &exported, &placed)?;
+            .and_then(|()| finish_export(name, id, to));
+        match placed.state {
+            State::InUse if done.is_err() && !Export::may_be_in(to) => {
+                postgres::reopen(&home, id, true)?;
+                turn(&held, name, &exporting, &placed)?;
+            }
+            State::InUse | State::Exporting if done.is_ok() => {
+                turn(&held, name, &exporting, &next(State::Exported))?;
+            }
+            // A folder may be whole, this or one of before, and may be imported elsewhere.
+            State::InUse | State::Exporting | State::Exported | State::Moving | State::Arriving => {
+            }
         }
         done
     }
 
     fn export_files(&self, name: &str, to: &Path) -> Result<Export, StoreError> {
-        let (from, left) = (folder(&self.dir, name), left_behind(&self.dir, name));
-        let again = !from.is_dir() && left.is_dir();
-        if !again {
-            self.place.find(&self.dir, name)?;
+        let _hand = self.hands.take(name)?;
+        let [from, exporting, left] =
+            [folder, exporting, left_behind].map(|place| place(&self.dir, name));
+        let began = from.is_dir();
+        if began {
             let slot = self.slot(name);
             let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if open.as_ref().is_some_and(|tenant| Arc::strong_count(tenant) > 1) {
@@ -67,13 +76,19 @@ impl Store {
             }
             // Under its lock: nobody opens it between.
             drop(open.take());
-            self.rename(&from, &left)?;
+            self.rename(&from, &exporting)?;
         }
-        let done = copy_files(&left, to)
-            .and_then(|id| complete(name, id, to))
-            .and_then(|export| export.write(to).map(|()| export));
-        if done.is_err() && !again {
-            self.rename(&left, &from)?;
+        let first = exporting.is_dir();
+        if !first && !left.is_dir() {
+            self.place.find(&self.dir, name)?;
+        }
+        let done = copy_files(if first { &exporting } else { &left }, to)
+            .and_then(|id| finish_export(name, id, to));
+        if first && done.is_ok() {
+            self.rename(&exporting, &left)?;
+        } else if began && !Export::may_be_in(to) {
+            // Otherwise it may be imported elsewhere.
+            self.rename(&exporting, &from)?;
         }
         done
     }
@@ -105,11 +120,12 @@ impl Store {
 
     fn import_files(&self, from: &Path, export: &Export) -> Result<(), StoreError> {
         let name = export.tenant.as_str();
-        let (place, left) = (folder(&self.dir, name), left_behind(&self.dir, name));
-        let arriving = arriving(&self.dir, name);
-        for here in [&left, &arriving].into_iter().filter(|here| here.is_dir()) {
+        let _hand = self.hands.take(name)?;
+        let [place, arriving, exporting, left] =
+            [folder, arriving, exporting, left_behind].map(|place| place(&self.dir, name));
+        for here in [&exporting, &left, &arriving].into_iter().filter(|here| here.is_dir()) {
             let (id, size) = head_of(here)?;
-            compare(export, id, (here == &left).then_some(size))?;
+            compare(export, id, (here != &arriving).then_some(size))?;
         }
         if place.exists() {
             return Err(StoreError::TenantExists);
@@ -119,8 +135,8 @@ impl Store {
         }
         self.arrive(name, Site::Folder(arriving.clone()), Residence::Files)?;
         self.rename(&arriving, &place)?;
-        if left.is_dir() {
-            fs::remove_dir_all(left)?;
+        for here in [exporting, left].into_iter().filter(|here| here.is_dir()) {
+            fs::remove_dir_all(here)?;
         }
         Ok(())
     }
@@ -137,7 +153,7 @@ impl Store {
         let here = cluster.main.directory.find(name)?;
         if let Some(placed) = &here {
             let size = match placed.state {
-                State::Exported => Some(self.size_of(cluster, placed)?),
+                State::Exporting | State::Exported => Some(self.size_of(cluster, placed)?),
                 State::InUse | State::Moving | State::Arriving => None,
             };
             compare(export, placed.id, size)?;
@@ -152,7 +168,7 @@ impl Store {
             Some(placed) if placed.state == State::Arriving => {
                 return self.finish(cluster, &held, name, placed);
             }
-            Some(placed) if placed.state == State::Exported => {
+            Some(placed) if [State::Exporting, State::Exported].contains(&placed.state) => {
                 together = cluster.reach(placed)?.1;
             }
             Some(_) => return Err(StoreError::TenantExists),
@@ -206,7 +222,7 @@ impl Store {
         let held = hold(cluster, name)?;
         let found = cluster.placed(name)?;
         let placed = self.settled(cluster, &held, name)?;
-        if placed.state == State::Exported {
+        if placed.state != State::InUse {
             return Err(StoreError::Closed(name.to_owned()));
         }
         if placed.server == to.name {
@@ -248,7 +264,7 @@ impl Store {
     fn settled(&self, cluster: &Cluster, held: &Held, name: &str) -> Result<Placed, StoreError> {
         let placed = cluster.placed(name)?;
         match placed.state {
-            State::InUse | State::Exported => return Ok(placed),
+            State::InUse | State::Exporting | State::Exported => return Ok(placed),
             State::Moving => take_back(cluster, held, name, &placed)?,
             State::Arriving => self.finish(cluster, held, name, &placed)?,
         }
@@ -281,6 +297,10 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
         match &self.place {
             Place::Files => {
+                let _hand = self.hands.take(name)?;
+                if exporting(&self.dir, name).is_dir() {
+                    return Err(StoreError::NotWhole(name.to_owned()));
+                }
                 let left = left_behind(&self.dir, name);
                 if !left.is_dir() {
                     self.place.find(&self.dir, name)?;
@@ -292,8 +312,13 @@ impl Store {
             Place::Server(cluster) => {
                 let held = hold(cluster, name)?;
                 let placed = cluster.placed(name)?;
-                if placed.state != State::Exported {
-                    return Err(StoreError::NotClosed(name.to_owned()));
+                match placed.state {
+                    State::Exported => {}
+                    State::Exporting => return Err(StoreError::NotWhole(name.to_owned())),
+                    State::InUse => return Err(StoreError::NotClosed(name.to_owned())),
+                    State::Moving | State::Arriving => {
+                        return Err(StoreError::Closed(name.to_owned()));
+                    }
                 }
                 let on = cluster.server(placed.server.as_deref())?;
                 let left = cluster.delete(&on, placed.id)?;
@@ -331,6 +356,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Completes the files in a folder, and says there that they are whole.
+fn finish_export(name: &str, id: TenantId, to: &Path) -> Result<Export, StoreError> {
+    let export = complete(name, id, to)?;
+    export.write(to)?;
+    Ok(export)
 }
 
 fn hold(cluster: &Cluster, name: &str) -> Result<Held, StoreError> {

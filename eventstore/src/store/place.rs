@@ -97,8 +97,7 @@ impl Place {
                 if folder.is_dir() {
                     return Ok(Site::Folder(folder));
                 }
-                let left = left_behind(dir, name).is_dir() || arriving(dir, name).is_dir();
-                Err(if left {
+                Err(if is_out_of_use(dir, name) {
                     StoreError::Closed(name.to_owned())
                 } else {
                     StoreError::UnknownTenant
@@ -127,9 +126,19 @@ pub(super) fn arriving(dir: &Path, name: &str) -> PathBuf {
     dir.join("tenants").join(format!(".{name}.arriving"))
 }
 
-/// Where the files of a tenant are that was exported. The name is no tenant's.
+/// Where the files of a tenant are that is being exported, or was until that was cut off.
+pub(super) fn exporting(dir: &Path, name: &str) -> PathBuf {
+    dir.join("tenants").join(format!(".{name}.exporting"))
+}
+
+/// Where the files of a tenant are that was exported whole. The name is no tenant's.
 pub(super) fn left_behind(dir: &Path, name: &str) -> PathBuf {
     dir.join("tenants").join(format!(".{name}.exported"))
+}
+
+/// Whether there are files of a tenant that is out of use.
+pub(super) fn is_out_of_use(dir: &Path, name: &str) -> bool {
+    [exporting, left_behind, arriving].into_iter().any(|place| place(dir, name).exists())
 }
 
 /// Where one tenant's ledgers are.

@@ -125,6 +125,7 @@ impl From<StoreError> for Problem {
             | StoreError::OlderExport { .. }
             | StoreError::InUse(_)
             | StoreError::NotClosed(_)
+            | StoreError::NotWhole(_)
             | StoreError::Moving(_)
             | StoreError::NoExport(_)
             | StoreError::NotEmpty

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use eventstore::StoreError;
+use gateway::app::AppError;
 use system_tests::{TestApp, postgres};
 use tokio::task::block_in_place;
 
-use super::{audit_is_clean, furnished, north, people, schemas, seen};
+use super::{Out, audit_is_clean, exported, furnished, north, people, schemas, seen};
 use crate::program::run;
 
 fn export(app: &TestApp, to: &Path) {
@@ -99,6 +101,56 @@ async fn a_database_of_keyrings_is_no_server() {
     let keys = keys.to_str().unwrap();
     let args = ["--ledger", &main, "--keyring", &main, "--keys", keys, "tenant", "list"];
     run(data.path(), &args).ended(2);
+}
+
+/// Whoever removes a tenant while it is exported has not removed the only copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_removed_was_exported_whole() {
+    let app = TestApp::seeded(1);
+    furnished(&app).await;
+    let (out, store) = (tempfile::tempdir().unwrap(), Arc::clone(&app.app));
+    let folder = out.path().to_owned();
+    let exporting = tokio::task::spawn_blocking(move || {
+        loop {
+            match store.hand_over("salon", || store.store.export("salon", &folder)) {
+                // Whoever wants to remove it has it in hand while they look.
+                Err(AppError::Store(StoreError::Moving(_))) => {}
+                exported => return exported.map(drop),
+            }
+        }
+    });
+    while remove(&app).is_err() {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    exporting.await.unwrap().unwrap();
+    block_in_place(|| app.app.store.import(out.path(), None).unwrap());
+    audit_is_clean(&app);
+}
+
+/// An export that was cut off may not be whole: what is here is kept until one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_exported_whole_is_not_removed() {
+    let Out { app, staff, folder } = exported().await;
+    match &app.ledger {
+        Some(ledger) => drop(postgres::run(ledger, "UPDATE tidbok.tenant SET state = 4")),
+        None => fs::rename(at(&app, ".salon.exported"), at(&app, ".salon.exporting")).unwrap(),
+    }
+    let refused = remove(&app).unwrap_err();
+    assert!(matches!(refused, StoreError::NotWhole(_)), "{refused:?}");
+    app.with_key(staff.key()).get("/v1/bookings").await.is(503);
+    let again = tempfile::tempdir().unwrap();
+    export(&app, again.path());
+    remove(&app).unwrap();
+    block_in_place(|| app.app.store.import(again.path(), None).unwrap());
+    app.with_key(staff.key()).get("/v1/bookings").await.ok();
+    audit_is_clean(&app);
+    // One that fails is in use again.
+    let nowhere = folder.path().join("tenant.json/none");
+    block_in_place(|| {
+        let failed = app.app.hand_over("salon", || app.app.store.export("salon", &nowhere));
+        assert!(failed.is_err());
+    });
+    app.with_key(staff.key()).get("/v1/bookings").await.ok();
 }
 
 /// As an import is that was cut off before the key store had its mark.
