@@ -120,6 +120,7 @@ impl CliError {
                     | StoreError::KeyringNotApart(_)
                     | StoreError::ServersAlone
                     | StoreError::NotWhole(_)
+                    | StoreError::Overtaken(_)
                     | StoreError::NoExport(_)
                     | StoreError::NotEmpty
             ),

@@ -88,6 +88,11 @@ pub enum StoreError {
          again: what is here may be all there is of it"
     )]
     NotWhole(String),
+    #[error(
+        "the tenant {0} was on its way here and has gone on elsewhere since, and nothing was done: import \
+         its newest export here, or delete what is here with `tidbok tenant remove`"
+    )]
+    Overtaken(String),
     #[error("somebody else is moving the tenant {0}")]
     Moving(String),
     #[error("what is in the folder is no whole export of a tenant: {0}")]

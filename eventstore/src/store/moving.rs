@@ -6,21 +6,23 @@
 //! behind is taken for the ledger again, and once nothing is left where it was. Each state is
 //! written down, and what was cut off is finished, or taken back, by the same command.
 
-use std::fs::{self, File};
+mod files;
+
+use std::fs;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use domain::ledger::{Moved, Residence};
 use domain::{Actor, Command};
 
 use super::cluster::{Cluster, MAIN, OnServer};
-use super::export::{Export, complete, copy, copy_files, extent, head_of};
-use super::place::{Place, Site, Which, arriving, exporting, folder, is_tenant_name, left_behind};
+use super::export::{Export, complete, copy, copy_files, extent};
+use super::place::{Place, Site, Which, is_tenant_name};
 use super::{Store, StoreError, gate};
 use crate::engine::Reader;
 use crate::keyring::provider::TenantId;
 use crate::ledger::appender::Append;
-use crate::postgres::{self, Held, Home, PgReader, Placed, Scope, State};
+use crate::postgres::{self, Held, PgReader, Placed, Scope, State};
 use crate::sqlite::SqliteReader;
 
 impl Store {
@@ -63,41 +65,6 @@ impl Store {
         done
     }
 
-    fn export_files(&self, name: &str, to: &Path) -> Result<Export, StoreError> {
-        let _hand = self.hands.take(name)?;
-        let [from, exporting, left] =
-            [folder, exporting, left_behind].map(|place| place(&self.dir, name));
-        let began = from.is_dir();
-        if began {
-            let slot = self.slot(name);
-            let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            if open.as_ref().is_some_and(|tenant| Arc::strong_count(tenant) > 1) {
-                return Err(StoreError::InUse(name.to_owned()));
-            }
-            // Under its lock: nobody opens it between.
-            drop(open.take());
-            self.rename(&from, &exporting)?;
-        }
-        let first = exporting.is_dir();
-        if !first && !left.is_dir() {
-            self.place.find(&self.dir, name)?;
-        }
-        let done = copy_files(if first { &exporting } else { &left }, to)
-            .and_then(|id| finish_export(name, id, to));
-        if first && done.is_ok() {
-            self.rename(&exporting, &left)?;
-        } else if began && !Export::may_be_in(to) {
-            // Otherwise it may be imported elsewhere.
-            self.rename(&exporting, &from)?;
-        }
-        done
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        fs::rename(from, to)?;
-        File::open(self.dir.join("tenants"))?.sync_all()
-    }
-
     /// Puts a tenant into use that [`Self::export`] has written into a folder, in files or on a
     /// server of this name. What of it is here, out of use, is replaced.
     ///
@@ -118,29 +85,6 @@ impl Store {
         Ok(export)
     }
 
-    fn import_files(&self, from: &Path, export: &Export) -> Result<(), StoreError> {
-        let name = export.tenant.as_str();
-        let _hand = self.hands.take(name)?;
-        let [place, arriving, exporting, left] =
-            [folder, arriving, exporting, left_behind].map(|place| place(&self.dir, name));
-        for here in [&exporting, &left, &arriving].into_iter().filter(|here| here.is_dir()) {
-            let (id, size) = head_of(here)?;
-            compare(export, id, (here != &arriving).then_some(size))?;
-        }
-        if place.exists() {
-            return Err(StoreError::TenantExists);
-        }
-        if !arriving.is_dir() {
-            self.place_at(name, &arriving, |beside| self.take_in(from, beside, export))?;
-        }
-        self.arrive(name, Site::Folder(arriving.clone()), Residence::Files)?;
-        self.rename(&arriving, &place)?;
-        for here in [exporting, left].into_iter().filter(|here| here.is_dir()) {
-            fs::remove_dir_all(here)?;
-        }
-        Ok(())
-    }
-
     fn import_to(
         &self,
         cluster: &Cluster,
@@ -151,39 +95,37 @@ impl Store {
         let (name, id) = (export.tenant.as_str(), export.id()?);
         let held = hold(cluster, name)?;
         let here = cluster.main.directory.find(name)?;
-        if let Some(placed) = &here {
-            let size = match placed.state {
-                State::Exporting | State::Exported => Some(self.size_of(cluster, placed)?),
-                State::InUse | State::Moving | State::Arriving => None,
-            };
-            compare(export, placed.id, size)?;
-        }
+        let together = match &here {
+            Some(placed) if placed.state == State::Arriving => {
+                compare(export, placed.id, None)?;
+                if !self.is_overtaken_on(cluster, name, placed)? {
+                    return self.finish(cluster, &held, name, placed);
+                }
+                false
+            }
+            Some(placed) => may_be_replaced(cluster, placed, export)?,
+            None => false,
+        };
         // Where nothing else is said it goes where it was.
         let on = match &here {
             Some(placed) if !named => cluster.server(placed.server.as_deref())?,
             Some(_) | None => Arc::clone(on),
         };
-        let mut together = false;
-        match &here {
-            Some(placed) if placed.state == State::Arriving => {
-                return self.finish(cluster, &held, name, placed);
-            }
-            Some(placed) if [State::Exporting, State::Exported].contains(&placed.state) => {
-                together = cluster.reach(placed)?.1;
-            }
-            Some(_) => return Err(StoreError::TenantExists),
-            None => {}
-        }
-        let old = here.as_ref().map(|placed| cluster.server(placed.server.as_deref()));
-        let old = old.transpose()?.filter(|old| old.name != on.name);
-        let both = old.as_ref().map(|old| distinct(old, &on, (name, id))).transpose()?;
         may_lodge(&on, name, id)?;
         let workshop = self.workshop()?;
         self.take_in(from, workshop.folder(), export)?;
-        load(&on.home(together), id, workshop.folder(), true)?;
-        if on.name.is_some() {
-            on.directory.lodge(id)?;
+        let mut old = match &here {
+            Some(placed) => copies(cluster, placed)?,
+            None => Vec::new(),
+        };
+        old.retain(|old| old.name != on.name);
+        // An arrival that was overtaken may be on one server, and what it was made of on another.
+        for gone in old.drain(1.min(old.len())..) {
+            leave(&gone, &on, (name, id))?;
         }
+        let old = old.pop();
+        let both = old.as_ref().map(|old| distinct(old, &on, (name, id))).transpose()?;
+        land(&on, id, workshop.folder(), (together, true))?;
         let was = old.as_ref().map(|old| old.called());
         let arriving = match &here {
             Some(placed) => {
@@ -203,11 +145,25 @@ impl Store {
         self.finish(cluster, &held, name, &arriving)
     }
 
-    /// How many entries a tenant has that is out of use.
-    fn size_of(&self, cluster: &Cluster, placed: &Placed) -> Result<u64, StoreError> {
-        let (on, together) = cluster.reach(placed)?;
-        let scope = Scope::of_owner(&on.home(together), placed.id, Which::Ledger);
-        Ok(PgReader(scope).head()?.frontier.size())
+    /// Whether what is here of a tenant, on its way into use, was overtaken: it has gone on elsewhere,
+    /// and the key store knows.
+    fn is_overtaken(&self, name: &str, reader: &dyn Reader) -> Result<bool, StoreError> {
+        match gate::look(name, reader, self.provider.as_ref()) {
+            Err(StoreError::Behind { .. } | StoreError::Forked(_)) => Ok(true),
+            looked => looked.map(|()| false),
+        }
+    }
+
+    fn is_overtaken_on(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        placed: &Placed,
+    ) -> Result<bool, StoreError> {
+        let on = cluster.server(placed.server.as_deref())?;
+        // What is not there any more was being removed for that.
+        Ok(!postgres::is_here(&on.home.ledger, placed.id)?
+            || self.is_overtaken(name, &ledger(&on, placed.id))?)
     }
 
     /// Moves a tenant to another server, while all others go on; whether there was anything to do. A
@@ -241,10 +197,7 @@ impl Store {
         let moved = postgres::close(&home, id, false).map_err(StoreError::from).and_then(|()| {
             copy(&Site::on(&from, id, &self.dir, together), workshop.folder())?;
             complete(name, id, workshop.folder())?;
-            load(&to.home(together), id, workshop.folder(), together)?;
-            if there.is_some() {
-                to.directory.lodge(id)?;
-            }
+            land(&to, id, workshop.folder(), (together, false))?;
             turn(&held, name, &moving, &arriving)
         });
         drop(both);
@@ -266,6 +219,9 @@ impl Store {
         match placed.state {
             State::InUse | State::Exporting | State::Exported => return Ok(placed),
             State::Moving => take_back(cluster, held, name, &placed)?,
+            State::Arriving if self.is_overtaken_on(cluster, name, &placed)? => {
+                return Err(StoreError::Overtaken(name.to_owned()));
+            }
             State::Arriving => self.finish(cluster, held, name, &placed)?,
         }
         cluster.placed(name)
@@ -289,43 +245,30 @@ impl Store {
         turn(held, name, placed, &placed.now(State::InUse, placed.server.as_deref(), None))
     }
 
-    /// Deletes what is here of a tenant that was exported; whether its keyring was left, which the
-    /// place has by now where it went.
+    /// Deletes what is here of a tenant that was exported, or that was overtaken while it arrived;
+    /// whether its keyring was left, which the place has by now where it went.
     ///
     /// # Errors
-    /// Where it was not, or there is none.
+    /// Where it is in use, may be all there is, or there is none.
     pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        match &self.place {
-            Place::Files => {
-                let _hand = self.hands.take(name)?;
-                if exporting(&self.dir, name).is_dir() {
-                    return Err(StoreError::NotWhole(name.to_owned()));
-                }
-                let left = left_behind(&self.dir, name);
-                if !left.is_dir() {
-                    self.place.find(&self.dir, name)?;
-                    return Err(StoreError::NotClosed(name.to_owned()));
-                }
-                fs::remove_dir_all(left)?;
-                Ok(false)
-            }
-            Place::Server(cluster) => {
-                let held = hold(cluster, name)?;
-                let placed = cluster.placed(name)?;
-                match placed.state {
-                    State::Exported => {}
-                    State::Exporting => return Err(StoreError::NotWhole(name.to_owned())),
-                    State::InUse => return Err(StoreError::NotClosed(name.to_owned())),
-                    State::Moving | State::Arriving => {
-                        return Err(StoreError::Closed(name.to_owned()));
-                    }
-                }
-                let on = cluster.server(placed.server.as_deref())?;
-                let left = cluster.delete(&on, placed.id)?;
-                held.remove(placed.id)?;
-                Ok(left)
-            }
+        let Place::Server(cluster) = &self.place else {
+            return self.remove_files(name).map(|()| false);
+        };
+        let held = hold(cluster, name)?;
+        let placed = cluster.placed(name)?;
+        match placed.state {
+            State::Exported => {}
+            State::Arriving if self.is_overtaken_on(cluster, name, &placed)? => {}
+            State::Exporting => return Err(StoreError::NotWhole(name.to_owned())),
+            State::InUse => return Err(StoreError::NotClosed(name.to_owned())),
+            State::Moving | State::Arriving => return Err(StoreError::Closed(name.to_owned())),
         }
+        let mut left = false;
+        for on in copies(cluster, &placed)? {
+            left |= cluster.delete(&on, placed.id)?;
+        }
+        held.remove(placed.id)?;
+        Ok(left)
     }
 
     /// Copies an export's files into a folder of ours and sees that they are what it says, and no
@@ -444,10 +387,45 @@ fn compare(export: &Export, id: TenantId, here: Option<u64>) -> Result<(), Store
     }
 }
 
-/// Makes a tenant's ledgers on a server of the files in a folder, out of use.
-fn load(home: &Home, id: TenantId, from: &Path, keyrings: bool) -> Result<(), StoreError> {
+/// Makes a tenant's ledgers on a server of the files in a folder, out of use: its keyring with them, or
+/// in the database of keyrings, if it is to be made there.
+fn land(
+    on: &OnServer,
+    id: TenantId,
+    from: &Path,
+    (together, keyrings): (bool, bool),
+) -> Result<(), StoreError> {
     for which in Which::ALL {
-        postgres::load(home, (id, which), &from.join(which.file()), keyrings)?;
+        postgres::load(&on.home(together), (id, which), &from.join(which.file()), keyrings)?;
+    }
+    if on.name.is_some() {
+        on.directory.lodge(id)?;
     }
     Ok(())
+}
+
+/// A tenant's ledger on a server, also where it is out of use and its keyring elsewhere.
+fn ledger(on: &OnServer, id: TenantId) -> PgReader {
+    PgReader(Scope::of_owner(&on.home(true), id, Which::Ledger))
+}
+
+/// The servers on which something may be of a tenant: first the one that it is on.
+fn copies(cluster: &Cluster, placed: &Placed) -> Result<Vec<Arc<OnServer>>, StoreError> {
+    let all = [placed.server.as_deref().or(Some(MAIN)), placed.other.as_deref()];
+    all.into_iter().flatten().map(|name| cluster.server(Some(name))).collect()
+}
+
+/// Whether an export may replace what is here; whether that has its keyring with its ledger.
+fn may_be_replaced(
+    cluster: &Cluster,
+    placed: &Placed,
+    export: &Export,
+) -> Result<bool, StoreError> {
+    compare(export, placed.id, None)?;
+    if ![State::Exporting, State::Exported].contains(&placed.state) {
+        return Err(StoreError::TenantExists);
+    }
+    let on = cluster.server(placed.server.as_deref())?;
+    compare(export, placed.id, Some(ledger(&on, placed.id).head()?.frontier.size()))?;
+    Ok(on.directory.is_together(placed.id)?)
 }

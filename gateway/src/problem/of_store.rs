@@ -126,6 +126,7 @@ impl From<StoreError> for Problem {
             | StoreError::InUse(_)
             | StoreError::NotClosed(_)
             | StoreError::NotWhole(_)
+            | StoreError::Overtaken(_)
             | StoreError::Moving(_)
             | StoreError::NoExport(_)
             | StoreError::NotEmpty

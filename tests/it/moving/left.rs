@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use eventstore::StoreError;
 use gateway::app::AppError;
+use serde_json::json;
 use system_tests::{TestApp, postgres};
 use tokio::task::block_in_place;
 
-use super::{Out, audit_is_clean, exported, furnished, north, people, schemas, seen};
+use super::{Out, audit_is_clean, exported, furnished, import, north, people, schemas, seen};
 use crate::program::run;
 
 fn export(app: &TestApp, to: &Path) {
@@ -75,6 +76,28 @@ async fn a_keyring_that_is_arriving_elsewhere_is_not_removed() {
     let late = app.beside_on(Some(two.clone()), Some(keys.clone()), 3);
     block_in_place(|| late.app.store.import(out.path(), None).unwrap());
     assert_eq!(seen(&late, &both, &client).await, before);
+}
+
+/// What is out of use is replaced though its keyring was deleted from where it had gone on to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_lost_its_keyring_is_replaced() {
+    let (one, two, keys) = (postgres::database(), postgres::database(), postgres::database());
+    let app = TestApp::at(Some(one), Some(keys.clone()), 1);
+    let (salon, client) = furnished(&app).await;
+    let both = people(&salon);
+    drop(salon);
+    let before = seen(&app, &both, &client).await;
+    let out = tempfile::tempdir().unwrap();
+    let (first, second) = (out.path().join("first"), out.path().join("second"));
+    export(&app, &first);
+    let there = app.beside_on(Some(two), Some(keys.clone()), 2);
+    block_in_place(|| there.app.store.import(&first, None).unwrap());
+    export(&there, &second);
+    remove(&there).unwrap();
+    assert_eq!(schemas(&keys), "0");
+    block_in_place(|| app.app.store.import(&second, None).unwrap());
+    assert_eq!(seen(&app, &both, &client).await, before);
+    audit_is_clean(&app);
 }
 
 /// A move that is taken back clears the place where it was to go. Where that is the database with the
@@ -151,6 +174,42 @@ async fn what_was_not_exported_whole_is_not_removed() {
         assert!(failed.is_err());
     });
     app.with_key(staff.key()).get("/v1/bookings").await.ok();
+}
+
+/// An arrival that was cut off, and overtaken elsewhere since, gives way to the newer export; and where
+/// there is none to come, it is removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_arrival_that_was_overtaken_gives_way() {
+    for comes_back in [true, false] {
+        let Out { app, staff, folder } = exported().await;
+        cut_off_an_arrival(&app, &app, folder.path());
+        app.clock.advance(jiff::SignedDuration::from_secs(1));
+        let elsewhere = app.beside_on(None, None, 7);
+        block_in_place(|| elsewhere.app.store.import(folder.path(), None).unwrap());
+        let guest = json!({"contact": {"name": "Cilla", "email": "cilla@example.org"}});
+        let guest = elsewhere.with_key(staff.key()).post("/v1/clients", &guest).await.created();
+        let second = tempfile::tempdir().unwrap();
+        let refused = import(&app, folder.path());
+        assert!(
+            matches!(refused, StoreError::Behind { .. } | StoreError::Forked(_)),
+            "{refused:?}"
+        );
+        if app.ledger.is_some() {
+            let refused = block_in_place(|| app.app.store.move_to("salon", "main").unwrap_err());
+            assert!(matches!(refused, StoreError::Overtaken(_)), "{refused:?}");
+        }
+        if comes_back {
+            export(&elsewhere, second.path());
+            block_in_place(|| app.app.store.import(second.path(), None).unwrap());
+            let path = format!("/v1/clients/{}", guest.id());
+            app.with_key(staff.key()).get(&path).await.ok();
+            audit_is_clean(&app);
+        } else {
+            remove(&app).unwrap();
+            app.with_key(staff.key()).get("/v1/bookings").await.is(401);
+            audit_is_clean(&elsewhere);
+        }
+    }
 }
 
 /// As an import is that was cut off before the key store had its mark.
