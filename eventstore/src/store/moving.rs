@@ -7,6 +7,7 @@
 //! written down, and what was cut off is finished, or taken back, by the same command.
 
 mod files;
+mod servers;
 
 use std::fs;
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::keyring::provider::TenantId;
 use crate::ledger::appender::Append;
 use crate::postgres::{self, Held, PgReader, Placed, Scope, State};
 use crate::sqlite::SqliteReader;
+use servers::left_of;
 
 impl Store {
     /// Takes a tenant out of use and writes all of it into a folder. It stays out of use; where this
@@ -72,77 +74,40 @@ impl Store {
     /// Where the folder is no whole export, the tenant has moved on since, the key store is another,
     /// or another tenant has its name.
     pub fn import(&self, from: &Path, server: Option<&str>) -> Result<Export, StoreError> {
+        self.import_as(from, server, false)
+    }
+
+    /// As [`Self::import`], where servers are lost that may have something of the tenant, too: that is
+    /// given up.
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub fn import_forsaking(
+        &self,
+        from: &Path,
+        server: Option<&str>,
+    ) -> Result<Export, StoreError> {
+        self.import_as(from, server, true)
+    }
+
+    fn import_as(
+        &self,
+        from: &Path,
+        server: Option<&str>,
+        forsake: bool,
+    ) -> Result<Export, StoreError> {
         let export = Export::read(from)?;
         if !is_tenant_name(&export.tenant) {
             return Err(StoreError::BadName);
         }
         match (&self.place, self.place.server(server)?) {
             (Place::Server(cluster), Some(on)) => {
-                self.import_to(cluster, (&on, server.is_some()), from, &export)?;
+                let on = server.map(|_| on);
+                self.import_to(cluster, on, (from, &export), forsake)?;
             }
             (Place::Files | Place::Server(_), _) => self.import_files(from, &export)?,
         }
         Ok(export)
-    }
-
-    fn import_to(
-        &self,
-        cluster: &Cluster,
-        (on, named): (&Arc<OnServer>, bool),
-        from: &Path,
-        export: &Export,
-    ) -> Result<(), StoreError> {
-        let (name, id) = (export.tenant.as_str(), export.id()?);
-        let held = hold(cluster, name)?;
-        let here = cluster.main.directory.find(name)?;
-        let together = match &here {
-            Some(placed) if placed.state == State::Arriving => {
-                compare(export, placed.id, None)?;
-                if !self.is_overtaken_on(cluster, name, placed)? {
-                    return self.finish(cluster, &held, name, placed);
-                }
-                false
-            }
-            Some(placed) => may_be_replaced(cluster, placed, export)?,
-            None => false,
-        };
-        // Where nothing else is said it goes where it was.
-        let on = match &here {
-            Some(placed) if !named => cluster.server(placed.server.as_deref())?,
-            Some(_) | None => Arc::clone(on),
-        };
-        may_lodge(&on, name, id)?;
-        let workshop = self.workshop()?;
-        self.take_in(from, workshop.folder(), export)?;
-        let mut old = match &here {
-            Some(placed) => copies(cluster, placed)?,
-            None => Vec::new(),
-        };
-        old.retain(|old| old.name != on.name);
-        // An arrival that was overtaken may be on one server, and what it was made of on another.
-        for gone in old.drain(1.min(old.len())..) {
-            leave(&gone, &on, (name, id))?;
-        }
-        let old = old.pop();
-        let both = old.as_ref().map(|old| distinct(old, &on, (name, id))).transpose()?;
-        land(&on, id, workshop.folder(), (together, true))?;
-        let was = old.as_ref().map(|old| old.called());
-        let arriving = match &here {
-            Some(placed) => {
-                let arriving = placed.now(State::Arriving, on.name.as_deref(), was);
-                turn(&held, name, placed, &arriving)?;
-                arriving
-            }
-            None => {
-                let arriving = Placed::arriving(id, on.name.clone());
-                if !held.name(name, &arriving)? {
-                    return Err(StoreError::TenantExists);
-                }
-                arriving
-            }
-        };
-        drop(both);
-        self.finish(cluster, &held, name, &arriving)
     }
 
     /// Whether what is here of a tenant, on its way into use, was overtaken: it has gone on elsewhere,
@@ -210,6 +175,23 @@ impl Store {
         }
         self.finish(cluster, &held, name, &arriving)?;
         Ok(true)
+    }
+
+    /// Gives up what may be of a tenant that has arrived on a server it came from and that is lost.
+    /// What the key store has marked refuses that, should it come back.
+    ///
+    /// # Errors
+    /// Where ledgers are files, there is no such tenant, or the directory cannot be written.
+    pub fn forsake(&self, name: &str) -> Result<(), StoreError> {
+        let Place::Server(cluster) = &self.place else { return Err(StoreError::ServersAlone) };
+        let held = hold(cluster, name)?;
+        let placed = cluster.placed(name)?;
+        let left = left_of(cluster, &placed);
+        // Where what has arrived is lost itself, its export is to be imported again.
+        match placed.state == State::Arriving && left.server == placed.server {
+            true => turn(&held, name, &placed, &left),
+            false => Ok(()),
+        }
     }
 
     /// A tenant of which nothing is under way any more: an arrival that was cut off is finished, and a
@@ -413,19 +395,4 @@ fn ledger(on: &OnServer, id: TenantId) -> PgReader {
 fn copies(cluster: &Cluster, placed: &Placed) -> Result<Vec<Arc<OnServer>>, StoreError> {
     let all = [placed.server.as_deref().or(Some(MAIN)), placed.other.as_deref()];
     all.into_iter().flatten().map(|name| cluster.server(Some(name))).collect()
-}
-
-/// Whether an export may replace what is here; whether that has its keyring with its ledger.
-fn may_be_replaced(
-    cluster: &Cluster,
-    placed: &Placed,
-    export: &Export,
-) -> Result<bool, StoreError> {
-    compare(export, placed.id, None)?;
-    if ![State::Exporting, State::Exported].contains(&placed.state) {
-        return Err(StoreError::TenantExists);
-    }
-    let on = cluster.server(placed.server.as_deref())?;
-    compare(export, placed.id, Some(ledger(&on, placed.id).head()?.frontier.size()))?;
-    Ok(on.directory.is_together(placed.id)?)
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use eventstore::StoreError;
 use gateway::app::AppError;
 use serde_json::json;
-use system_tests::{TestApp, postgres};
+use system_tests::{TestApp, keyring_of, postgres};
 use tokio::task::block_in_place;
 
 use super::{Out, audit_is_clean, exported, furnished, import, north, people, schemas, seen};
-use crate::program::run;
+use crate::program::{finish, run, tidbok};
 
 fn export(app: &TestApp, to: &Path) {
     block_in_place(|| app.app.hand_over("salon", || app.app.store.export("salon", to)).unwrap());
@@ -210,6 +210,39 @@ async fn an_arrival_that_was_overtaken_gives_way() {
             audit_is_clean(&elsewhere);
         }
     }
+}
+
+/// A server that is lost keeps no tenant out of use that came from it, once that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_server_is_forsaken() {
+    let nowhere = "nowhere=postgres://tidbok@127.0.0.1:1/none";
+    let (main, out) = (postgres::database(), tempfile::tempdir().unwrap());
+    let servers = vec![nowhere.parse().unwrap()];
+    let app = TestApp::among(servers, Some(main.clone()), keyring_of(Some(&main)), 1);
+    let (salon, client) = furnished(&app).await;
+    let both = people(&salon);
+    drop(salon);
+    let before = seen(&app, &both, &client).await;
+    // It has come from there, and nobody can say that nothing is left there.
+    postgres::run(&main, "UPDATE tidbok.tenant SET state = 3, other = 'nowhere'");
+    block_in_place(|| app.app.follow_moves());
+    block_in_place(|| app.app.store.move_to("salon", "main").unwrap_err());
+    let (data, keys) = (out.path().join("data"), app.folder.path().join("keys"));
+    let mut command = tidbok(&data, &["--ledger", &main, "--keys", keys.to_str().unwrap()]);
+    command.args(["--server", nowhere, "tenant", "place", "--tenant", "salon", "--on", "main"]);
+    if let Some(keyring) = &app.keyring {
+        command.args(["--keyring", keyring]);
+    }
+    finish(command.arg("--forsake")).ended(0);
+    assert_eq!(seen(&app, &both, &client).await, before);
+    // It was exported there.
+    export(&app, &out.path().join("export"));
+    postgres::run(&main, "UPDATE tidbok.tenant SET server = 'nowhere'");
+    let folder = out.path().join("export");
+    block_in_place(|| app.app.store.import(&folder, Some("main")).unwrap_err());
+    block_in_place(|| app.app.store.import_forsaking(&folder, None).unwrap());
+    assert_eq!(seen(&app, &both, &client).await, before);
+    audit_is_clean(&app);
 }
 
 /// As an import is that was cut off before the key store had its mark.
