@@ -256,7 +256,7 @@ fn provider(
     env: &Environment,
 ) -> Result<Arc<dyn Provider>, StoreError> {
     // Keys are made for an empty directory only: beside data they would open nothing.
-    let provider = if !keys.exists() && place.tenants(dir)?.is_empty() {
+    let provider = if !keys.exists() && place.is_empty(dir)? {
         KeyStore::create(keys, env)?
     } else {
         KeyStore::open(keys)?

@@ -81,6 +81,14 @@ impl Place {
         }
     }
 
+    /// Whether there is no tenant, in use or out of it.
+    pub(crate) fn is_empty(&self, dir: &Path) -> Result<bool, StoreError> {
+        match self {
+            Self::Files => Ok(tenant_names(dir)?.is_empty() && out_of_use(dir)?.is_empty()),
+            Self::Server(cluster) => Ok(cluster.main.directory.all()?.is_empty()),
+        }
+    }
+
     /// Whether keyrings can be reached that are in a database of their own.
     pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
         match self {
@@ -225,6 +233,21 @@ fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
         }
     }
     names.sort_unstable();
+    Ok(names)
+}
+
+/// The tenants in files that were exported and not removed, or not imported to the end.
+pub(super) fn out_of_use(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(dir.join("tenants"))? {
+        let name = file?.file_name().into_string().unwrap_or_default();
+        let Some(name) = name.strip_prefix('.') else { continue };
+        let ends = [".exporting", ".exported", ".arriving"];
+        let name = ends.into_iter().find_map(|end| name.strip_suffix(end));
+        names.extend(name.map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
     Ok(names)
 }
 

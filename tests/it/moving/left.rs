@@ -26,6 +26,14 @@ fn at(app: &TestApp, name: &str) -> PathBuf {
     app.folder.path().join("data/tenants").join(name)
 }
 
+/// Copies a tenant's folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
 /// Two directories may have their keyrings in one database. A tenant that went from one to the other
 /// keeps its keyring there when it is removed where it was; and it is deleted with the last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -256,4 +264,29 @@ fn cut_off_an_arrival(app: &TestApp, first: &TestApp, folder: &Path) {
         Some(ledger) => drop(postgres::run(ledger, "UPDATE tidbok.tenant SET state = 3")),
         None => fs::rename(at(app, "salon"), at(app, ".salon.arriving")).unwrap(),
     }
+}
+
+/// Beside tenants that are out of use no key store is made, either.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_store_is_made_beside_what_is_out_of_use() {
+    let Out { app, .. } = exported().await;
+    let (data, keys) = (tempfile::tempdir().unwrap(), app.folder.path().join("keys"));
+    let away = app.folder.path().join("away");
+    fs::rename(&keys, &away).unwrap();
+    let keys = keys.to_str().unwrap();
+    let said = match &app.ledger {
+        Some(ledger) => {
+            let args = ["--ledger", ledger, "--keys", keys, "tenant", "list"];
+            run(data.path(), &args)
+        }
+        None => {
+            copy(&at(&app, ".salon.exported"), &data.path().join("copied"));
+            fs::create_dir(data.path().join("tenants")).unwrap();
+            fs::rename(data.path().join("copied"), data.path().join("tenants/.salon.exported"))
+                .unwrap();
+            run(data.path(), &["--keys", keys, "tenant", "list"])
+        }
+    };
+    assert!(said.ended(1).error.contains("the key store"), "nothing is made in its place");
+    assert!(!Path::new(keys).exists());
 }
