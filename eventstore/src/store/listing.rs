@@ -28,7 +28,9 @@ impl Store {
             for (closed, names) in [(false, self.tenants()?), (true, out_of_use(&self.dir)?)] {
                 all.extend(names.into_iter().map(|name| Listed { name, server: None, closed }));
             }
+            // One in use comes first, and may have something left beside it by an import.
             all.sort_by(|one, other| one.name.cmp(&other.name));
+            all.dedup_by(|one, other| one.name == other.name);
             return Ok(all);
         };
         let listed = |(name, placed): (String, Placed)| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eventstore::StoreError;
 use gateway::app::AppError;
 use serde_json::json;
-use system_tests::{TestApp, keyring_of, postgres};
+use system_tests::{TestApp, keyring_of, on_postgres, postgres};
 use tokio::task::block_in_place;
 
 use super::{Out, audit_is_clean, exported, furnished, import, north, people, schemas, seen};
@@ -289,4 +289,23 @@ async fn no_key_store_is_made_beside_what_is_out_of_use() {
     };
     assert!(said.ended(1).error.contains("the key store"), "nothing is made in its place");
     assert!(!Path::new(keys).exists());
+}
+
+/// An import that was cut off when all was done but deleting what it replaced is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_replaced_is_deleted_by_whoever_comes_next() {
+    if on_postgres() {
+        return;
+    }
+    let Out { app, staff, folder } = exported().await;
+    let kept = app.folder.path().join("kept");
+    copy(&at(&app, ".salon.exported"), &kept);
+    block_in_place(|| app.app.store.import(folder.path(), None).unwrap());
+    fs::rename(&kept, at(&app, ".salon.exported")).unwrap();
+    let listed = block_in_place(|| app.app.store.listed().unwrap());
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    block_in_place(|| app.app.store.import(folder.path(), None).unwrap());
+    assert!(!at(&app, ".salon.exported").exists());
+    app.with_key(staff.key()).get("/v1/bookings").await.ok();
+    audit_is_clean(&app);
 }

@@ -20,6 +20,7 @@ impl Store {
             [folder, exporting, left_behind].map(|place| place(&self.dir, name));
         let began = from.is_dir();
         if began {
+            forget_replaced(&self.dir, name)?;
             let slot = self.slot(name);
             let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if open.as_ref().is_some_and(|tenant| Arc::strong_count(tenant) > 1) {
@@ -55,7 +56,11 @@ impl Store {
             compare(export, id, (here != &arriving).then_some(size))?;
         }
         if place.exists() {
-            return Err(StoreError::TenantExists);
+            // What was cut off when all else was done is done with that.
+            return match forget_replaced(&self.dir, name)? {
+                true => Ok(()),
+                false => Err(StoreError::TenantExists),
+            };
         }
         let overtaken = self.is_overtaken_in(name, &arriving)?;
         if overtaken || !arriving.is_dir() {
@@ -105,4 +110,17 @@ impl Store {
         fs::rename(from, to)?;
         File::open(self.dir.join("tenants"))?.sync_all()
     }
+}
+
+/// Deletes what an import has replaced, where it was cut off before it could; whether there was any.
+fn forget_replaced(dir: &Path, name: &str) -> Result<bool, StoreError> {
+    let place = folder(dir, name);
+    let mut any = false;
+    for here in [exporting, left_behind].map(|place| place(dir, name)) {
+        if here.is_dir() && head_of(&here)?.0 == head_of(&place)?.0 {
+            fs::remove_dir_all(here)?;
+            any = true;
+        }
+    }
+    Ok(any)
 }
