@@ -119,6 +119,9 @@ impl CliError {
                     | StoreError::UnknownServer(_)
                     | StoreError::KeyringNotApart(_)
                     | StoreError::ServersAlone
+                    | StoreError::SamePlace(..)
+                    | StoreError::OlderExport { .. }
+                    | StoreError::NotClosed(_)
                     | StoreError::NotWhole(_)
                     | StoreError::Overtaken(_)
                     | StoreError::NoExport(_)

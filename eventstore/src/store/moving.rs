@@ -18,7 +18,7 @@ use domain::{Actor, Command};
 
 use super::cluster::{Cluster, MAIN, OnServer};
 use super::export::{Export, complete, copy, copy_files, extent};
-use super::place::{Place, Site, Which, is_tenant_name};
+use super::place::{Place, Site, Which, is_tenant_name, node_folder};
 use super::{Store, StoreError, gate};
 use crate::engine::Reader;
 use crate::keyring::provider::TenantId;
@@ -54,6 +54,8 @@ impl Store {
             .and_then(|()| finish_export(name, id, to));
         match placed.state {
             State::InUse if done.is_err() && !Export::may_be_in(to) => {
+                // Whoever has lost the tenant without knowing touches nothing of it.
+                turn(&held, name, &exporting, &exporting)?;
                 postgres::reopen(&home, id, true)?;
                 turn(&held, name, &exporting, &placed)?;
             }
@@ -250,6 +252,10 @@ impl Store {
             left |= cluster.delete(&on, placed.id)?;
         }
         held.remove(placed.id)?;
+        let own = node_folder(&self.dir, placed.id);
+        if own.is_dir() {
+            fs::remove_dir_all(own)?;
+        }
         Ok(left)
     }
 
@@ -335,6 +341,8 @@ fn take_back(
     name: &str,
     moving: &Placed,
 ) -> Result<(), StoreError> {
+    // Whoever has lost the tenant without knowing touches nothing of it.
+    turn(held, name, moving, moving)?;
     let (from, together) = cluster.reach(moving)?;
     if let Some(to) = &moving.other {
         // A part of a copy, out of use, does no harm where it cannot be deleted now.

@@ -149,6 +149,12 @@ pub(super) fn is_out_of_use(dir: &Path, name: &str) -> bool {
     [exporting, left_behind, arriving].into_iter().any(|place| place(dir, name).exists())
 }
 
+/// What a node has of its own of a tenant on a server: by the permanent id, for a name may come to mean
+/// another tenant.
+pub(super) fn node_folder(dir: &Path, id: TenantId) -> PathBuf {
+    dir.join("nodes").join(id.to_string())
+}
+
 /// Where one tenant's ledgers are.
 #[derive(Clone)]
 pub(crate) enum Site {
@@ -166,8 +172,7 @@ impl Site {
     /// Where a tenant is, or comes to be; its keyring in the same database, or in that of keyrings if
     /// there is one.
     pub(crate) fn on(on: &Arc<OnServer>, id: TenantId, dir: &Path, together: bool) -> Self {
-        // By the permanent id: a name may come to mean another tenant.
-        let folder = dir.join("nodes").join(id.to_string());
+        let folder = node_folder(dir, id);
         Self::Server { on: Arc::clone(on), home: on.home(together), id, folder }
     }
 

@@ -309,3 +309,21 @@ async fn what_was_replaced_is_deleted_by_whoever_comes_next() {
     app.with_key(staff.key()).get("/v1/bookings").await.ok();
     audit_is_clean(&app);
 }
+
+/// What a node has of its own of a tenant goes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn read_models_are_removed_with_their_tenant() {
+    let Out { app, .. } = exported().await;
+    remove(&app).unwrap();
+    let nodes = app.folder.path().join("data/nodes");
+    assert!(!nodes.exists() || fs::read_dir(nodes).unwrap().next().is_none());
+}
+
+/// Whoever removes what is in use has used the program wrongly.
+#[test]
+fn a_removal_that_can_never_be_is_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    run(&data, &["tenant", "create", "salon", "--zone", "Europe/Stockholm"]).ended(0);
+    run(&data, &["tenant", "remove", "--tenant", "salon"]).ended(2);
+}
