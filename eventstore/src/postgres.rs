@@ -37,7 +37,7 @@ pub(crate) use directory::{Directory, Held, Keyrings, Placed, State};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
 pub(crate) use load::load;
-pub(crate) use moving::{close, discard, is_here, reopen};
+pub(crate) use moving::{close, discard, discard_keyring, has_keyring, is_here, reopen};
 use pool::Borrowed;
 pub use pool::Server;
 pub(crate) use reader::PgReader;
@@ -147,7 +147,15 @@ impl PgError {
 pub(crate) struct Home {
     pub ledger: Arc<Server>,
     /// Where keyrings are not in the ledgers' database.
-    pub keyring: Option<Arc<Server>>,
+    pub keyring: Option<Apart>,
+}
+
+/// A database of keyrings alone.
+#[derive(Clone)]
+pub(crate) struct Apart {
+    pub server: Arc<Server>,
+    /// Which directory has the tenants: several may have their keyrings in one database.
+    pub directory: Arc<str>,
 }
 
 /// One ledger with its keyring.
@@ -182,7 +190,7 @@ impl Scope {
                 let both = part(&home.ledger, &format!("{ledger}, {keyring}"));
                 Self { ledger: both.clone(), keyring: both, schema: ledger, apart: None }
             }
-            Some(server) => Self {
+            Some(Apart { server, .. }) => Self {
                 ledger: part(&home.ledger, &ledger),
                 keyring: part(server, &keyring),
                 apart: Some(apart::prefix(tenant, which)),

@@ -39,7 +39,7 @@ use crate::ledger::appender::Append;
 use crate::ledger::log::{Log, SharedReader};
 pub use cluster::Databases;
 pub use error::StoreError;
-use lock::Lock;
+use lock::{Hands, Lock};
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
 
@@ -57,6 +57,8 @@ pub struct Store {
     at_work: Arc<AtomicBool>,
     /// The newest epoch under which all that is here is known to hang.
     caught_up: AtomicU32,
+    /// Tenants in files that are being exported, imported or removed.
+    hands: Arc<Hands>,
     _lock: Lock,
 }
 
@@ -87,9 +89,9 @@ impl Store {
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
         let tenants = Mutex::default();
-        let (dir, at_work) = (dir.to_owned(), Arc::default());
+        let (dir, at_work, hands) = (dir.to_owned(), Arc::default(), Arc::default());
         let caught_up = AtomicU32::default();
-        Ok(Self { dir, env, place, provider, tenants, at_work, caught_up, _lock: lock })
+        Ok(Self { dir, env, place, provider, tenants, at_work, caught_up, hands, _lock: lock })
     }
 
     /// The names of all tenants, in order.
@@ -181,8 +183,7 @@ impl Store {
 
     fn create_in_folder(&self, name: &str, id: TenantId, zone: Zone) -> Result<(), StoreError> {
         let folder = place::folder(&self.dir, name);
-        let others = [place::left_behind(&self.dir, name), place::arriving(&self.dir, name)];
-        if folder.exists() || others.iter().any(|other| other.exists()) {
+        if folder.exists() || place::is_out_of_use(&self.dir, name) {
             return Err(StoreError::TenantExists);
         }
         let beside = self.dir.join("tenants").join(format!(".{name}.new"));
@@ -258,7 +259,7 @@ fn provider(
     env: &Environment,
 ) -> Result<Arc<dyn Provider>, StoreError> {
     // Keys are made for an empty directory only: beside data they would open nothing.
-    let provider = if !keys.exists() && place.tenants(dir)?.is_empty() {
+    let provider = if !keys.exists() && place.is_empty(dir)? {
         KeyStore::create(keys, env)?
     } else {
         KeyStore::open(keys)?

@@ -117,7 +117,13 @@ impl CliError {
                     | StoreError::UnknownTenant
                     | StoreError::TenantExists
                     | StoreError::UnknownServer(_)
+                    | StoreError::KeyringNotApart(_)
                     | StoreError::ServersAlone
+                    | StoreError::SamePlace(..)
+                    | StoreError::OlderExport { .. }
+                    | StoreError::NotClosed(_)
+                    | StoreError::NotWhole(_)
+                    | StoreError::Overtaken(_)
                     | StoreError::NoExport(_)
                     | StoreError::NotEmpty
             ),

@@ -1,5 +1,7 @@
 //! Tenants that are moved: whole, once, and while others keep working.
 
+mod left;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -405,7 +407,7 @@ async fn an_older_export_replaces_nothing() {
     if let Some(ledger) = &app.ledger {
         postgres::run(ledger, "UPDATE tidbok.tenant SET state = 2, other = 'main'");
         let refused = block_in_place(|| app.app.store.remove("salon").unwrap_err());
-        assert!(matches!(refused, StoreError::NotClosed(_)), "{refused:?}");
+        assert!(matches!(refused, StoreError::Closed(_)), "{refused:?}");
     }
 }
 

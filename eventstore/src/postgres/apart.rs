@@ -19,7 +19,7 @@ use super::pool::Server;
 use super::reader::get;
 use super::transaction::UNHURRIED;
 use super::writer::{Failed, does_more, stands};
-use super::{Home, PgError, Scope, Tx, int, uint};
+use super::{Apart, Home, PgError, Scope, Tx, int, uint};
 use crate::engine::{Commit, Effect, Older, Outcome};
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::provider::TenantId;
@@ -198,7 +198,7 @@ fn settle_alone(scope: &Scope) -> Result<(), PgError> {
 
 /// Settles what others were cut off in a while ago, whoever's it is.
 pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
-    let Some(server) = &home.keyring else { return Ok(()) };
+    let Some(Apart { server, .. }) = &home.keyring else { return Ok(()) };
     for prepared in prepared(server, "tidbok/", 10.0)? {
         // What cannot be settled now must not keep the others waiting.
         if let Err(error) = settle_left(home, &prepared) {
@@ -211,7 +211,7 @@ pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
 
 fn settle_left(home: &Home, prepared: &Prepared) -> Result<(), PgError> {
     // Only ledgers of this server say what became of it; keyrings may be those of several.
-    match super::is_here(home, prepared.tenant)? {
+    match super::is_here(&home.ledger, prepared.tenant)? {
         true => settle_alone(&Scope::new(home, prepared.tenant, prepared.which)),
         false => Ok(()),
     }

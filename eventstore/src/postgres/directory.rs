@@ -8,9 +8,8 @@ use tokio_postgres::types::ToSql;
 use super::migrate::{Half, VERSION, Versions};
 use super::pool::{Borrowed, Server};
 use super::reader::get;
-use super::{Names, PgError, migrate};
+use super::{PgError, has_keyring, migrate};
 use crate::keyring::provider::TenantId;
-use crate::store::Which;
 use crate::wait::wait;
 
 /// One program at a time makes a table; the number is the lock's name.
@@ -26,12 +25,15 @@ const MAKE: &str = "BEGIN;
     ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS state int2 NOT NULL DEFAULT 0;
     ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS other text;
     ALTER TABLE tidbok.tenant ADD COLUMN IF NOT EXISTS lodger boolean NOT NULL DEFAULT false;
+    CREATE TABLE IF NOT EXISTS tidbok.directory (id uuid PRIMARY KEY);
+    INSERT INTO tidbok.directory SELECT gen_random_uuid()
+        WHERE NOT EXISTS (SELECT FROM tidbok.directory);
     COMMIT";
 
-/// Whether the table is there, with all its columns.
-const MADE: &str = "SELECT EXISTS (SELECT 1 FROM pg_attribute
-    WHERE attrelid = to_regclass('tidbok.tenant') AND attname = 'lodger')";
-const MADE_KEYRINGS: &str = "SELECT to_regclass('tidbok.keyring') IS NOT NULL";
+/// Whether what was added last is there.
+const MADE: &str = "SELECT to_regclass('tidbok.directory') IS NOT NULL";
+const MADE_KEYRINGS: &str = "SELECT EXISTS (SELECT 1 FROM pg_attribute
+    WHERE attrelid = to_regclass('tidbok.keyring') AND attname = 'directory')";
 
 const MAKE_KEYRINGS: &str = "BEGIN;
     SELECT pg_advisory_xact_lock(6217013581);
@@ -40,6 +42,7 @@ const MAKE_KEYRINGS: &str = "BEGIN;
         id      bytea PRIMARY KEY,
         version int4 NOT NULL
     );
+    ALTER TABLE tidbok.keyring ADD COLUMN IF NOT EXISTS directory text;
     COMMIT";
 
 const OF_TENANTS: Versions = Versions {
@@ -77,6 +80,8 @@ fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     InUse,
+    /// Out of use, and being written into a folder; if that was cut off, not all of it is there.
+    Exporting,
     /// Out of use, and all of it is in a folder.
     Exported,
     /// Out of use, while it is copied to another server.
@@ -86,7 +91,8 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::InUse, Self::Exported, Self::Moving, Self::Arriving];
+    const ALL: [Self; 5] =
+        [Self::InUse, Self::Exporting, Self::Exported, Self::Moving, Self::Arriving];
 
     fn code(self) -> i16 {
         match self {
@@ -94,6 +100,7 @@ impl State {
             Self::Exported => 1,
             Self::Moving => 2,
             Self::Arriving => 3,
+            Self::Exporting => 4,
         }
     }
 
@@ -201,6 +208,15 @@ impl Directory {
         Ok(Self(Arc::clone(server)))
     }
 
+    /// What this directory is called where several have their keyrings.
+    pub(crate) fn id(&self) -> Result<String, PgError> {
+        let borrowed = self.0.borrow()?;
+        let row = wait(borrowed.client()?.query_one("SELECT id::text FROM tidbok.directory", &[]));
+        let row = row.map_err(PgError::of)?;
+        borrowed.done();
+        get(&row, 0)
+    }
+
     /// All tenants by name, in order.
     pub(crate) fn all(&self) -> Result<Vec<(String, Placed)>, PgError> {
         let sql = format!(
@@ -245,15 +261,15 @@ impl Directory {
     /// Brings the schemas of a tenant that is here up to this program; whether its keyring is among
     /// them.
     pub(crate) fn ready(&self, tenant: &Placed) -> Result<bool, PgError> {
-        let borrowed = self.0.borrow()?;
-        let keyring = Names::of(tenant.id, Which::Ledger).keyring;
-        let sql = "SELECT to_regnamespace($1) IS NOT NULL";
-        let both = wait(borrowed.client()?.query_one(sql, &[&keyring])).map_err(PgError::of)?;
-        let both: bool = get(&both, 0)?;
-        borrowed.done();
+        let both = self.is_together(tenant.id)?;
         let half = if both { Half::Both } else { Half::Ledger };
         bring_up(&self.0, tenant.id, tenant.version, Versions { half, ..OF_TENANTS })?;
         Ok(both)
+    }
+
+    /// Whether a tenant that is here has its keyring with its ledger.
+    pub(crate) fn is_together(&self, id: TenantId) -> Result<bool, PgError> {
+        has_keyring(&self.0, id)
     }
 
     /// Gives a new tenant its name and its server; whether the name was free.
@@ -288,6 +304,19 @@ impl Directory {
         let done = wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)?;
         borrowed.done();
         Ok(done)
+    }
+
+    /// Whether another directory's database is this one, whatever address it has there: what is held in
+    /// the one is not free in the other.
+    pub(crate) fn is_also(&self, other: &Self) -> Result<bool, PgError> {
+        let borrowed = self.0.borrow()?;
+        // What nobody else holds, wherever.
+        let sql = "SELECT 'database ' || pg_backend_pid() || ' ' || clock_timestamp()";
+        let row = wait(borrowed.client()?.query_one(sql, &[])).map_err(PgError::of)?;
+        borrowed.done();
+        let key: String = get(&row, 0)?;
+        let held = self.hold(&key)?;
+        Ok(held.is_some() && other.hold(&key)?.is_none())
     }
 
     /// Keeps everybody else from holding the same in this database; none where somebody does.

@@ -21,17 +21,18 @@ pub(crate) fn found(
     keys: &Founding,
 ) -> Result<(), PgError> {
     let Some(keyring) = &home.keyring else {
-        return found_in(&home.ledger, tenant, which, (Half::Both, keys));
+        return found_in(&home.ledger, (tenant, which), Half::Both, (keys, None));
     };
-    found_in(keyring, tenant, which, (Half::Keyring, keys))?;
-    found_in(&home.ledger, tenant, which, (Half::Ledger, keys))
+    let of = Some(&*keyring.directory);
+    found_in(&keyring.server, (tenant, which), Half::Keyring, (keys, of))?;
+    found_in(&home.ledger, (tenant, which), Half::Ledger, (keys, None))
 }
 
 fn found_in(
     server: &Arc<Server>,
-    tenant: TenantId,
-    which: Which,
-    (half, keys): (Half, &Founding),
+    (tenant, which): (TenantId, Which),
+    half: Half,
+    (keys, directory): (&Founding, Option<&str>),
 ) -> Result<(), PgError> {
     let names = Names::of(tenant, which);
     let borrowed = server.borrow()?;
@@ -43,8 +44,8 @@ fn found_in(
         }
         migrate::steps(client, &names, half, 0).await?;
         if half == Half::Keyring && which == Which::Ledger {
-            let sql = "INSERT INTO tidbok.keyring VALUES ($1, $2)";
-            client.execute(sql, &[&tenant.0.as_slice(), &VERSION]).await?;
+            let sql = "INSERT INTO tidbok.keyring (id, version, directory) VALUES ($1, $2, $3)";
+            client.execute(sql, &[&tenant.0.as_slice(), &VERSION, &directory]).await?;
         }
         let Names { owner, ledger, keyring, .. } = &names;
         client.batch_execute(&format!("SET LOCAL ROLE {owner}")).await?;

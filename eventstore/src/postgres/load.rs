@@ -13,9 +13,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::copy::{OF_LEDGER, TABLES};
 use super::migrate::{Half, VERSION};
-use super::moving::drop_schemas;
+use super::moving::{drop_schemas, way_in};
 use super::pool::Server;
-use super::{Home, Names, PgError, found, migrate};
+use super::{Apart, Home, Names, PgError, found, migrate};
 use crate::engine::EngineError;
 use crate::keyring::provider::TenantId;
 use crate::sqlite;
@@ -41,12 +41,12 @@ pub(crate) fn load(
         sqlite::OpenError::Sqlite(error) => EngineError::Sqlite(error),
         sqlite::OpenError::Newer(_) => EngineError::Spoilt,
     })?;
-    let load = Load { tenant, which, file: &file };
+    let load = Load { tenant, which, file: &file, directory: None };
     match &home.keyring {
         None => load.make_on(&home.ledger, Half::Both),
-        Some(server) => {
+        Some(Apart { server, directory }) => {
             if keyrings {
-                load.make_on(server, Half::Keyring)?;
+                Load { directory: Some(directory), ..load }.make_on(server, Half::Keyring)?;
             }
             load.make_on(&home.ledger, Half::Ledger)
         }
@@ -57,6 +57,8 @@ struct Load<'a> {
     tenant: TenantId,
     which: Which,
     file: &'a Connection,
+    /// Who has the tenant of a keyring that is alone.
+    directory: Option<&'a str>,
 }
 
 impl Load<'_> {
@@ -92,13 +94,7 @@ impl Load<'_> {
             }
         }
         // Nobody uses it before it is said to be here.
-        let Names { owner, role, .. } = &names;
-        let revoke = names
-            .schemas(half)
-            .iter()
-            .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
-            .collect::<String>();
-        let end = format!("SET LOCAL ROLE {owner}; {revoke} COMMIT");
+        let end = format!("{}; COMMIT", way_in(&names, &names.schemas(half), false));
         Ok(client.batch_execute(&end).await.map_err(PgError::of)?)
     }
 
@@ -115,9 +111,11 @@ impl Load<'_> {
         found::make_roles(client, names).await?;
         migrate::steps(client, names, half, 0).await?;
         if half == Half::Keyring {
-            let sql = "INSERT INTO tidbok.keyring VALUES ($1, $2)
-                       ON CONFLICT (id) DO UPDATE SET version = excluded.version";
-            client.execute(sql, &[&self.tenant.0.as_slice(), &VERSION]).await?;
+            let sql = "INSERT INTO tidbok.keyring (id, version, directory) VALUES ($1, $2, $3)
+                       ON CONFLICT (id) DO UPDATE SET version = excluded.version,
+                       directory = excluded.directory";
+            let id = self.tenant.0.as_slice();
+            client.execute(sql, &[&id, &VERSION, &self.directory]).await?;
         }
         let path = schemas.join(", ");
         client

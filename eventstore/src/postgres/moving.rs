@@ -9,8 +9,9 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::migrate::Half;
 use super::pool::Server;
-use super::{Home, Names, PgError, Scope, Tx, apart, reader};
+use super::{Apart, Home, Names, PgError, Scope, Tx, apart, reader};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::wait::wait;
@@ -41,7 +42,7 @@ fn held(home: &Home, tenant: TenantId, keyrings: bool) -> Vec<Held<'_>> {
                 let schemas = vec![ledger, keyring];
                 all.push(Held { server: &home.ledger, names: names(), schemas });
             }
-            Some(server) => {
+            Some(Apart { server, .. }) => {
                 all.push(Held { server: &home.ledger, names: names(), schemas: vec![ledger] });
                 if keyrings {
                     all.push(Held { server, names: names(), schemas: vec![keyring] });
@@ -53,11 +54,19 @@ fn held(home: &Home, tenant: TenantId, keyrings: bool) -> Vec<Held<'_>> {
 }
 
 /// Whether a server has a tenant's ledger.
-pub(crate) fn is_here(home: &Home, tenant: TenantId) -> Result<bool, PgError> {
-    let borrowed = home.ledger.borrow()?;
-    let ledger = Names::of(tenant, Which::Ledger).ledger;
+pub(crate) fn is_here(server: &Arc<Server>, tenant: TenantId) -> Result<bool, PgError> {
+    has_schema(server, &Names::of(tenant, Which::Ledger).ledger)
+}
+
+/// Whether a server has a tenant's keyring.
+pub(crate) fn has_keyring(server: &Arc<Server>, tenant: TenantId) -> Result<bool, PgError> {
+    has_schema(server, &Names::of(tenant, Which::Ledger).keyring)
+}
+
+fn has_schema(server: &Arc<Server>, schema: &str) -> Result<bool, PgError> {
+    let borrowed = server.borrow()?;
     let sql = "SELECT to_regnamespace($1) IS NOT NULL";
-    let row = wait(borrowed.client()?.query_one(sql, &[&ledger])).map_err(PgError::of)?;
+    let row = wait(borrowed.client()?.query_one(sql, &[&schema])).map_err(PgError::of)?;
     borrowed.done();
     reader::get(&row, 0)
 }
@@ -66,15 +75,9 @@ pub(crate) fn is_here(home: &Home, tenant: TenantId) -> Result<bool, PgError> {
 pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
     let all = held(home, tenant, keyrings);
     for held in &all {
-        let Held { names: Names { owner, role, .. }, schemas, .. } = held;
         // Without a lock: who holds one may be waiting for an answer to what comes behind ours.
-        change(held, async |client| {
-            let revoke = schemas
-                .iter()
-                .map(|schema| format!("REVOKE USAGE ON SCHEMA {schema} FROM {role};"))
-                .collect::<String>();
-            client.batch_execute(&format!("SET LOCAL ROLE {owner}; {revoke}")).await
-        })?;
+        let close = way_in(&held.names, &held.schemas, false);
+        change(held.server, async |client| client.batch_execute(&close).await)?;
     }
     let (ledgers, apart): (Vec<_>, Vec<_>) =
         all.iter().partition(|held| Arc::ptr_eq(held.server, &home.ledger));
@@ -93,7 +96,7 @@ pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(),
 /// Waits until whatever was under way in some schemas is through. What begins now finds no way in.
 fn wait_for_others(held: &Held<'_>) -> Result<(), PgError> {
     let Held { names: Names { owner, .. }, schemas, .. } = held;
-    change(held, async |client| {
+    change(held.server, async |client| {
         let tables: Option<String> = client.query_one(TABLES, &[schemas]).await?.try_get(0)?;
         let tables = tables.unwrap_or_default();
         let lock = format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
@@ -104,45 +107,55 @@ fn wait_for_others(held: &Held<'_>) -> Result<(), PgError> {
 /// Lets a tenant be used again.
 pub(crate) fn reopen(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
     for held in held(home, tenant, keyrings) {
-        let Held { names: Names { owner, role, .. }, schemas, .. } = &held;
-        change(&held, async |client| {
-            let grant = schemas
-                .iter()
-                .map(|schema| format!("GRANT USAGE ON SCHEMA {schema} TO {role};"))
-                .collect::<String>();
-            client.batch_execute(&format!("SET LOCAL ROLE {owner}; {grant}")).await
-        })?;
+        let open = way_in(&held.names, &held.schemas, true);
+        change(held.server, async |client| client.batch_execute(&open).await)?;
     }
     Ok(())
 }
 
-/// Deletes whatever a server has of a tenant; may be repeated. A keyring in another database is left
-/// alone unless it is asked for.
-pub(crate) fn discard(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(), PgError> {
-    let apart = home.keyring.as_ref().filter(|_| keyrings);
-    for which in Which::ALL {
-        let names = || Names::of(tenant, which);
-        let Names { ledger, keyring, .. } = names();
-        let schemas = vec![ledger, keyring.clone()];
-        let here = Held { server: &home.ledger, names: names(), schemas };
-        change(&here, async |client| drop_schemas(client, &here.names, &here.schemas).await)?;
-        if let Some(server) = apart {
-            let there = Held { server, names: names(), schemas: vec![keyring] };
-            change(&there, async |client| {
-                drop_schemas(client, &there.names, &there.schemas).await
-            })?;
+/// What lets a tenant's role into schemas of its own, or keeps it out, within the caller's transaction.
+pub(super) fn way_in(Names { owner, role, .. }: &Names, schemas: &[String], open: bool) -> String {
+    let schemas = schemas.join(", ");
+    let change = match open {
+        true => format!("GRANT USAGE ON SCHEMA {schemas} TO {role}"),
+        false => format!("REVOKE USAGE ON SCHEMA {schemas} FROM {role}"),
+    };
+    format!("SET LOCAL ROLE {owner}; {change}")
+}
+
+/// Deletes whatever a server with ledgers has of a tenant; may be repeated.
+pub(crate) fn discard(server: &Arc<Server>, tenant: TenantId) -> Result<(), PgError> {
+    let names = Names::of(tenant, Which::Ledger);
+    let schemas = of_both(tenant, Half::Both);
+    change(server, async |client| drop_schemas(client, &names, &schemas).await)?;
+    drop_roles(server, &names)
+}
+
+/// Deletes a tenant's keyring in a database of its own, unless another directory has the tenant by now
+/// and put it there; whether nothing is left.
+pub(crate) fn discard_keyring(apart: &Apart, tenant: TenantId) -> Result<bool, PgError> {
+    let names = Names::of(tenant, Which::Ledger);
+    let schemas = of_both(tenant, Half::Keyring);
+    let (id, directory) = (tenant.0.as_slice(), &*apart.directory);
+    let ours = change(&apart.server, async |client| {
+        // Whoever else puts one there waits for this row, or is waited for.
+        let sql = "DELETE FROM tidbok.keyring WHERE id = $1 AND coalesce(directory, $2) = $2";
+        if client.execute(sql, &[&id, &directory]).await? == 0 {
+            let sql = "SELECT FROM tidbok.keyring WHERE id = $1";
+            return Ok(client.query_opt(sql, &[&id]).await?.is_none());
         }
+        drop_schemas(client, &names, &schemas).await?;
+        Ok(true)
+    })?;
+    if ours {
+        drop_roles(&apart.server, &names)?;
     }
-    if let Some(server) = apart {
-        let borrowed = server.borrow()?;
-        let sql = "DELETE FROM tidbok.keyring WHERE id = $1";
-        wait(borrowed.client()?.execute(sql, &[&tenant.0.as_slice()])).map_err(PgError::of)?;
-        borrowed.done();
-    }
-    for server in [Some(&home.ledger), apart].into_iter().flatten() {
-        drop_roles(server, &Names::of(tenant, Which::Ledger))?;
-    }
-    Ok(())
+    Ok(ours)
+}
+
+/// The schemas of both ledgers of a tenant.
+fn of_both(tenant: TenantId, half: Half) -> Vec<String> {
+    Which::ALL.into_iter().flat_map(|which| Names::of(tenant, which).schemas(half)).collect()
 }
 
 /// Drops schemas, as far as they are there, within the caller's transaction.
@@ -177,18 +190,19 @@ fn drop_roles(server: &Arc<Server>, Names { role, owner, .. }: &Names) -> Result
 }
 
 /// Runs something as one transaction.
-fn change(
-    held: &Held<'_>,
-    work: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
-) -> Result<(), PgError> {
-    let borrowed = held.server.borrow()?;
+fn change<T>(
+    server: &Arc<Server>,
+    work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+) -> Result<T, PgError> {
+    let borrowed = server.borrow()?;
     let client = borrowed.client()?;
     let changed = wait(async {
         client.batch_execute(&format!("BEGIN; {PATIENCE}")).await?;
-        work(client).await?;
-        client.batch_execute("COMMIT").await
+        let changed = work(client).await?;
+        client.batch_execute("COMMIT").await?;
+        Ok(changed)
     });
-    changed.map_err(PgError::of)?;
+    let changed = changed.map_err(PgError::of)?;
     borrowed.done();
-    Ok(())
+    Ok(changed)
 }

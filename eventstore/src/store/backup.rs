@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 pub use super::place::Which;
-use super::place::{Place, arriving, left_behind};
+use super::place::{Place, is_out_of_use};
 use super::{Store, StoreError, Tenant};
 use crate::engine::Reader;
 use crate::keyring::key::Key;
@@ -151,8 +151,7 @@ impl Store {
         if !super::is_tenant_name(name) {
             return Err(StoreError::BadName);
         }
-        let others = [left_behind(&self.dir, name), arriving(&self.dir, name)];
-        if folder.exists() || others.iter().any(|other| other.exists()) {
+        if folder.exists() || is_out_of_use(&self.dir, name) {
             return Err(StoreError::TenantExists);
         }
         Ok(())

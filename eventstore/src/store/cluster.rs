@@ -10,7 +10,7 @@ use super::StoreError;
 use super::place::is_tenant_name;
 use crate::environment::{Clock, Environment};
 use crate::keyring::provider::TenantId;
-use crate::postgres::{Directory, Home, Keyrings, PgError, Placed, Server, Watch};
+use crate::postgres::{self, Apart, Directory, Home, Keyrings, PgError, Placed, Server, Watch};
 use crate::wait::blocking;
 
 /// What the database of `--ledger` is called among servers.
@@ -83,7 +83,7 @@ impl Other {
         &self,
         clock: &dyn Clock,
         open: impl FnOnce() -> Result<Arc<OnServer>, PgError>,
-    ) -> Result<Arc<OnServer>, PgError> {
+    ) -> Result<Arc<OnServer>, StoreError> {
         // Once it is open, nobody waits for anybody.
         if let Some(on) = self.open.get() {
             return Ok(Arc::clone(on));
@@ -93,14 +93,17 @@ impl Other {
             return Ok(Arc::clone(on));
         }
         if let Some(failure) = last.as_ref().filter(|failure| clock.since_boot() < failure.until) {
-            return Err(PgError::Lately(Arc::clone(&failure.why)));
+            return Err(PgError::Lately(Arc::clone(&failure.why)).into());
         }
         match open() {
-            Ok(on) => Ok(Arc::clone(self.open.get_or_init(|| on))),
+            Ok(on) => {
+                not_of_keyrings(&on)?;
+                Ok(Arc::clone(self.open.get_or_init(|| on)))
+            }
             Err(error) => {
                 let (why, until) = (Arc::new(error), clock.since_boot().saturating_add(PAUSE));
                 *last = Some(Failure { until, why: Arc::clone(&why) });
-                Err(PgError::Lately(why))
+                Err(PgError::Lately(why).into())
             }
         }
     }
@@ -119,13 +122,19 @@ impl OnServer {
     fn open(
         name: Option<&str>,
         address: &str,
-        keyring: Option<Arc<Server>>,
+        keyring: impl FnOnce(&Directory) -> Result<Option<Apart>, PgError>,
     ) -> Result<Arc<Self>, PgError> {
         let server = Server::new(address)?;
         let directory = Directory::open(&server)?;
+        let keyring = keyring(&directory)?;
         let home = Home { ledger: server, keyring };
         let watch = Watch::start(&home)?;
         Ok(Arc::new(Self { name: name.map(str::to_owned), home, directory, watch }))
+    }
+
+    /// What it is called among servers.
+    pub(crate) fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(MAIN)
     }
 
     /// Where the ledgers and keyring are of a tenant that is here.
@@ -143,7 +152,11 @@ impl Cluster {
     ) -> Result<Self, StoreError> {
         let keyring = databases.keyring.map(Server::new).transpose()?;
         let keyrings = keyring.as_ref().map(Keyrings::open).transpose()?;
-        let main = OnServer::open(None, ledger, keyring)?;
+        let main = OnServer::open(None, ledger, |directory| {
+            let Some(server) = keyring else { return Ok(None) };
+            Ok(Some(Apart { server, directory: directory.id()?.into() }))
+        })?;
+        not_of_keyrings(&main)?;
         let other = |server: &NamedServer| {
             let other = Other { address: server.address.clone(), ..Other::default() };
             (server.name.clone(), other)
@@ -160,8 +173,9 @@ impl Cluster {
         let unknown = || StoreError::UnknownServer(name.to_owned());
         let other = self.others.get(name).ok_or_else(unknown)?;
         let keyring = || self.main.home.keyring.clone();
-        Ok(other
-            .reach(self.clock.as_ref(), || OnServer::open(Some(name), &other.address, keyring()))?)
+        other.reach(self.clock.as_ref(), || {
+            OnServer::open(Some(name), &other.address, |_| Ok(keyring()))
+        })
     }
 
     /// What the directory says of a tenant.
@@ -192,6 +206,21 @@ impl Cluster {
         }
     }
 
+    /// Deletes what there is of a tenant on the server that has it, and its keyring; whether that was
+    /// left, because another directory has the tenant by now.
+    pub(crate) fn delete(&self, on: &OnServer, id: TenantId) -> Result<bool, StoreError> {
+        let ledger = &on.home.ledger;
+        let mut left = false;
+        // The ledger goes last: as long as it is there, it shows where its keyring is.
+        if postgres::is_here(ledger, id)? && !on.directory.is_together(id)? {
+            let apart = self.main.home.keyring.as_ref().ok_or(PgError::NoKeyring)?;
+            left = !postgres::discard_keyring(apart, id)?;
+        }
+        postgres::discard(ledger, id)?;
+        on.directory.dislodge(id)?;
+        Ok(left)
+    }
+
     /// Whether keyrings can be reached that are in a database of their own.
     pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
         Ok(self.keyrings.as_ref().map_or(Ok(()), Keyrings::reach)?)
@@ -204,5 +233,15 @@ impl Cluster {
             on.directory.lodge(id)?;
         }
         Ok(self.main.directory.name(name, id, on.name.as_deref())?)
+    }
+}
+
+/// Refuses a server whose database is that of the keyrings: what a move leaves there, or is to make
+/// there, is called as the keyrings are that stay where they are.
+fn not_of_keyrings(on: &OnServer) -> Result<(), StoreError> {
+    let Some(apart) = &on.home.keyring else { return Ok(()) };
+    match Directory(Arc::clone(&apart.server)).is_also(&on.directory)? {
+        true => Err(StoreError::KeyringNotApart(on.called().to_owned())),
+        false => Ok(()),
     }
 }

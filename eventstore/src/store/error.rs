@@ -56,6 +56,11 @@ pub enum StoreError {
     NotInFiles,
     #[error("--keyring goes with --ledger: a keyring in a database is that of a ledger in one")]
     KeyringAlone,
+    #[error(
+        "--keyring names the database of {0}, which has ledgers, and nothing was done: give the keyrings \
+         another database, or no longer name that one as a server"
+    )]
+    KeyringNotApart(String),
     #[error("--server goes with --ledger: its database has the directory of all tenants")]
     ServersAlone,
     #[error("no server is called {0} here: name it with --server {0}=postgres://...")]
@@ -78,6 +83,16 @@ pub enum StoreError {
     InUse(String),
     #[error("the tenant {0} is in use, and only what was exported is removed: export it first")]
     NotClosed(String),
+    #[error(
+        "the export of the tenant {0} was cut off before it was whole, and nothing was removed. Export it \
+         again: what is here may be all there is of it"
+    )]
+    NotWhole(String),
+    #[error(
+        "the tenant {0} was on its way here and has gone on elsewhere since, and nothing was done: import \
+         its newest export here, or delete what is here with `tidbok tenant remove`"
+    )]
+    Overtaken(String),
     #[error("somebody else is moving the tenant {0}")]
     Moving(String),
     #[error("what is in the folder is no whole export of a tenant: {0}")]

@@ -1,7 +1,7 @@
 //! All of a tenant in a folder: its two ledgers as files, and what says that they are whole.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -44,13 +44,28 @@ pub struct Extent {
 }
 
 impl Export {
-    /// Says in a folder that it is whole.
+    /// Says in a folder that it is whole. Where that fails it is not said, as far as that can be had.
     pub(super) fn write(&self, to: &Path) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
-        let mut file = File::create_new(to.join(MANIFEST))?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        Ok(File::open(to)?.sync_all()?)
+        let written = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
+        let written = written.and_then(|text| {
+            let mut file = File::create_new(to.join(MANIFEST))?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            File::open(to)?.sync_all()
+        });
+        if written.is_err() {
+            // Whoever goes on by whether it is there looks for it.
+            drop(fs::remove_file(to.join(MANIFEST)));
+        }
+        Ok(written?)
+    }
+
+    /// Whether a folder may say that it is whole.
+    pub(super) fn may_be_in(folder: &Path) -> bool {
+        match fs::symlink_metadata(folder.join(MANIFEST)) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
     }
 
     /// Reads what a folder says it has.
@@ -59,7 +74,7 @@ impl Export {
     /// Where it is no export that is whole.
     pub fn read(from: &Path) -> Result<Self, StoreError> {
         let text = match fs::read(from.join(MANIFEST)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(StoreError::NoExport("there is no tenant.json"));
             }
             read => read?,

@@ -1,9 +1,8 @@
 //! Which tenants there are, where they are, and which have moved.
 
-use std::fs;
 use std::sync::PoisonError;
 
-use super::place::{Place, Site};
+use super::place::{Place, Site, out_of_use};
 use super::{Store, StoreError};
 use crate::keyring::provider::TenantId;
 use crate::postgres::{Placed, State};
@@ -26,10 +25,12 @@ impl Store {
     pub fn listed(&self) -> Result<Vec<Listed>, StoreError> {
         let Place::Server(cluster) = &self.place else {
             let mut all = Vec::new();
-            for (closed, names) in [(false, self.tenants()?), (true, self.out_of_use()?)] {
+            for (closed, names) in [(false, self.tenants()?), (true, out_of_use(&self.dir)?)] {
                 all.extend(names.into_iter().map(|name| Listed { name, server: None, closed }));
             }
+            // One in use comes first, and may have something left beside it by an import.
             all.sort_by(|one, other| one.name.cmp(&other.name));
+            all.dedup_by(|one, other| one.name == other.name);
             return Ok(all);
         };
         let listed = |(name, placed): (String, Placed)| {
@@ -37,20 +38,6 @@ impl Store {
             Listed { name, server: placed.server, closed }
         };
         Ok(cluster.main.directory.all()?.into_iter().map(listed).collect())
-    }
-
-    /// The tenants in files that were exported and not removed, or not imported to the end.
-    fn out_of_use(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
-        for file in fs::read_dir(self.dir.join("tenants"))? {
-            let name = file?.file_name().into_string().unwrap_or_default();
-            let Some(name) = name.strip_prefix('.') else { continue };
-            let name = name.strip_suffix(".exported").or(name.strip_suffix(".arriving"));
-            names.extend(name.map(str::to_owned));
-        }
-        names.sort();
-        names.dedup();
-        Ok(names)
     }
 
     /// Those of the open tenants that are not where they were when they were opened, or out of use.

@@ -1,7 +1,9 @@
-//! The lock of a data directory: one process writes it.
+//! The lock of a data directory: one process writes it. And within that, who has which tenant in hand.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 
@@ -27,6 +29,35 @@ impl Drop for Lock {
         if let Err(error) = self.0.unlock() {
             tracing::warn!(%error, "the data directory's lock ends with the process");
         }
+    }
+}
+
+/// The tenants of which somebody does something with all there is.
+#[derive(Default)]
+pub(super) struct Hands(Mutex<BTreeSet<String>>);
+
+/// Keeps a tenant from everybody else who would do such a thing.
+pub(super) struct Hand {
+    name: String,
+    hands: Arc<Hands>,
+}
+
+impl Hands {
+    pub(super) fn take(self: &Arc<Self>, name: &str) -> Result<Hand, StoreError> {
+        if !self.names().insert(name.to_owned()) {
+            return Err(StoreError::Moving(name.to_owned()));
+        }
+        Ok(Hand { name: name.to_owned(), hands: Arc::clone(self) })
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.hands.names().remove(&self.name);
     }
 }
 

@@ -6,26 +6,30 @@
 //! behind is taken for the ledger again, and once nothing is left where it was. Each state is
 //! written down, and what was cut off is finished, or taken back, by the same command.
 
-use std::fs::{self, File};
+mod files;
+mod servers;
+
+use std::fs;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use domain::ledger::{Moved, Residence};
 use domain::{Actor, Command};
 
 use super::cluster::{Cluster, MAIN, OnServer};
-use super::export::{Export, complete, copy, copy_files, extent, head_of};
-use super::place::{Place, Site, Which, arriving, folder, is_tenant_name, left_behind};
+use super::export::{Export, complete, copy, copy_files, extent};
+use super::place::{Place, Site, Which, is_tenant_name, node_folder};
 use super::{Store, StoreError, gate};
 use crate::engine::Reader;
 use crate::keyring::provider::TenantId;
 use crate::ledger::appender::Append;
-use crate::postgres::{self, Held, Home, PgReader, Placed, Scope, State};
+use crate::postgres::{self, Held, PgReader, Placed, Scope, State};
 use crate::sqlite::SqliteReader;
+use servers::left_of;
 
 impl Store {
     /// Takes a tenant out of use and writes all of it into a folder. It stays out of use; where this
-    /// fails, it is in use again.
+    /// fails before the folder is whole, it is in use again.
     ///
     /// # Errors
     /// Where there is no such tenant, somebody has it in hand, or files cannot be written.
@@ -38,49 +42,31 @@ impl Store {
         let placed = self.settled(cluster, &held, name)?;
         let (on, together) = cluster.reach(&placed)?;
         let (home, id) = (on.home(together), placed.id);
-        let exported = placed.now(State::Exported, placed.server.as_deref(), None);
+        let next = |state| placed.now(state, placed.server.as_deref(), None);
+        let exporting = next(State::Exporting);
         if placed.state == State::InUse {
-            turn(&held, name, &placed, &exported)?;
+            turn(&held, name, &placed, &exporting)?;
         }
         self.close(name);
         let done = postgres::close(&home, id, true)
             .map_err(StoreError::from)
             .and_then(|()| copy(&Site::on(&on, id, &self.dir, together), to))
-            .and_then(|()| complete(name, id, to))
-            .and_then(|export| export.write(to).map(|()| export));
-        if done.is_err() && placed.state == State::InUse {
-            postgres::reopen(&home, id, true)?;
-            turn(&held, name, &exported, &placed)?;
-        }
-        done
-    }
-
-    fn export_files(&self, name: &str, to: &Path) -> Result<Export, StoreError> {
-        let (from, left) = (folder(&self.dir, name), left_behind(&self.dir, name));
-        let again = !from.is_dir() && left.is_dir();
-        if !again {
-            self.place.find(&self.dir, name)?;
-            let slot = self.slot(name);
-            let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            if open.as_ref().is_some_and(|tenant| Arc::strong_count(tenant) > 1) {
-                return Err(StoreError::InUse(name.to_owned()));
+            .and_then(|()| finish_export(name, id, to));
+        match placed.state {
+            State::InUse if done.is_err() && !Export::may_be_in(to) => {
+                // Whoever has lost the tenant without knowing touches nothing of it.
+                turn(&held, name, &exporting, &exporting)?;
+                postgres::reopen(&home, id, true)?;
+                turn(&held, name, &exporting, &placed)?;
             }
-            // Under its lock: nobody opens it between.
-            drop(open.take());
-            self.rename(&from, &left)?;
-        }
-        let done = copy_files(&left, to)
-            .and_then(|id| complete(name, id, to))
-            .and_then(|export| export.write(to).map(|()| export));
-        if done.is_err() && !again {
-            self.rename(&left, &from)?;
+            State::InUse | State::Exporting if done.is_ok() => {
+                turn(&held, name, &exporting, &next(State::Exported))?;
+            }
+            // A folder may be whole, this or one of before, and may be imported elsewhere.
+            State::InUse | State::Exporting | State::Exported | State::Moving | State::Arriving => {
+            }
         }
         done
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        fs::rename(from, to)?;
-        File::open(self.dir.join("tenants"))?.sync_all()
     }
 
     /// Puts a tenant into use that [`Self::export`] has written into a folder, in files or on a
@@ -90,108 +76,61 @@ impl Store {
     /// Where the folder is no whole export, the tenant has moved on since, the key store is another,
     /// or another tenant has its name.
     pub fn import(&self, from: &Path, server: Option<&str>) -> Result<Export, StoreError> {
+        self.import_as(from, server, false)
+    }
+
+    /// As [`Self::import`], where servers are lost that may have something of the tenant, too: that is
+    /// given up.
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub fn import_forsaking(
+        &self,
+        from: &Path,
+        server: Option<&str>,
+    ) -> Result<Export, StoreError> {
+        self.import_as(from, server, true)
+    }
+
+    fn import_as(
+        &self,
+        from: &Path,
+        server: Option<&str>,
+        forsake: bool,
+    ) -> Result<Export, StoreError> {
         let export = Export::read(from)?;
         if !is_tenant_name(&export.tenant) {
             return Err(StoreError::BadName);
         }
         match (&self.place, self.place.server(server)?) {
             (Place::Server(cluster), Some(on)) => {
-                self.import_to(cluster, (&on, server.is_some()), from, &export)?;
+                let on = server.map(|_| on);
+                self.import_to(cluster, on, (from, &export), forsake)?;
             }
             (Place::Files | Place::Server(_), _) => self.import_files(from, &export)?,
         }
         Ok(export)
     }
 
-    fn import_files(&self, from: &Path, export: &Export) -> Result<(), StoreError> {
-        let name = export.tenant.as_str();
-        let (place, left) = (folder(&self.dir, name), left_behind(&self.dir, name));
-        let arriving = arriving(&self.dir, name);
-        for here in [&left, &arriving].into_iter().filter(|here| here.is_dir()) {
-            let (id, size) = head_of(here)?;
-            compare(export, id, (here == &left).then_some(size))?;
+    /// Whether what is here of a tenant, on its way into use, was overtaken: it has gone on elsewhere,
+    /// and the key store knows.
+    fn is_overtaken(&self, name: &str, reader: &dyn Reader) -> Result<bool, StoreError> {
+        match gate::look(name, reader, self.provider.as_ref()) {
+            Err(StoreError::Behind { .. } | StoreError::Forked(_)) => Ok(true),
+            looked => looked.map(|()| false),
         }
-        if place.exists() {
-            return Err(StoreError::TenantExists);
-        }
-        if !arriving.is_dir() {
-            self.place_at(name, &arriving, |beside| self.take_in(from, beside, export))?;
-        }
-        self.arrive(name, Site::Folder(arriving.clone()), Residence::Files)?;
-        self.rename(&arriving, &place)?;
-        if left.is_dir() {
-            fs::remove_dir_all(left)?;
-        }
-        Ok(())
     }
 
-    fn import_to(
+    fn is_overtaken_on(
         &self,
         cluster: &Cluster,
-        (on, named): (&Arc<OnServer>, bool),
-        from: &Path,
-        export: &Export,
-    ) -> Result<(), StoreError> {
-        let (name, id) = (export.tenant.as_str(), export.id()?);
-        let held = hold(cluster, name)?;
-        let here = cluster.main.directory.find(name)?;
-        if let Some(placed) = &here {
-            let size = match placed.state {
-                State::Exported => Some(self.size_of(cluster, placed)?),
-                State::InUse | State::Moving | State::Arriving => None,
-            };
-            compare(export, placed.id, size)?;
-        }
-        // Where nothing else is said it goes where it was.
-        let on = match &here {
-            Some(placed) if !named => cluster.server(placed.server.as_deref())?,
-            Some(_) | None => Arc::clone(on),
-        };
-        let mut together = false;
-        match &here {
-            Some(placed) if placed.state == State::Arriving => {
-                return self.finish(cluster, &held, name, placed);
-            }
-            Some(placed) if placed.state == State::Exported => {
-                together = cluster.reach(placed)?.1;
-            }
-            Some(_) => return Err(StoreError::TenantExists),
-            None => {}
-        }
-        let old = here.as_ref().map(|placed| cluster.server(placed.server.as_deref()));
-        let old = old.transpose()?.filter(|old| old.name != on.name);
-        let both = old.as_ref().map(|old| distinct(old, &on, (name, id))).transpose()?;
-        may_lodge(&on, name, id)?;
-        let workshop = self.workshop()?;
-        self.take_in(from, workshop.folder(), export)?;
-        load(&on.home(together), id, workshop.folder(), true)?;
-        if on.name.is_some() {
-            on.directory.lodge(id)?;
-        }
-        let was = old.as_ref().map(|old| old.name.as_deref().unwrap_or(MAIN));
-        let arriving = match &here {
-            Some(placed) => {
-                let arriving = placed.now(State::Arriving, on.name.as_deref(), was);
-                turn(&held, name, placed, &arriving)?;
-                arriving
-            }
-            None => {
-                let arriving = Placed::arriving(id, on.name.clone());
-                if !held.name(name, &arriving)? {
-                    return Err(StoreError::TenantExists);
-                }
-                arriving
-            }
-        };
-        drop(both);
-        self.finish(cluster, &held, name, &arriving)
-    }
-
-    /// How many entries a tenant has that is out of use.
-    fn size_of(&self, cluster: &Cluster, placed: &Placed) -> Result<u64, StoreError> {
-        let (on, together) = cluster.reach(placed)?;
-        let scope = Scope::of_owner(&on.home(together), placed.id, Which::Ledger);
-        Ok(PgReader(scope).head()?.frontier.size())
+        name: &str,
+        placed: &Placed,
+    ) -> Result<bool, StoreError> {
+        let on = cluster.server(placed.server.as_deref())?;
+        // What is not there any more was being removed for that.
+        Ok(!postgres::is_here(&on.home.ledger, placed.id)?
+            || self.is_overtaken(name, &ledger(&on, placed.id))?)
     }
 
     /// Moves a tenant to another server, while all others go on; whether there was anything to do. A
@@ -206,7 +145,7 @@ impl Store {
         let held = hold(cluster, name)?;
         let found = cluster.placed(name)?;
         let placed = self.settled(cluster, &held, name)?;
-        if placed.state == State::Exported {
+        if placed.state != State::InUse {
             return Err(StoreError::Closed(name.to_owned()));
         }
         if placed.server == to.name {
@@ -225,10 +164,7 @@ impl Store {
         let moved = postgres::close(&home, id, false).map_err(StoreError::from).and_then(|()| {
             copy(&Site::on(&from, id, &self.dir, together), workshop.folder())?;
             complete(name, id, workshop.folder())?;
-            load(&to.home(together), id, workshop.folder(), together)?;
-            if there.is_some() {
-                to.directory.lodge(id)?;
-            }
+            land(&to, id, workshop.folder(), (together, false))?;
             turn(&held, name, &moving, &arriving)
         });
         drop(both);
@@ -243,13 +179,33 @@ impl Store {
         Ok(true)
     }
 
+    /// Gives up what may be of a tenant that has arrived on a server it came from and that is lost.
+    /// What the key store has marked refuses that, should it come back.
+    ///
+    /// # Errors
+    /// Where ledgers are files, there is no such tenant, or the directory cannot be written.
+    pub fn forsake(&self, name: &str) -> Result<(), StoreError> {
+        let Place::Server(cluster) = &self.place else { return Err(StoreError::ServersAlone) };
+        let held = hold(cluster, name)?;
+        let placed = cluster.placed(name)?;
+        let left = left_of(cluster, &placed);
+        // Where what has arrived is lost itself, its export is to be imported again.
+        match placed.state == State::Arriving && left.server == placed.server {
+            true => turn(&held, name, &placed, &left),
+            false => Ok(()),
+        }
+    }
+
     /// A tenant of which nothing is under way any more: an arrival that was cut off is finished, and a
     /// move before that taken back.
     fn settled(&self, cluster: &Cluster, held: &Held, name: &str) -> Result<Placed, StoreError> {
         let placed = cluster.placed(name)?;
         match placed.state {
-            State::InUse | State::Exported => return Ok(placed),
+            State::InUse | State::Exporting | State::Exported => return Ok(placed),
             State::Moving => take_back(cluster, held, name, &placed)?,
+            State::Arriving if self.is_overtaken_on(cluster, name, &placed)? => {
+                return Err(StoreError::Overtaken(name.to_owned()));
+            }
             State::Arriving => self.finish(cluster, held, name, &placed)?,
         }
         cluster.placed(name)
@@ -273,32 +229,34 @@ impl Store {
         turn(held, name, placed, &placed.now(State::InUse, placed.server.as_deref(), None))
     }
 
-    /// Deletes what is here of a tenant that was exported.
+    /// Deletes what is here of a tenant that was exported, or that was overtaken while it arrived;
+    /// whether its keyring was left, which the place has by now where it went.
     ///
     /// # Errors
-    /// Where it was not, or there is none.
-    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Files => {
-                let left = left_behind(&self.dir, name);
-                if !left.is_dir() {
-                    self.place.find(&self.dir, name)?;
-                    return Err(StoreError::NotClosed(name.to_owned()));
-                }
-                Ok(fs::remove_dir_all(left)?)
-            }
-            Place::Server(cluster) => {
-                let held = hold(cluster, name)?;
-                let placed = cluster.placed(name)?;
-                if placed.state != State::Exported {
-                    return Err(StoreError::NotClosed(name.to_owned()));
-                }
-                let on = cluster.server(placed.server.as_deref())?;
-                postgres::discard(&on.home(false), placed.id, true)?;
-                on.directory.dislodge(placed.id)?;
-                Ok(held.remove(placed.id)?)
-            }
+    /// Where it is in use, may be all there is, or there is none.
+    pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let Place::Server(cluster) = &self.place else {
+            return self.remove_files(name).map(|()| false);
+        };
+        let held = hold(cluster, name)?;
+        let placed = cluster.placed(name)?;
+        match placed.state {
+            State::Exported => {}
+            State::Arriving if self.is_overtaken_on(cluster, name, &placed)? => {}
+            State::Exporting => return Err(StoreError::NotWhole(name.to_owned())),
+            State::InUse => return Err(StoreError::NotClosed(name.to_owned())),
+            State::Moving | State::Arriving => return Err(StoreError::Closed(name.to_owned())),
         }
+        let mut left = false;
+        for on in copies(cluster, &placed)? {
+            left |= cluster.delete(&on, placed.id)?;
+        }
+        held.remove(placed.id)?;
+        let own = node_folder(&self.dir, placed.id);
+        if own.is_dir() {
+            fs::remove_dir_all(own)?;
+        }
+        Ok(left)
     }
 
     /// Copies an export's files into a folder of ours and sees that they are what it says, and no
@@ -331,26 +289,33 @@ impl Store {
     }
 }
 
+/// Completes the files in a folder, and says there that they are whole.
+fn finish_export(name: &str, id: TenantId, to: &Path) -> Result<Export, StoreError> {
+    let export = complete(name, id, to)?;
+    export.write(to)?;
+    Ok(export)
+}
+
 fn hold(cluster: &Cluster, name: &str) -> Result<Held, StoreError> {
     let held = cluster.main.directory.hold(&format!("name {name}"))?;
     held.ok_or_else(|| StoreError::Moving(name.to_owned()))
 }
 
-/// Makes sure that two servers are two databases, whatever they are called: what is held in one is
-/// free in the other.
+/// Makes sure that two servers are two databases, whatever they are called, and that nobody else
+/// takes a tenant into either.
 fn distinct(
     one: &OnServer,
     other: &OnServer,
     (name, id): (&str, TenantId),
 ) -> Result<(Held, Held), StoreError> {
-    let key = format!("id {id}");
-    let held = one.directory.hold(&key)?;
-    let held = held.ok_or_else(|| StoreError::Moving(name.to_owned()))?;
-    let same = || {
-        let called = other.name.as_deref().unwrap_or(MAIN);
-        StoreError::SamePlace(name.to_owned(), called.to_owned())
+    if one.directory.is_also(&other.directory)? {
+        return Err(StoreError::SamePlace(name.to_owned(), other.called().to_owned()));
+    }
+    let hold = |on: &OnServer| {
+        let held = on.directory.hold(&format!("id {id}"))?;
+        held.ok_or_else(|| StoreError::Moving(name.to_owned()))
     };
-    Ok((held, other.directory.hold(&key)?.ok_or_else(same)?))
+    Ok((hold(one)?, hold(other)?))
 }
 
 /// Whether a tenant may come to a server whose own directory may have it, in use.
@@ -376,6 +341,8 @@ fn take_back(
     name: &str,
     moving: &Placed,
 ) -> Result<(), StoreError> {
+    // Whoever has lost the tenant without knowing touches nothing of it.
+    turn(held, name, moving, moving)?;
     let (from, together) = cluster.reach(moving)?;
     if let Some(to) = &moving.other {
         // A part of a copy, out of use, does no harm where it cannot be deleted now.
@@ -392,7 +359,7 @@ fn take_back(
 /// Deletes what a server has of a tenant that is on another.
 fn leave(old: &OnServer, now: &OnServer, (name, id): (&str, TenantId)) -> Result<(), StoreError> {
     let _both = distinct(now, old, (name, id))?;
-    postgres::discard(&old.home(true), id, false)?;
+    postgres::discard(&old.home.ledger, id)?;
     Ok(old.directory.dislodge(id)?)
 }
 
@@ -410,10 +377,30 @@ fn compare(export: &Export, id: TenantId, here: Option<u64>) -> Result<(), Store
     }
 }
 
-/// Makes a tenant's ledgers on a server of the files in a folder, out of use.
-fn load(home: &Home, id: TenantId, from: &Path, keyrings: bool) -> Result<(), StoreError> {
+/// Makes a tenant's ledgers on a server of the files in a folder, out of use: its keyring with them, or
+/// in the database of keyrings, if it is to be made there.
+fn land(
+    on: &OnServer,
+    id: TenantId,
+    from: &Path,
+    (together, keyrings): (bool, bool),
+) -> Result<(), StoreError> {
     for which in Which::ALL {
-        postgres::load(home, (id, which), &from.join(which.file()), keyrings)?;
+        postgres::load(&on.home(together), (id, which), &from.join(which.file()), keyrings)?;
+    }
+    if on.name.is_some() {
+        on.directory.lodge(id)?;
     }
     Ok(())
+}
+
+/// A tenant's ledger on a server, also where it is out of use and its keyring elsewhere.
+fn ledger(on: &OnServer, id: TenantId) -> PgReader {
+    PgReader(Scope::of_owner(&on.home(true), id, Which::Ledger))
+}
+
+/// The servers on which something may be of a tenant: first the one that it is on.
+fn copies(cluster: &Cluster, placed: &Placed) -> Result<Vec<Arc<OnServer>>, StoreError> {
+    let all = [placed.server.as_deref().or(Some(MAIN)), placed.other.as_deref()];
+    all.into_iter().flatten().map(|name| cluster.server(Some(name))).collect()
 }

@@ -100,6 +100,14 @@ impl Place {
         }
     }
 
+    /// Whether there is no tenant, in use or out of it.
+    pub(crate) fn is_empty(&self, dir: &Path) -> Result<bool, StoreError> {
+        match self {
+            Self::Files => Ok(tenant_names(dir)?.is_empty() && out_of_use(dir)?.is_empty()),
+            Self::Server(cluster) => Ok(cluster.main.directory.all()?.is_empty()),
+        }
+    }
+
     /// Whether keyrings can be reached that are in a database of their own.
     pub(crate) fn reach_keyrings(&self) -> Result<(), StoreError> {
         match self {
@@ -116,8 +124,7 @@ impl Place {
                 if folder.is_dir() {
                     return Ok(Site::Folder(folder));
                 }
-                let left = left_behind(dir, name).is_dir() || arriving(dir, name).is_dir();
-                Err(if left {
+                Err(if is_out_of_use(dir, name) {
                     StoreError::Closed(name.to_owned())
                 } else {
                     StoreError::UnknownTenant
@@ -146,9 +153,25 @@ pub(super) fn arriving(dir: &Path, name: &str) -> PathBuf {
     dir.join("tenants").join(format!(".{name}.arriving"))
 }
 
-/// Where the files of a tenant are that was exported. The name is no tenant's.
+/// Where the files of a tenant are that is being exported, or was until that was cut off.
+pub(super) fn exporting(dir: &Path, name: &str) -> PathBuf {
+    dir.join("tenants").join(format!(".{name}.exporting"))
+}
+
+/// Where the files of a tenant are that was exported whole. The name is no tenant's.
 pub(super) fn left_behind(dir: &Path, name: &str) -> PathBuf {
     dir.join("tenants").join(format!(".{name}.exported"))
+}
+
+/// Whether there are files of a tenant that is out of use.
+pub(super) fn is_out_of_use(dir: &Path, name: &str) -> bool {
+    [exporting, left_behind, arriving].into_iter().any(|place| place(dir, name).exists())
+}
+
+/// What a node has of its own of a tenant on a server: by the permanent id, for a name may come to mean
+/// another tenant.
+pub(super) fn node_folder(dir: &Path, id: TenantId) -> PathBuf {
+    dir.join("nodes").join(id.to_string())
 }
 
 /// Where one tenant's ledgers are.
@@ -168,8 +191,7 @@ impl Site {
     /// Where a tenant is, or comes to be; its keyring in the same database, or in that of keyrings if
     /// there is one.
     pub(crate) fn on(on: &Arc<OnServer>, id: TenantId, dir: &Path, together: bool) -> Self {
-        // By the permanent id: a name may come to mean another tenant.
-        let folder = dir.join("nodes").join(id.to_string());
+        let folder = node_folder(dir, id);
         Self::Server { on: Arc::clone(on), home: on.home(together), id, folder }
     }
 
@@ -235,6 +257,21 @@ fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
         }
     }
     names.sort_unstable();
+    Ok(names)
+}
+
+/// The tenants in files that were exported and not removed, or not imported to the end.
+pub(super) fn out_of_use(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(dir.join("tenants"))? {
+        let name = file?.file_name().into_string().unwrap_or_default();
+        let Some(name) = name.strip_prefix('.') else { continue };
+        let ends = [".exporting", ".exported", ".arriving"];
+        let name = ends.into_iter().find_map(|end| name.strip_suffix(end));
+        names.extend(name.map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
     Ok(names)
 }
 

@@ -42,13 +42,26 @@ pub(super) fn run(
             let lines: Vec<String> = all.iter().map(line).collect();
             console.answer(&json!(rows), lines.join("\n"));
         }
-        Tenant::Place { tenant, on } => place(app, tenant, on, console)?,
+        Tenant::Place { tenant, on, forsake } => {
+            if *forsake {
+                app.store.forsake(tenant)?;
+            }
+            place(app, tenant, on, console)?;
+        }
         Tenant::Export { tenant, to } => export(app, tenant, to, console)?,
-        Tenant::Import { from, on } => bring(app, from, on.as_deref(), console)?,
+        Tenant::Import { from, on, forsake } => {
+            bring(app, from, (on.as_deref(), *forsake), console)?;
+        }
         Tenant::Remove { tenant } => {
-            app.store.remove(tenant)?;
-            let done = format!("What was here of {tenant} is deleted.");
-            console.answer(&json!({ "tenant": tenant, "removed": true }), done);
+            let left = app.store.remove(tenant)?;
+            let mut done = format!("What was here of {tenant} is deleted.");
+            if left {
+                done.push_str(
+                    "\nIts keyring is that of its new place, in the same database, and stays there.",
+                );
+            }
+            let answer = json!({ "tenant": tenant, "removed": true, "keyring_left": left });
+            console.answer(&answer, done);
         }
     }
     Ok(Outcome::Done)
@@ -104,10 +117,13 @@ fn export(app: &Arc<App>, name: &str, to: &Path, console: &mut Console) -> Resul
 fn bring(
     app: &Arc<App>,
     from: &Path,
-    on: Option<&str>,
+    (on, forsake): (Option<&str>, bool),
     console: &mut Console,
 ) -> Result<(), CliError> {
-    let export = app.store.import(from, on)?;
+    let export = match forsake {
+        true => app.store.import_forsaking(from, on)?,
+        false => app.store.import(from, on)?,
+    };
     let name = &export.tenant;
     // Read models are made now rather than when somebody waits for them.
     app.desk(name)?.follow()?;

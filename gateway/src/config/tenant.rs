@@ -26,6 +26,9 @@ pub enum Tenant {
         /// To which of the servers that --server names, or `main`: that of --ledger.
         #[arg(long, value_name = "SERVER")]
         on: String,
+        /// Give up what may be left of it on a server that it came from and that is lost.
+        #[arg(long)]
+        forsake: bool,
     },
     /// Takes a tenant out of use and writes all of it into a folder, from which `import` puts it into
     /// use elsewhere: in files or a database, with the same key store.
@@ -43,6 +46,9 @@ pub enum Tenant {
         /// On which of the servers that --server names [default: that of --ledger].
         #[arg(long, value_name = "SERVER")]
         on: Option<String>,
+        /// Give up what may be left of it on servers that are lost.
+        #[arg(long)]
+        forsake: bool,
     },
     /// Deletes what is here of a tenant that was exported, once it is in use elsewhere.
     Remove {

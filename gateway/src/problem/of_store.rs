@@ -117,6 +117,7 @@ impl From<StoreError> for Problem {
             | StoreError::AtWork
             | StoreError::NotInFiles
             | StoreError::KeyringAlone
+            | StoreError::KeyringNotApart(_)
             | StoreError::ServersAlone
             | StoreError::UnknownServer(_)
             | StoreError::Closed(_)
@@ -124,6 +125,8 @@ impl From<StoreError> for Problem {
             | StoreError::OlderExport { .. }
             | StoreError::InUse(_)
             | StoreError::NotClosed(_)
+            | StoreError::NotWhole(_)
+            | StoreError::Overtaken(_)
             | StoreError::Moving(_)
             | StoreError::NoExport(_)
             | StoreError::NotEmpty
