@@ -19,6 +19,7 @@ use super::rig::{DAYS, PERSONS, RESOURCES, Rig, Wish};
 use super::{Extent, Figure};
 use crate::cli::CliError;
 use crate::cli::console::Console;
+use crate::desk::Desk;
 use crate::dice::Dice;
 use crate::http;
 use crate::keys::{self, Role};
@@ -31,8 +32,6 @@ pub(super) fn measure(
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
     rig.fill(extent.stored, &|done, total| console.progress(done, total))?;
-    // As a server has them.
-    rig.app.keep_following(&rig.runtime);
     let desk = rig.app.desk(rig.bench.tenant.name())?;
     desk.follow_with(&|done, total| console.progress(done, total))?;
     let key = keys::issue(&rig.bench.tenant, Role::Staff, "bench", (None, None), &rig.app.env);
@@ -44,6 +43,8 @@ pub(super) fn measure(
         listener,
         std::future::pending::<()>(),
     ));
+    // As a server has it.
+    let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
     let target = Arc::new(Target { address, key, names: Names::of(rig), calls: AtomicU64::new(0) });
     let (mut over_http, mut inside, mut late) = (vec![], vec![], vec![]);
     load(rig, &target, extent)?;
@@ -55,6 +56,7 @@ pub(super) fn measure(
         late.push(lag.p99()?);
     }
     server.abort();
+    following.abort();
     let (base, wanted) = ("in the process", "at least 0.2");
     let most = vec![250.0; late.len()];
     Ok(vec![

@@ -4,12 +4,14 @@
 //! run, so that an hour fits on a disk; the read models follow all the time, and on a server so do
 //! autovacuum and checkpoints. What is compared are the first and the last sixth of the time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, Wish};
 use super::{Extent, Figure};
 use crate::cli::CliError;
 use crate::cli::console::Console;
+use crate::desk::Desk;
 
 /// How many bursts there are.
 const BURSTS: u32 = 60;
@@ -21,8 +23,8 @@ pub(super) fn measure(
     extent: Extent,
     console: &mut Console,
 ) -> Result<Vec<Figure>, CliError> {
-    rig.app.keep_following(&rig.runtime);
     let desk = rig.app.desk(rig.bench.tenant.name())?;
+    let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
     let each = extent.run / BURSTS;
     // Warm: what is measured is a running system.
     rig.rate(64, each, Wish::Anywhere)?;
@@ -36,6 +38,7 @@ pub(super) fn measure(
         std::thread::sleep(due.saturating_sub(begun.elapsed()).min(Duration::from_secs(60)));
         console.progress(u64::from(burst), u64::from(BURSTS));
     }
+    following.abort();
     let first = |all: &[f64]| all.iter().take(COMPARED).copied().collect::<Vec<_>>();
     let last = |all: &[f64]| all.iter().rev().take(COMPARED).copied().collect::<Vec<_>>();
     let (then, now) = ("the first sixth of the time", "at least 0.85");
