@@ -280,7 +280,9 @@ fn is_there(holder: &Holder) -> Result<bool, KeyError> {
     match (holder.role, holder.person) {
         (Role::Client, Some(person)) => {
             let info = holder.desk.tenant.keyring().info(person)?;
-            Ok(info.is_some_and(|info| info.state == PersonState::Live))
+            // Who has their data restricted (GDPR Art. 18) keeps all other rights.
+            let there = [PersonState::Live, PersonState::Restricted];
+            Ok(info.is_some_and(|info| there.contains(&info.state)))
         }
         (Role::Client, None) => Ok(false),
         (Role::Staff | Role::Admin | Role::Auditor, _) => Ok(true),

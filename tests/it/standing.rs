@@ -75,6 +75,25 @@ async fn what_is_restricted_is_kept_and_not_used() {
     assert_sound(&salon);
 }
 
+/// Who has their data restricted keeps all other rights, and the key that they exercise them with.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_restricted_still_see_and_cancel_what_is_theirs() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let (client, key) = salon.tenant.client_with_key("Astrid").await;
+    let booking = key.post("/v1/bookings", &salon.wish(&client, NINE, TEN)).await.created().id();
+    let path = format!("/v1/clients/{client}/restrict");
+    salon.tenant.staff.post(&path, &json!({"ground": "objection"})).await.ok();
+    salon.tenant.desk.follow().unwrap();
+    let shown = key.get(&format!("/v1/bookings/{booking}")).await.ok();
+    assert_eq!(shown.body["status"], "confirmed");
+    let wish = salon.wish(&client, &NINE.replace("T09", "T11"), &TEN.replace("T10", "T12"));
+    key.post("/v1/bookings", &wish).await.problem(409, "restricted");
+    let cancelled = key.post(&format!("/v1/bookings/{booking}/cancel"), &json!({})).await.ok();
+    assert_eq!(cancelled.body["status"], "cancelled");
+    assert_sound(&salon);
+}
+
 /// What is kept is kept through a change of all keys, and opens again when it is freed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_restricted_come_through_a_rotation() {

@@ -42,6 +42,9 @@ pub trait Papers {
     /// Who was given something of a person's.
     fn given_to(&self, person: PersonId) -> Read<Vec<String>>;
 
+    /// Of which of these persons a recipient was not given anything yet.
+    fn not_given(&self, recipient: &str, persons: &[PersonId]) -> Read<Vec<PersonId>>;
+
     /// Of how many persons a recipient was given something.
     fn given_of(&self, recipient: &str) -> Read<u64>;
 

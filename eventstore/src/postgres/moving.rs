@@ -19,9 +19,9 @@ use crate::wait::wait;
 /// Longer than any statement of a node's may take.
 const PATIENCE: &str = "SET LOCAL lock_timeout = '40s'; SET LOCAL statement_timeout = '60s'";
 
-/// The tables of a schema, each with the schema's name.
-const TABLES: &str = "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ')
-    FROM pg_tables WHERE schemaname = ANY ($1)";
+/// The tables of some schemas, each with the schema's name.
+const TABLES: &str = "SELECT format('%I.%I', schemaname, tablename)
+    FROM pg_tables WHERE schemaname = ANY ($1) ORDER BY 1";
 
 /// A database with a tenant's schemas in it, of one of its ledgers.
 struct Held<'a> {
@@ -94,13 +94,19 @@ pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(),
 }
 
 /// Waits until whatever was under way in some schemas is through. What begins now finds no way in.
+///
+/// One table after the other, none of them kept: whoever writes has some and needs others, and would
+/// wait for a table that is kept here while one of its own is waited for.
 fn wait_for_others(held: &Held<'_>) -> Result<(), PgError> {
     let Held { names: Names { owner, .. }, schemas, .. } = held;
-    change(held.server, async |client| {
-        let tables: Option<String> = client.query_one(TABLES, &[schemas]).await?.try_get(0)?;
-        let tables = tables.unwrap_or_default();
-        let lock = format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
-        client.batch_execute(&format!("SET LOCAL ROLE {owner}; {lock}")).await
+    let tables = change(held.server, async |client| {
+        let rows = client.query(TABLES, &[schemas]).await?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()
+    })?;
+    tables.iter().try_for_each(|table| {
+        let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        let wait = format!("SET LOCAL ROLE {owner}; {lock}");
+        change(held.server, async |client| client.batch_execute(&wait).await)
     })
 }
 

@@ -72,6 +72,14 @@ impl Papers for PgReader {
         self.rows(sql, &[&int(person.0)], |row| get(row, 0))
     }
 
+    fn not_given(&self, recipient: &str, persons: &[PersonId]) -> Read<Vec<PersonId>> {
+        let sql = "SELECT asked.id FROM unnest($2::int8[]) asked (id) WHERE NOT EXISTS
+                   (SELECT 1 FROM given WHERE person = asked.id AND recipient = $1)";
+        let asked: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
+        let left = self.rows(sql, &[&recipient, &asked], |row| number(row, 0))?;
+        Ok(left.into_iter().map(PersonId).collect())
+    }
+
     fn given_of(&self, recipient: &str) -> Read<u64> {
         let sql = "SELECT count(*) FROM given WHERE recipient = $1";
         Ok(self.row(sql, &[&recipient], |row| number(row, 0))?.unwrap_or(0))

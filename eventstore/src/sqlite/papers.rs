@@ -58,6 +58,19 @@ impl Papers for Connection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    fn not_given(&self, recipient: &str, persons: &[PersonId]) -> Read<Vec<PersonId>> {
+        let sql = "SELECT count(*) FROM given WHERE person = ?1 AND recipient = ?2";
+        let mut known = self.prepare_cached(sql)?;
+        let mut left = Vec::new();
+        for person in persons {
+            let given: i64 = known.query_row((int(person.0), recipient), |row| row.get(0))?;
+            if given == 0 {
+                left.push(*person);
+            }
+        }
+        Ok(left)
+    }
+
     fn given_of(&self, recipient: &str) -> Read<u64> {
         let sql = "SELECT count(*) FROM given WHERE recipient = ?1";
         Ok(uint(self.prepare_cached(sql)?.query_row([recipient], |row| row.get(0))?))

@@ -116,6 +116,7 @@ impl Papers for SqliteReader {
         privacy_requests(limit: u32) -> Vec<PrivacyRequest>;
         open_requests() -> Vec<PrivacyRequest>;
         given_to(person: PersonId) -> Vec<String>;
+        not_given(recipient: &str, persons: &[PersonId]) -> Vec<PersonId>;
         given_of(recipient: &str) -> u64;
         notices(which: Notices<'_>) -> Vec<Notice>;
     }

@@ -11,6 +11,8 @@ use crate::engine::{Change, Notices, Paper};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
+use crate::ledger::log::ReadError;
+use crate::wait::blocking;
 
 const SECRET_WEBHOOKS: &str = "webhooks";
 
@@ -65,15 +67,21 @@ pub struct Notice {
 
 impl Tenant {
     /// Takes down that a recipient was given something of a person's; nothing for somebody erased.
+    /// What stands there already costs no commit.
     ///
     /// # Errors
-    /// Where the keyring cannot be written.
+    /// Where the keyring cannot be read or written.
     pub async fn give(
         &self,
         persons: Vec<PersonId>,
         recipient: &str,
         now: jiff::Timestamp,
     ) -> Result<(), AppendError> {
+        let persons = blocking(|| self.log().reader().not_given(recipient, &persons))
+            .map_err(ReadError::from)?;
+        if persons.is_empty() {
+            return Ok(());
+        }
         let (recipient, at) = (recipient.to_owned(), now.as_second());
         self.ledger.change(Change::Paper(Paper::Give { persons, recipient, at })).await.map(drop)
     }
