@@ -11,7 +11,6 @@ use crate::engine::{Change, Notices, Paper};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
-use crate::ledger::log::ReadError;
 use crate::wait::blocking;
 
 const SECRET_WEBHOOKS: &str = "webhooks";
@@ -77,8 +76,7 @@ impl Tenant {
         recipient: &str,
         now: jiff::Timestamp,
     ) -> Result<(), AppendError> {
-        let persons = blocking(|| self.log().reader().not_given(recipient, &persons))
-            .map_err(ReadError::from)?;
+        let persons = blocking(|| self.log().reader().not_given(recipient, &persons))?;
         if persons.is_empty() {
             return Ok(());
         }
