@@ -38,7 +38,7 @@ impl Config {
     /// What a command line and the environment say.
     ///
     /// # Errors
-    /// Where they are none, or ask for help. What is told of an error goes through [`withheld`].
+    /// Where they are none, or ask for help. What is told of an error goes through `withheld`.
     pub fn read<T: Into<OsString> + Clone>(
         args: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
