@@ -250,7 +250,7 @@ fn status(app: &App, window: Duration, console: &mut Console) -> Result<Outcome,
 pub(super) fn of_others(others: &[TenantId]) -> Option<String> {
     let first = others.first()?;
     Some(format!(
-        "No epoch key ends: the key store also has {} tenants that are not in use here (the first is \
+        "No epoch key ends: the key store also has tenants that are not in use here ({}, the first is \
          {first}). Backups go on opening who was erased, until all are in one place.",
         others.len()
     ))

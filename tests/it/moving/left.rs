@@ -7,10 +7,11 @@ use std::sync::Arc;
 use eventstore::StoreError;
 use gateway::app::AppError;
 use serde_json::json;
-use system_tests::{TestApp, keyring_of, on_postgres, postgres};
+use system_tests::{Caller, TestApp, keyring_of, on_postgres, postgres};
+use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use super::{Out, audit_is_clean, exported, furnished, import, north, people, schemas, seen};
+use super::{Out, Seen, audit_is_clean, exported, furnished, import, north, people, schemas, seen};
 use crate::program::{finish, run, tidbok};
 
 fn export(app: &TestApp, to: &Path) {
@@ -34,10 +35,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Two directories may have their keyrings in one database. A tenant that went from one to the other
-/// keeps its keyring there when it is removed where it was; and it is deleted with the last.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_keyring_that_went_on_elsewhere_is_not_removed() {
+/// A tenant whose keyring is in a database of its own, and one more database for it to go to.
+struct Apart {
+    app: TestApp,
+    one: String,
+    two: String,
+    keys: String,
+    both: (Caller, Caller),
+    client: String,
+    before: Seen,
+    out: TempDir,
+}
+
+async fn apart() -> Apart {
     let (one, two, keys) = (postgres::database(), postgres::database(), postgres::database());
     let app = TestApp::at(Some(one.clone()), Some(keys.clone()), 1);
     let (salon, client) = furnished(&app).await;
@@ -45,6 +55,14 @@ async fn a_keyring_that_went_on_elsewhere_is_not_removed() {
     drop(salon);
     let before = seen(&app, &both, &client).await;
     let out = tempfile::tempdir().unwrap();
+    Apart { app, one, two, keys, both, client, before, out }
+}
+
+/// Two directories may have their keyrings in one database. A tenant that went from one to the other
+/// keeps its keyring there when it is removed where it was; and it is deleted with the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_keyring_that_went_on_elsewhere_is_not_removed() {
+    let Apart { one, two, keys, app, both, client, before, out } = apart().await;
     let (first, second) = (out.path().join("first"), out.path().join("second"));
     export(&app, &first);
     let there = app.beside_on(Some(two.clone()), Some(keys.clone()), 2);
@@ -70,13 +88,7 @@ async fn a_keyring_that_went_on_elsewhere_is_not_removed() {
 /// An arrival that is cut off has its keyring too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_keyring_that_is_arriving_elsewhere_is_not_removed() {
-    let (one, two, keys) = (postgres::database(), postgres::database(), postgres::database());
-    let app = TestApp::at(Some(one), Some(keys.clone()), 1);
-    let (salon, client) = furnished(&app).await;
-    let both = people(&salon);
-    drop(salon);
-    let before = seen(&app, &both, &client).await;
-    let out = tempfile::tempdir().unwrap();
+    let Apart { two, keys, app, both, client, before, out, .. } = apart().await;
     export(&app, out.path());
     let there = app.beside_on(Some(two.clone()), Some(keys.clone()), 2);
     cut_off_an_arrival(&there, &app, out.path());
@@ -89,13 +101,7 @@ async fn a_keyring_that_is_arriving_elsewhere_is_not_removed() {
 /// What is out of use is replaced though its keyring was deleted from where it had gone on to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_lost_its_keyring_is_replaced() {
-    let (one, two, keys) = (postgres::database(), postgres::database(), postgres::database());
-    let app = TestApp::at(Some(one), Some(keys.clone()), 1);
-    let (salon, client) = furnished(&app).await;
-    let both = people(&salon);
-    drop(salon);
-    let before = seen(&app, &both, &client).await;
-    let out = tempfile::tempdir().unwrap();
+    let Apart { two, keys, app, both, client, before, out, .. } = apart().await;
     let (first, second) = (out.path().join("first"), out.path().join("second"));
     export(&app, &first);
     let there = app.beside_on(Some(two), Some(keys.clone()), 2);

@@ -81,7 +81,7 @@ impl Told {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let stored: Vec<f64> = after.iter().map(|space| megabytes(space.total())).collect();
         let personal: Vec<f64> = after.iter().map(|space| megabytes(space.personal)).collect();
-        let name = "of personal data";
+        let name = "personal data";
         let figure = Figure::new("gdpr_space", "MB", &stored, name, &personal, "at most 3.5");
         let last = |spaces: &Vec<Space>| spaces.last().map(Space::told).unwrap_or_default();
         let parts: BTreeMap<&str, Value> =
