@@ -1,13 +1,14 @@
 //! Witnesses: a checkpoint is published once enough of them have signed it, and a history that was
 //! changed finds none.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -133,13 +134,16 @@ impl Own {
     }
 }
 
+thread_local! {
+    static SAID: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// What is logged as an error on this thread.
-#[derive(Clone, Default)]
-struct Errors(Arc<Mutex<Vec<u8>>>);
+struct Errors;
 
 impl std::io::Write for Errors {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        SAID.with_borrow_mut(|said| said.write(bytes))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -148,17 +152,23 @@ impl std::io::Write for Errors {
 }
 
 impl Errors {
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
-        let errors = Self::default();
-        let to = errors.clone();
-        let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR);
-        let logs = logs.with_ansi(false).with_writer(move || to.clone()).finish();
-        (errors, tracing::subscriber::set_default(logs))
+    /// Everything listens, and each thread to itself: of a subscriber of one thread, what another thread
+    /// is the first to log in the process is never logged again.
+    fn listen() -> Self {
+        static ALL: Once = Once::new();
+        ALL.call_once(|| {
+            let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR);
+            let logs = logs.with_ansi(false).with_writer(|| Self).finish();
+            tracing::subscriber::set_global_default(logs).unwrap();
+        });
+        tracing::callsite::rebuild_interest_cache();
+        SAID.take();
+        Self
     }
 
     /// What has been said since this was last asked.
     fn said(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        String::from_utf8(SAID.take()).unwrap()
     }
 }
 
@@ -349,7 +359,7 @@ async fn a_witness_whom_another_node_has_asked_first_is_no_alarm() {
     let desk = &salon.tenant.desk;
     block_in_place(|| one.trust(desk));
     let (pause, other) = (one.pause(), witnessed(&[&named], None));
-    let (errors, _listening) = Errors::listen();
+    let errors = Errors::listen();
     let first = async {
         pause.arrived.notified().await;
         book(&salon, &client, 0).await;
@@ -377,7 +387,7 @@ async fn a_database_that_goes_away_is_no_history_that_was_changed() {
     book(&salon, &client, 0).await;
     fs::remove_file(desk.tenant.folder().join(FILE)).unwrap();
     let pause = one.pause();
-    let (errors, _listening) = Errors::listen();
+    let errors = Errors::listen();
     let away = async {
         pause.arrived.notified().await;
         block_in_place(|| server.stop());
@@ -412,7 +422,7 @@ async fn what_was_lost_and_what_was_changed_are_told_apart() {
         (block_in_place(|| older.desk("salon").unwrap()), witnessed(&[&named], None));
     let file = desk.tenant.folder().join(FILE);
     fs::copy(newer.tenant.folder().join(FILE), &file).unwrap();
-    let (errors, _listening) = Errors::listen();
+    let errors = Errors::listen();
     assert!(!witnesses.look(&desk).await.unwrap());
     let said = errors.said();
     assert!(said.contains(&format!("has signed {signed} entries")), "{said}");
