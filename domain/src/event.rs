@@ -10,6 +10,7 @@ mod tests;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use crate::booking::{
     Cancelled, Changed, ContentErased, Declined, Part, Requested, Rescheduled, Step,
@@ -159,17 +160,17 @@ impl Event {
     pub const KIND_SEALS_OPENED: Kind = Kind(70);
 
     /// Every seal that the entry refers to, in the order of their index.
-    pub fn seals(&self) -> Vec<SealRef> {
+    pub fn seals(&self) -> SmallVec<[SealRef; 2]> {
         match self {
             Self::BookingRequested(event) => event.parts.iter().flat_map(Part::seals).collect(),
             Self::BookingCancelled(event) => {
                 event.note.iter().map(crate::sealed::Sealed::reference).collect()
             }
-            Self::PersonRegistered(event) => vec![event.contact.reference()],
-            Self::PersonRectified(event) => vec![event.contact.reference()],
-            Self::ConsentGiven(event) => vec![event.evidence.reference()],
-            Self::PolicyAccepted(event) => vec![event.evidence.reference()],
-            Self::SealsOpened(event) => vec![event.whom.reference()],
+            Self::PersonRegistered(event) => smallvec![event.contact.reference()],
+            Self::PersonRectified(event) => smallvec![event.contact.reference()],
+            Self::ConsentGiven(event) => smallvec![event.evidence.reference()],
+            Self::PolicyAccepted(event) => smallvec![event.evidence.reference()],
+            Self::SealsOpened(event) => smallvec![event.whom.reference()],
             Self::BookingConfirmed(_)
             | Self::BookingDeclined(_)
             | Self::BookingRescheduled(_)
@@ -196,7 +197,7 @@ impl Event {
             | Self::KeysRotated(_)
             | Self::LogKeyRotated(_)
             | Self::LedgerMoved(_)
-            | Self::PeriodEnded(_) => Vec::new(),
+            | Self::PeriodEnded(_) => SmallVec::new(),
         }
     }
 }

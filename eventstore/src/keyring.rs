@@ -30,17 +30,16 @@ pub mod seal;
 pub mod sealing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{Handle, RetentionClass};
-use rusqlite::{Connection, OptionalExtension};
+use indexmap::IndexMap;
 
 use crate::engine::{Counter, KeyRow};
 use crate::environment::Environment;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{Log, ReadError};
-use crate::sqlite::{int, uint};
 use bundle::Held;
 use key::{Key, WrongKey};
 use lease::{KeyName, LEASE, Lease, Leases};
@@ -100,7 +99,7 @@ pub struct Keyring {
     provider: Arc<dyn Provider>,
     handles: Numbers,
     people: Numbers,
-    persons: Mutex<BTreeMap<PersonId, (PersonInfo, Duration)>>,
+    persons: Mutex<IndexMap<PersonId, (PersonInfo, Duration)>>,
     /// The tenant's epochs, newest first, and until when they are believed.
     epochs: Mutex<Option<(Vec<u32>, Duration)>>,
 }
@@ -140,7 +139,17 @@ impl Keyring {
     /// # Errors
     /// Where the keyring cannot be read.
     pub fn info(&self, person: PersonId) -> Result<Option<PersonInfo>, KeyError> {
+        let now = self.env.clock.since_boot();
+        // For every seal, so by itself and fast.
+        match self.persons().get(&person) {
+            Some((info, until)) if now < *until => return Ok(Some(*info)),
+            Some(_) | None => (),
+        }
         Ok(self.infos([person])?.remove(&person))
+    }
+
+    fn persons(&self) -> MutexGuard<'_, IndexMap<PersonId, (PersonInfo, Duration)>> {
+        self.persons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`Self::info`], of all of these of whom something is known.
@@ -154,7 +163,7 @@ impl Keyring {
         let now = self.env.clock.since_boot();
         let (mut infos, mut asked) = (BTreeMap::new(), BTreeSet::new());
         {
-            let known = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.persons();
             for person in persons {
                 match known.get(&person) {
                     Some((info, until)) if now < *until => drop(infos.insert(person, *info)),
@@ -168,7 +177,7 @@ impl Keyring {
         let asked: Vec<PersonId> = asked.into_iter().collect();
         let seen = self.leases.taken_back();
         let read = self.log.reader().known(&asked)?;
-        let mut known = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.persons();
         // What somebody changed meanwhile may have been read as it was before.
         if self.leases.taken_back() == seen {
             let live = read.iter().filter(|info| info.state == PersonState::Live);
@@ -374,28 +383,27 @@ impl Keyring {
     /// Takes back everything in memory that could open a person's seals.
     pub(crate) fn evict(&self, person: PersonId) {
         self.leases.end_person(person);
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+        self.persons().swap_remove(&person);
     }
 
     /// Takes back everything in memory that could open anybody's seals: another node has erased
     /// somebody.
     pub fn evict_all(&self) {
         self.leases.end_everybody();
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.persons().clear();
     }
 
     /// Lets go of what has not been used for a lease.
     pub(crate) fn sweep(&self) {
         let now = self.env.clock.since_boot();
         self.leases.sweep(&self.env);
-        let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
-        persons.retain(|_, (_, until)| now < *until);
+        self.persons().retain(|_, (_, until)| now < *until);
     }
 
     /// Forgets what it remembers of a person, after their row has changed.
     pub(crate) fn changed(&self, person: PersonId) {
         self.leases.outdate();
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+        self.persons().swap_remove(&person);
     }
 }
 
@@ -423,23 +431,4 @@ pub struct DataKeyRow {
     pub person: Option<PersonId>,
     pub year: Option<i16>,
     pub wrapped: Option<[u8; 40]>,
-}
-
-pub(crate) fn data_key(
-    conn: &Connection,
-    handle: Handle,
-    class: RetentionClass,
-) -> rusqlite::Result<Option<DataKeyRow>> {
-    let mut select = conn
-        .prepare_cached("SELECT id, person, year, wrapped FROM data_key WHERE id = ?1 * 8 + ?2")?;
-    select.query_row((int(handle.0), class.code()), data_key_row).optional()
-}
-
-/// A row of `id, person, year, wrapped`.
-pub(crate) fn data_key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DataKeyRow> {
-    Ok(DataKeyRow {
-        person: row.get::<_, Option<i64>>(1)?.map(|id| PersonId(uint(id))),
-        year: row.get(2)?,
-        wrapped: row.get(3)?,
-    })
 }

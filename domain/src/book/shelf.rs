@@ -2,27 +2,31 @@
 //!
 //! Two generations keep it small: what is touched moves to the young one, and when that is full
 //! the old one is dropped whole.
+//!
+//! Each decision looks several things up, most of them not lately: in a hash table that is two
+//! places in memory, where a tree of as many has five.
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 /// Things by key. A complete shelf answers for every key; a partial one only for those put on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Shelf<K: Ord, V> {
-    young: BTreeMap<K, Option<V>>,
-    old: BTreeMap<K, Option<V>>,
+pub struct Shelf<K: Hash + Eq, V> {
+    young: IndexMap<K, Option<V>>,
+    old: IndexMap<K, Option<V>>,
     /// How many things a generation may hold; none for a complete shelf.
     limit: Option<usize>,
 }
 
-impl<K: Ord, V> Default for Shelf<K, V> {
+impl<K: Hash + Eq, V> Default for Shelf<K, V> {
     fn default() -> Self {
-        Self { young: BTreeMap::new(), old: BTreeMap::new(), limit: None }
+        Self { young: IndexMap::new(), old: IndexMap::new(), limit: None }
     }
 }
 
-impl<K: Ord + Clone, V: Default> Shelf<K, V> {
+impl<K: Hash + Eq + Clone, V: Default> Shelf<K, V> {
     /// The thing under `key`, to be changed. On a complete shelf it comes to be by being asked for.
     pub fn get_mut_or_default(&mut self, key: &K) -> Option<&mut V> {
         if self.limit.is_none() && !self.young.contains_key(key) {
@@ -32,7 +36,7 @@ impl<K: Ord + Clone, V: Default> Shelf<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V> Shelf<K, V> {
+impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
     /// An empty shelf that keeps about twice `limit` things.
     pub fn partial(limit: usize) -> Self {
         Self { limit: Some(limit), ..Self::default() }
@@ -61,7 +65,7 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
         if self.limit.is_none() || self.young.contains_key(key) {
             return true;
         }
-        match self.old.remove_entry(key) {
+        match self.old.swap_remove_entry(key) {
             Some((key, thing)) => {
                 self.insert(key, thing);
                 true
@@ -80,10 +84,10 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
     }
 
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.young.remove(key).or_else(|| self.old.remove(key)).flatten()
+        self.young.swap_remove(key).or_else(|| self.old.swap_remove(key)).flatten()
     }
 
-    /// Everything at hand, in order within each generation.
+    /// Everything at hand, in no order that matters.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let both = self.old.iter().chain(&self.young);
         both.filter_map(|(key, thing)| Some((key, thing.as_ref()?)))
@@ -91,9 +95,11 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
 
     fn insert(&mut self, key: K, thing: Option<V>) {
         if self.limit.is_some_and(|limit| self.young.len() >= limit) {
-            self.old = std::mem::take(&mut self.young);
+            std::mem::swap(&mut self.young, &mut self.old);
+            // Its room stays: as much comes again.
+            self.young.clear();
         }
-        self.old.remove(&key);
+        self.old.swap_remove(&key);
         self.young.insert(key, thing);
     }
 }

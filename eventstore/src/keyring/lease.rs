@@ -7,12 +7,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::RetentionClass;
+use indexmap::IndexMap;
 
 use super::SECRETS;
 use super::key::Key;
@@ -89,7 +89,7 @@ pub struct Leases {
 #[derive(Default)]
 struct Held {
     /// By [`KeyName::number`].
-    keys: BTreeMap<u64, Arc<Lease>>,
+    keys: IndexMap<u64, Arc<Lease>>,
     /// Leases of keys that others have taken the place of: still in use, perhaps, and to be taken
     /// back like the others.
     replaced: Vec<(u64, Arc<Lease>)>,
@@ -160,7 +160,7 @@ impl Leases {
         held.taken_back += 1;
         for class in RetentionClass::ALL {
             let number = KeyName::Person(person, class).number();
-            if let Some(lease) = held.keys.remove(&number) {
+            if let Some(lease) = held.keys.swap_remove(&number) {
                 held.replaced.push((number, lease));
             }
         }
@@ -172,7 +172,7 @@ impl Leases {
         held.taken_back += 1;
         for class in RetentionClass::ALL {
             let number = KeyName::Person(person, class).number();
-            if let Some(lease) = held.keys.remove(&number) {
+            if let Some(lease) = held.keys.swap_remove(&number) {
                 lease.ended.store(true, Ordering::Release);
             }
             let replaced = held.replaced.iter().filter(|(known, _)| *known == number);
@@ -184,10 +184,15 @@ impl Leases {
     pub fn end_everybody(&self) {
         let mut held = self.held();
         held.taken_back += 1;
-        let ending = held.keys.split_off(&KeyName::ENDING);
-        let replaced = held.replaced.iter().map(|(_, lease)| lease);
-        let all = ending.values().chain(replaced);
-        all.for_each(|lease| lease.ended.store(true, Ordering::Release));
+        let end = |lease: &Lease| lease.ended.store(true, Ordering::Release);
+        held.replaced.iter().for_each(|(_, lease)| end(lease));
+        held.keys.retain(|number, lease| {
+            let ends = *number >= KeyName::ENDING;
+            if ends {
+                end(lease);
+            }
+            !ends
+        });
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -4,7 +4,7 @@ use domain::sealed::FieldSet;
 use domain::{FenceId, Handle, Position, RegistrationId};
 
 /// A person, by a number that stands nowhere but in the keyring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PersonId(pub u64);
 
 /// How it stands with a person's record.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::entry::Tagged;
 use domain::sealed::{FieldSet, SealRef};
 use domain::{Draft, Event, Handle, Kind, Position, Tag};
+use smallvec::SmallVec;
 
 use super::appender::{Append, AppendError, Appended};
 use super::index::PersonRow;
@@ -62,23 +63,16 @@ impl Batch {
             return Ok(());
         }
         let name = |kind: Kind, seal: &SealRef| (kind, seal.handle, seal.class.code(), seal.seal);
-        let mut wanted = Vec::with_capacity(brought.seals.len());
+        let mut wanted: SmallVec<[_; 2]> = SmallVec::new();
         for draft in drafts {
             let kind = draft.event.kind();
             wanted.extend(draft.event.seals().iter().map(|seal| name(kind, seal)));
         }
-        let fits = match (wanted.as_mut_slice(), brought.seals.as_slice()) {
-            // Most bookings.
-            ([wanted], [new]) => *wanted == name(new.kind, &new.seal),
-            (wanted, brought) => {
-                let mut brought: Vec<_> =
-                    brought.iter().map(|new| name(new.kind, &new.seal)).collect();
-                wanted.sort_unstable();
-                brought.sort_unstable();
-                *wanted == *brought
-            }
-        };
-        if fits { Ok(()) } else { Err(AppendError::SealsDiffer) }
+        let mut brought: SmallVec<[_; 2]> =
+            brought.seals.iter().map(|new| name(new.kind, &new.seal)).collect();
+        wanted.sort_unstable();
+        brought.sort_unstable();
+        if wanted == brought { Ok(()) } else { Err(AppendError::SealsDiffer) }
     }
 
     /// Takes in what was sealed for a command that is accepted.
@@ -112,6 +106,11 @@ impl Batch {
         let mut references = event.seals();
         references.sort_by_key(|seal| seal.seal);
         let kind = event.kind();
+        // Most entries have all that was brought, as it was brought.
+        let as_brought = references.iter().eq(self.loose.iter().map(|new| &new.seal));
+        if as_brought && self.loose.iter().all(|new| new.kind == kind) {
+            return Ok(std::mem::take(&mut self.loose));
+        }
         let seals = references.iter().map(|seal| {
             let of_it = |new: &NewSeal| new.kind == kind && new.seal == *seal;
             let at = self.loose.iter().position(of_it).ok_or(AppendError::SealsDiffer)?;

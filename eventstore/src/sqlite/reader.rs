@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, rotation, seals, uint};
 use crate::engine::{Bundle, Hanging, KeyRow, Notices, Papers, Place, Read, Reader, SealRow};
+use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::keyring::seal::SealAt;
-use crate::keyring::{DataKeyRow, data_key};
 use crate::ledger::appender::Appended;
 use crate::ledger::index::PersonRow;
 use crate::ledger::log::{EntryBytes, Head, ReadError};
@@ -254,7 +254,7 @@ impl Reader for Connection {
     }
 
     fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {
-        Ok(data_key(self, handle, class)?)
+        Ok(seals::data_key(self, handle, class)?)
     }
 
     fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>> {

@@ -1,11 +1,13 @@
 //! Reading seals and their data keys, neighbours together.
 
-use rusqlite::{Connection, Row, Statement};
+use domain::{Handle, RetentionClass};
+use rusqlite::{Connection, OptionalExtension, Row, Statement};
 use zeroize::Zeroizing;
 
-use super::int;
+use super::{int, uint};
 use crate::engine::{Read, SealRow};
-use crate::keyring::data_key_row;
+use crate::keyring::DataKeyRow;
+use crate::keyring::person::PersonId;
 use crate::keyring::seal::SealAt;
 
 /// How far apart two rows may lie that are still read in one sweep: passing over a row costs a
@@ -62,4 +64,23 @@ fn sweep(
         }
     }
     Ok(())
+}
+
+pub(super) fn data_key(
+    conn: &Connection,
+    handle: Handle,
+    class: RetentionClass,
+) -> rusqlite::Result<Option<DataKeyRow>> {
+    let mut select = conn
+        .prepare_cached("SELECT id, person, year, wrapped FROM data_key WHERE id = ?1 * 8 + ?2")?;
+    select.query_row((int(handle.0), class.code()), data_key_row).optional()
+}
+
+/// A row of `id, person, year, wrapped`.
+fn data_key_row(row: &Row<'_>) -> rusqlite::Result<DataKeyRow> {
+    Ok(DataKeyRow {
+        person: row.get::<_, Option<i64>>(1)?.map(|id| PersonId(uint(id))),
+        year: row.get(2)?,
+        wrapped: row.get(3)?,
+    })
 }

@@ -5,6 +5,7 @@ use domain::person::{Restricted, Unrestricted};
 use domain::{
     Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, RetentionClass, Tag,
 };
+use smallvec::SmallVec;
 
 use super::{Reply, Writer};
 use crate::keyring::person::PersonId;
@@ -112,7 +113,7 @@ impl Writer {
     ) -> Result<(), AppendError> {
         let tagged = self.book.take(draft);
         let seals = batch.seals_of(&tagged.draft.event)?;
-        let hashes: Vec<Hash> = seals.iter().map(|new| new.hash).collect();
+        let hashes: SmallVec<[Hash; 2]> = seals.iter().map(|new| new.hash).collect();
         let encoded = codec::encode(header, &tagged, &hashes);
         let bytes = match encoded {
             Ok(bytes) => bytes,
