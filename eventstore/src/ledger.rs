@@ -5,6 +5,7 @@ pub mod audit;
 pub(crate) mod batch;
 pub mod codec;
 mod erasure;
+pub mod gather;
 pub mod index;
 mod loader;
 pub mod log;
@@ -26,8 +27,9 @@ use crate::keyring::person::PersonId;
 use crate::keyring::provider::Provider;
 use crate::keyring::sealing::Sealing;
 use crate::keyring::{KeyError, Keyring};
-use crate::sqlite::{self, OpenError, SqliteReader, SqliteWriter};
+use crate::sqlite::{OpenError, SqliteReader, SqliteWriter};
 use appender::{Append, AppendError, Appended, Erasure};
+use gather::Gather;
 use log::{Log, ReadError, SharedReader};
 use writer::{Job, Writer};
 
@@ -67,7 +69,7 @@ impl Ledger {
         provider: Arc<dyn Provider>,
         env: &Environment,
     ) -> Result<Self, LedgerError> {
-        let writer = SqliteWriter(sqlite::open_writer(path)?);
+        let writer = SqliteWriter::open(path)?;
         let reader = Box::new(SqliteReader::open(path)?);
         Self::over(reader, Box::new(writer), provider, env)
     }
@@ -92,7 +94,7 @@ impl Ledger {
         let resting = writer.resting();
         let writer = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || writer.run(Gather::from(queue)))
             .map_err(LedgerError::Thread)?;
         Ok(Self { log, keyring, sender: Some(sender), resting, writer: Mutex::new(Some(writer)) })
     }

@@ -1,5 +1,6 @@
 //! SQLite as the engine of a ledger and its keyring: schema and settings.
 
+mod checkpoints;
 mod papers;
 pub mod parts;
 mod reader;
@@ -15,6 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::keyring::Founding;
 use crate::keyring::provider::TenantId;
 
+pub use checkpoints::Checkpointed;
 pub use reader::SqliteReader;
 pub(crate) use reader::{read_entry, read_head};
 pub use writer::{SqliteWriter, insert_persons, insert_tags};
@@ -58,8 +60,9 @@ fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted is overwritten: FAST leaves whole freed pages as they were.
     conn.pragma_update(None, "secure_delete", "ON")?;
-    // In KiB where it is negative. What does not fit is written before its time.
-    conn.pragma_update(None, "cache_size", -32_768)?;
+    // In KiB where it is negative. What does not fit is written before its time; a larger one would
+    // hardly be used, and is looked through after many a commit.
+    conn.pragma_update(None, "cache_size", -8192)?;
     Ok(conn)
 }
 

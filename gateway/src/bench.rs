@@ -112,6 +112,27 @@ struct Extent {
     mix: Mix,
 }
 
+impl Extent {
+    /// In how many turns a run takes each of what is compared: a machine that is shared is slow for
+    /// seconds at a time, and is then so for all of them.
+    const TURNS: u32 = 6;
+
+    /// The means of what `measure` tells of each of `N` things, one after the other and again, for a
+    /// part of a run each time.
+    fn in_turns<const N: usize>(
+        &self,
+        mut measure: impl FnMut(usize, Duration) -> Result<f64, CliError>,
+    ) -> Result<[f64; N], CliError> {
+        let mut sums = [0.0; N];
+        for _ in 0..Self::TURNS {
+            for (which, sum) in sums.iter_mut().enumerate() {
+                *sum += measure(which, self.run / Self::TURNS)?;
+            }
+        }
+        Ok(sums.map(|sum| sum / f64::from(Self::TURNS)))
+    }
+}
+
 type Figures = Result<Vec<Figure>, CliError>;
 
 /// Where something is measured.

@@ -13,7 +13,7 @@ mod standing;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use domain::book::Shelf;
@@ -25,6 +25,7 @@ use super::appender::{Append, AppendError, Appended, Erasure};
 use super::batch::{Batch, Looked};
 use super::codec;
 use super::erasure::Clearing;
+use super::gather::Gather;
 use super::index;
 use super::loader::{self, LoadJob, Loaded, Visits};
 use super::log::{Log, ReadError};
@@ -36,8 +37,6 @@ use crate::keyring::provider::Provider;
 use crate::tree::Frontier;
 pub(super) use recent::Recent;
 
-/// The most commands of one commit.
-const BATCH: usize = 512;
 /// How many things each generation of a shelf keeps.
 const SHELF: usize = 65_536;
 /// How long the writer sleeps at most before it looks after leases.
@@ -158,15 +157,14 @@ impl Writer {
     }
 
     /// Works until it is told to stop or nobody is left to ask.
-    pub(crate) fn run(mut self, queue: &Receiver<Job>) {
+    pub(crate) fn run(mut self, mut queue: Gather<Job>) {
         self.resume_erasures();
         loop {
-            let mut jobs = match queue.recv_timeout(self.clearing_due().unwrap_or(IDLE)) {
-                Ok(job) => vec![job],
+            let jobs = match queue.begin(self.clearing_due().unwrap_or(IDLE)) {
+                Ok(jobs) => jobs,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            jobs.extend(queue.try_iter().take(BATCH - jobs.len()));
             if jobs.is_empty() {
                 self.keyring.sweep();
             }
@@ -176,7 +174,7 @@ impl Writer {
                 }
                 continue;
             }
-            if self.work(jobs, queue) {
+            if self.work(jobs, &mut queue) {
                 break;
             }
             self.clear();
@@ -184,17 +182,14 @@ impl Writer {
         self.close();
     }
 
-    /// Does what was asked, and with it what is asked while it decides: a commit costs as much for
-    /// few as for many, and those who were just answered ask again by then. Says whether to stop.
-    fn work(&mut self, mut jobs: Vec<Job>, queue: &Receiver<Job>) -> bool {
+    /// Does what was asked, and with it what is asked meanwhile; says whether to stop.
+    fn work(&mut self, mut jobs: Vec<Job>, queue: &mut Gather<Job>) -> bool {
         let mut batch = Batch::default();
-        let mut taken = 0;
         while !jobs.is_empty() {
-            taken += jobs.len();
             if self.decide_all(&mut batch, jobs) {
                 return true;
             }
-            jobs = queue.try_iter().take(BATCH.saturating_sub(taken)).collect();
+            jobs = queue.more();
         }
         self.commit(batch);
         false

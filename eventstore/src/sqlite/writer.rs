@@ -1,11 +1,12 @@
 //! Writing a ledger's file: each call one transaction.
 
+use std::path::Path;
 use std::time::Duration;
 
 use domain::{Handle, Position, RetentionClass, Tag};
 use rusqlite::{Connection, params};
 
-use super::{int, papers, rotation};
+use super::{Checkpointed, OpenError, int, papers, rotation};
 use crate::engine::{
     Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of,
 };
@@ -18,16 +19,21 @@ use crate::store::notices::NoticeKind;
 
 /// How many persons are rotated at once where nobody else writes.
 const MANY: usize = 4096;
-/// How many pages of its log SQLite brings to the file after a commit.
-const LOG: i64 = 1000;
-/// How many while many persons are rotated: each time most pages of the lookups' are among them.
-const LONG_LOG: i64 = 16_384;
-
 /// How long a checkpoint waits for readers.
 const BRIEFLY: Duration = Duration::from_millis(5);
 
-/// The one connection that writes a file.
-pub struct SqliteWriter(pub(crate) Connection);
+/// The one writer of a file.
+pub struct SqliteWriter(Checkpointed);
+
+impl SqliteWriter {
+    /// Opens a file for writing and gives it the schema, or what it lacks of it.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or its schema is newer than this program.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Checkpointed::open(path).map(Self)
+    }
+}
 
 impl Writer for SqliteWriter {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Outcome, EngineError> {
@@ -104,6 +110,7 @@ impl Writer for SqliteWriter {
 
     /// Empties the write-ahead log; whether nothing held it back.
     fn settle(&mut self) -> Result<bool, EngineError> {
+        let _alone = self.0.alone();
         // A reader that holds it up is not waited for: others wait for the writer.
         self.0.busy_timeout(BRIEFLY)?;
         let busy: rusqlite::Result<i64> =
@@ -116,9 +123,10 @@ impl Writer for SqliteWriter {
 impl SqliteWriter {
     /// Rotates persons' keys without bringing the pages of each page to the file.
     fn rotate_many(&mut self, rows: &[(Bundle, Bundle)]) -> Result<u64, EngineError> {
-        self.0.pragma_update(None, "wal_autocheckpoint", LONG_LOG)?;
+        // Most pages of the lookups' are written each time.
+        self.0.be_patient(true);
         let done = self.rotate(rows);
-        self.0.pragma_update(None, "wal_autocheckpoint", LOG)?;
+        self.0.be_patient(false);
         Ok(u64::try_from(done?).unwrap_or(u64::MAX))
     }
 

@@ -214,9 +214,7 @@ impl Site {
     pub(crate) fn open(&self, which: Which) -> Result<(SharedReader, Box<dyn Writer>), StoreError> {
         let reader = self.reader(which)?;
         let mut writer: Box<dyn Writer> = match self {
-            Self::Folder(folder) => {
-                Box::new(SqliteWriter(sqlite::open_writer(&folder.join(which.file()))?))
-            }
+            Self::Folder(folder) => Box::new(SqliteWriter::open(&folder.join(which.file()))?),
             Self::Server { on, home, id, folder } => {
                 fs::create_dir_all(folder)?;
                 let scope = Scope::new(home, *id, which);

@@ -22,8 +22,8 @@ use crate::cli::console::Console;
 use crate::dice::Dice;
 
 const BATCH: usize = 32;
-/// How many bookings are inserted bare in one run.
-const BARE: u64 = 40_000;
+/// How many bookings are inserted bare in one turn.
+const BARE: u64 = 15_000;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -43,14 +43,19 @@ pub(super) fn measure(
         copy_to(rig, &copy)?;
         rig.settle(&[&copy])?;
         one.push(rig.rate(1, extent.run, Wish::Anywhere)?);
-        rig.settle(&[&copy])?;
-        many.push(rig.rate(64, extent.run, Wish::Anywhere)?);
-        rig.settle(&[&copy])?;
-        more.push(rig.rate(256, extent.run, Wish::Anywhere)?);
-        rig.settle(&[&copy])?;
-        bare.push(bare_inserts(rig, &copy, true)?);
-        rig.settle(&[&copy])?;
-        bare_entries.push(bare_inserts(rig, &copy, false)?);
+        let [with_64, with_256, rows, entries] = extent.in_turns(|which, run| {
+            rig.settle(&[&copy])?;
+            match which {
+                0 => rig.rate(64, run, Wish::Anywhere),
+                1 => rig.rate(256, run, Wish::Anywhere),
+                2 => bare_inserts(rig, &copy, true),
+                _ => bare_inserts(rig, &copy, false),
+            }
+        })?;
+        many.push(with_64);
+        more.push(with_256);
+        bare.push(rows);
+        bare_entries.push(entries);
     }
     let (caller, rows) = ("one caller", "bare inserts of the same rows by 32");
     let entries = "bare inserts without index rows";

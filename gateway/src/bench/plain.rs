@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use domain::book::Shelf;
 use domain::booking::{BookingCommand, NewPart, Request, Role, Wanted};
@@ -20,11 +20,13 @@ use domain::{
     Actor, Book, Command, Context, Event, FenceId, Field, Handle, Position, ResourceId, ServiceId,
     Tag,
 };
+use eventstore::PersonId;
 use eventstore::ledger::codec::{self, Header};
+use eventstore::ledger::gather::Gather;
 use eventstore::ledger::index::{self, Pending, PersonRow};
-use eventstore::{PersonId, sqlite};
+use eventstore::sqlite::{self, Checkpointed};
 use jiff::{Span, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use tokio::sync::oneshot;
 
 use super::rig::{DAYS, PERSONS, RESOURCES, Rig, Wish};
@@ -34,8 +36,8 @@ use crate::cli::console::Console;
 use crate::dice::Dice;
 
 /// As in the ledger.
-const BATCH: usize = 512;
 const SHELF: usize = 65_536;
+const IDLE: Duration = Duration::from_secs(5);
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -47,14 +49,19 @@ pub(super) fn measure(
     let plain = Plain::start(rig, &file)?;
     // As full as the other: earlier measurements have added to it.
     plain.fill(rig.stored, console)?;
-    plain.rate(rig, 64, extent)?;
+    plain.rate(rig, 64, extent.run)?;
     rig.rate(64, extent.run, Wish::Anywhere)?;
     let (mut sealed, mut clear) = (vec![], vec![]);
     for _ in 0..extent.runs {
-        rig.settle(&[&file])?;
-        clear.push(plain.rate(rig, 64, extent)?);
-        rig.settle(&[&file])?;
-        sealed.push(rig.rate(64, extent.run, Wish::Anywhere)?);
+        let [in_the_clear, with_seals] = extent.in_turns(|which, run| {
+            rig.settle(&[&file])?;
+            match which {
+                0 => plain.rate(rig, 64, run),
+                _ => rig.rate(64, run, Wish::Anywhere),
+            }
+        })?;
+        clear.push(in_the_clear);
+        sealed.push(with_seals);
     }
     let wanted = "at least 0.82";
     Ok(vec![Figure::new("privacy_64", "bookings/s", &sealed, "in the clear", &clear, wanted)])
@@ -99,7 +106,7 @@ impl Plain {
         // The file holds only what comes now.
         book.next = Position(0);
         let writer = PlainWriter::open(file, book).map_err(failed)?;
-        std::thread::spawn(move || writer.run(&asks));
+        std::thread::spawn(move || writer.run(Gather::from(asks)));
         Ok(Arc::new(Self {
             queue,
             handles: Arc::new(AtomicU64::new(1)),
@@ -169,10 +176,10 @@ impl Plain {
         Ok(())
     }
 
-    fn rate(self: &Arc<Self>, rig: &Rig, callers: u64, extent: Extent) -> Result<f64, CliError> {
+    fn rate(self: &Arc<Self>, rig: &Rig, callers: u64, run: Duration) -> Result<f64, CliError> {
         let done = Arc::new(AtomicU64::new(0));
         let start = Instant::now();
-        let until = start + extent.run;
+        let until = start + run;
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let tasks: Vec<_> = (0..callers)
             .map(|caller| {
@@ -195,7 +202,7 @@ impl Plain {
 }
 
 struct PlainWriter {
-    conn: Connection,
+    conn: Checkpointed,
     book: Book,
     visits: Shelf<PersonId, BTreeMap<i16, u32>>,
     pending: Pending,
@@ -212,22 +219,24 @@ struct Rows {
 
 impl PlainWriter {
     fn open(file: &Path, book: Book) -> Result<Self, CliError> {
-        let conn = sqlite::open_writer(file).map_err(failed)?;
+        let conn = Checkpointed::open(file).map_err(failed)?;
         conn.execute("INSERT INTO head VALUES (1, zeroblob(16), 1, 0, x'', 0, 0, 1, 1)", [])
             .map_err(failed)?;
         let visits = Shelf::partial(SHELF);
         Ok(Self { conn, book, visits, pending: Pending::default() })
     }
 
-    fn run(mut self, asks: &Receiver<Ask>) {
-        while let Ok(first) = asks.recv() {
+    fn run(mut self, mut queue: Gather<Ask>) {
+        loop {
+            let mut asks = match queue.begin(IDLE) {
+                Ok(asks) => asks,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut rows = Rows::default();
-            let mut ask = Some(first);
-            while let Some(next) = ask.take() {
-                self.decide(&mut rows, next);
-                if rows.replies.len() < BATCH {
-                    ask = asks.try_recv().ok();
-                }
+            while !asks.is_empty() {
+                asks.into_iter().for_each(|ask| self.decide(&mut rows, ask));
+                asks = queue.more();
             }
             if self.commit(&mut rows).is_err() {
                 return;
