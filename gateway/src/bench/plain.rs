@@ -1,14 +1,16 @@
 //! The price of privacy: the same entries and tags with plaintext in place of seals, no key rows
 //! and no leaf hashes, through a writer of the same build.
 //!
-//! This writer exists only to be compared with. It decides with the same book, writes the same
-//! entry bytes and moves the same index rows, batches as the ledger does and commits as durably.
+//! This writer exists only to be compared with. It is asked and answers in the ledger's words, by the
+//! same clock, gathers as the ledger does and decides with the same book, writes the same entry bytes,
+//! makes the same index rows by the same function and moves them alike, and commits as durably. What it
+//! lacks is what privacy asks for, and it is the only thing that it lacks on purpose.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::book::Shelf;
@@ -17,13 +19,15 @@ use domain::facet::Channel;
 use domain::sealed::{FieldSet, Sealed};
 use domain::slot::Slot;
 use domain::{
-    Actor, Book, Command, Context, Event, FenceId, Field, Handle, Position, ResourceId, ServiceId,
-    Tag,
+    Actor, Book, BookingId, Command, Context, Event, FenceId, Field, Handle, Position, ResourceId,
+    RetentionClass, ServiceId, Tag,
 };
 use eventstore::PersonId;
+use eventstore::environment::Environment;
+use eventstore::ledger::appender::{Append, AppendError, Appended};
 use eventstore::ledger::codec::{self, Header};
 use eventstore::ledger::gather::Gather;
-use eventstore::ledger::index::{self, Pending, PersonRow};
+use eventstore::ledger::index::{self, Links, Pending, PersonRow};
 use eventstore::sqlite::{self, Checkpointed};
 use jiff::{Span, Timestamp};
 use rusqlite::params;
@@ -73,15 +77,17 @@ fn failed(error: impl std::fmt::Display) -> CliError {
 
 /// A booking in the clear.
 struct Ask {
-    command: Command,
+    append: Box<Append>,
     person: PersonId,
     text: Vec<u8>,
-    reply: oneshot::Sender<bool>,
+    reply: Reply,
 }
+
+type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 
 /// The comparison's writer and what its callers need.
 struct Plain {
-    queue: SyncSender<Ask>,
+    queue: SyncSender<Box<Ask>>,
     handles: Arc<AtomicU64>,
     service: ServiceId,
     resources: Vec<ResourceId>,
@@ -105,7 +111,7 @@ impl Plain {
         }
         // The file holds only what comes now.
         book.next = Position(0);
-        let writer = PlainWriter::open(file, book).map_err(failed)?;
+        let writer = PlainWriter::open(file, book, rig.app.env.clone()).map_err(failed)?;
         std::thread::spawn(move || writer.run(Gather::from(asks)));
         Ok(Arc::new(Self {
             queue,
@@ -117,7 +123,10 @@ impl Plain {
         }))
     }
 
-    fn ask(&self, dice: &mut Dice) -> Result<oneshot::Receiver<bool>, CliError> {
+    fn ask(
+        &self,
+        dice: &mut Dice,
+    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, CliError> {
         let handle = Handle(self.handles.fetch_add(1, Ordering::Relaxed));
         let (resource, day) = (dice.roll(RESOURCES), dice.roll(DAYS));
         let minutes = i64::try_from(day * 1440 + dice.roll(144) * 10).unwrap_or(0);
@@ -152,7 +161,8 @@ impl Plain {
         let command = Command::Booking(BookingCommand::Request(Box::new(request)));
         let (reply, answer) = oneshot::channel();
         let person = PersonId(dice.roll(PERSONS));
-        self.queue.send(Ask { command, person, text, reply }).map_err(failed)?;
+        let append = Box::new(Append::new(command, Actor::System));
+        self.queue.send(Box::new(Ask { append, person, text, reply })).map_err(failed)?;
         Ok(answer)
     }
 
@@ -165,7 +175,7 @@ impl Plain {
             if waiting.len() >= 400
                 && let Some(answer) = waiting.pop_front()
             {
-                done += u64::from(answer.blocking_recv().unwrap_or(false));
+                done += u64::from(matches!(answer.blocking_recv(), Ok(Ok(_))));
                 if done.is_multiple_of(4096) {
                     console.progress(done, stored);
                 }
@@ -187,8 +197,11 @@ impl Plain {
                 rig.runtime.spawn(async move {
                     let mut dice = Dice::new(1_000_000 + round * 1000 + caller);
                     while Instant::now() < until {
-                        let accepted = plain.ask(&mut dice)?.await.map_err(failed)?;
-                        done.fetch_add(u64::from(accepted), Ordering::Relaxed);
+                        match plain.ask(&mut dice)?.await.map_err(failed)? {
+                            Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                            Err(AppendError::Refused(_)) => (),
+                            Err(error) => return Err(failed(error)),
+                        }
                     }
                     Ok::<_, CliError>(())
                 })
@@ -205,7 +218,9 @@ struct PlainWriter {
     conn: Checkpointed,
     book: Book,
     visits: Shelf<PersonId, BTreeMap<i16, u32>>,
-    pending: Pending,
+    pending: Mutex<Pending>,
+    env: Environment,
+    causes: u64,
 }
 
 /// What one batch brings.
@@ -214,19 +229,35 @@ struct Rows {
     entries: Vec<(Position, Vec<u8>, Vec<u8>)>,
     tags: Vec<(Tag, Position)>,
     persons: Vec<PersonRow>,
-    replies: Vec<oneshot::Sender<bool>>,
+    replies: Vec<(Reply, Appended)>,
+    links: Vec<(Handle, PersonId)>,
+}
+
+impl Links for Rows {
+    fn person(&self, handle: Handle) -> Option<PersonId> {
+        self.links.iter().rev().find(|(linked, _)| *linked == handle).map(|(_, person)| *person)
+    }
+
+    fn is_live(&self, _: Handle, _: RetentionClass) -> bool {
+        true
+    }
+
+    /// Only bookings are made.
+    fn parts(&self, _: BookingId) -> Vec<Handle> {
+        Vec::new()
+    }
 }
 
 impl PlainWriter {
-    fn open(file: &Path, book: Book) -> Result<Self, CliError> {
+    fn open(file: &Path, book: Book, env: Environment) -> Result<Self, CliError> {
         let conn = Checkpointed::open(file).map_err(failed)?;
         conn.execute("INSERT INTO head VALUES (1, zeroblob(16), 1, 0, x'', 0, 0, 1, 1)", [])
             .map_err(failed)?;
         let visits = Shelf::partial(SHELF);
-        Ok(Self { conn, book, visits, pending: Pending::default() })
+        Ok(Self { conn, book, visits, pending: Mutex::default(), env, causes: 0 })
     }
 
-    fn run(mut self, mut queue: Gather<Ask>) {
+    fn run(mut self, mut queue: Gather<Box<Ask>>) {
         loop {
             let mut asks = match queue.begin(IDLE) {
                 Ok(asks) => asks,
@@ -235,22 +266,22 @@ impl PlainWriter {
             };
             let mut rows = Rows::default();
             while !asks.is_empty() {
-                asks.into_iter().for_each(|ask| self.decide(&mut rows, ask));
+                asks.into_iter().for_each(|ask| self.decide(&mut rows, *ask));
                 asks = queue.more();
             }
             if self.commit(&mut rows).is_err() {
                 return;
             }
-            for reply in rows.replies {
+            for (reply, appended) in rows.replies {
                 // A caller that went away needs no answer.
-                reply.send(true).ok();
+                reply.send(Ok(appended)).ok();
             }
         }
     }
 
     fn decide(&mut self, rows: &mut Rows, ask: Ask) {
-        let now = Timestamp::UNIX_EPOCH;
-        for key in self.book.missing(&ask.command) {
+        let now = self.env.clock.now();
+        for key in self.book.missing(&ask.append.command) {
             // What is not on the shelf has not been: all days fit on it.
             self.book.load(key, std::iter::empty());
         }
@@ -260,10 +291,16 @@ impl PlainWriter {
         let visits = self.visits.get(&ask.person).cloned().unwrap_or_default();
         let context =
             Context { now, occurred_at: now, actor: Actor::System, visits, held: [].into() };
-        let Ok(drafts) = self.book.decide(&ask.command, &context) else {
-            ask.reply.send(false).ok();
-            return;
+        let drafts = match self.book.decide(&ask.append.command, &context) {
+            Ok(drafts) => drafts,
+            Err(refusal) => {
+                ask.reply.send(Err(refusal.into())).ok();
+                return;
+            }
         };
+        self.causes += 1;
+        let first = self.book.next;
+        let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
         for draft in drafts {
             let position = self.book.next;
             let header = Header {
@@ -271,36 +308,31 @@ impl PlainWriter {
                 recorded_at: now,
                 occurred_at: now,
                 actor: Actor::System,
-                cause: [1; 16],
+                cause: u128::from(self.causes).to_be_bytes(),
             };
             let tagged = self.book.take(draft);
             let Ok(bytes) = codec::encode(&header, &tagged, &[]) else { continue };
             let Event::BookingRequested(event) = &tagged.draft.event else { continue };
-            let row = PersonRow {
-                person: ask.person,
-                until: event.end.as_second(),
-                position,
-                handle: event.booker().unwrap_or_default(),
-                booking: Some(domain::BookingId(position.0)),
-                seals: 1,
-                year: event.facets.day.year(),
-                visits: 1,
-            };
-            if let Some(visits) = self.visits.get_mut(&ask.person) {
-                *visits.entry(row.year).or_default() += 1;
+            rows.links.extend(event.booker().map(|handle| (handle, ask.person)));
+            for row in index::rows_of(position, &tagged.draft.event, rows) {
+                if let Some(visits) = self.visits.get_mut(&row.person) {
+                    *visits.entry(row.year).or_default() += 1;
+                }
+                rows.persons.push(row);
             }
             rows.tags.extend(tagged.tags.iter().map(|tag| (*tag, position)));
-            rows.persons.push(row);
             rows.entries.push((position, bytes, ask.text.clone()));
         }
-        rows.replies.push(ask.reply);
+        rows.replies.push((ask.reply, Appended { first, count, repeated: false }));
     }
 
     fn commit(&mut self, rows: &mut Rows) -> rusqlite::Result<()> {
-        let pending = &mut self.pending;
         let (size, enough) = (self.book.next.0, index::enough(self.book.next.0));
-        let tags = pending.tags.next(rows.tags.len().max(64), enough, size);
-        let persons = pending.persons.next(rows.persons.len().max(64), enough, size);
+        let (tags, persons) = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let tags = pending.tags.next(rows.tags.len().max(64), enough, size);
+            (tags, pending.persons.next(rows.persons.len().max(64), enough, size))
+        };
         let size = i64::try_from(self.book.next.0).unwrap_or(i64::MAX);
         let tx = self.conn.transaction()?;
         {
@@ -316,6 +348,7 @@ impl PlainWriter {
             tx.prepare_cached("UPDATE head SET size = ?1 WHERE id = 1")?.execute([size])?;
         }
         tx.commit()?;
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.tags.written(&tags);
         pending.persons.written(&persons);
         pending.tags.add(std::mem::take(&mut rows.tags));
