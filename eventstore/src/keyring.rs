@@ -30,7 +30,7 @@ pub mod seal;
 pub mod sealing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::{Handle, RetentionClass};
@@ -99,7 +99,7 @@ pub struct Keyring {
     provider: Arc<dyn Provider>,
     handles: Numbers,
     people: Numbers,
-    persons: Mutex<IndexMap<PersonId, (PersonInfo, Duration)>>,
+    persons: RwLock<IndexMap<PersonId, (PersonInfo, Duration)>>,
     /// The tenant's epochs, newest first, and until when they are believed.
     epochs: Mutex<Option<(Vec<u32>, Duration)>>,
 }
@@ -119,7 +119,7 @@ impl Keyring {
             provider,
             handles: Numbers::new(Counter::Handle, head.next_handle),
             people: Numbers::new(Counter::Person, head.next_person),
-            persons: Mutex::default(),
+            persons: RwLock::default(),
             epochs: Mutex::default(),
         };
         keyring.tenant_key()?;
@@ -141,15 +141,15 @@ impl Keyring {
     pub fn info(&self, person: PersonId) -> Result<Option<PersonInfo>, KeyError> {
         let now = self.env.clock.since_boot();
         // For every seal, so by itself and fast.
-        match self.persons().get(&person) {
+        match self.persons.read().unwrap_or_else(PoisonError::into_inner).get(&person) {
             Some((info, until)) if now < *until => return Ok(Some(*info)),
             Some(_) | None => (),
         }
         Ok(self.infos([person])?.remove(&person))
     }
 
-    fn persons(&self) -> MutexGuard<'_, IndexMap<PersonId, (PersonInfo, Duration)>> {
-        self.persons.lock().unwrap_or_else(PoisonError::into_inner)
+    fn persons(&self) -> RwLockWriteGuard<'_, IndexMap<PersonId, (PersonInfo, Duration)>> {
+        self.persons.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`Self::info`], of all of these of whom something is known.
@@ -163,7 +163,7 @@ impl Keyring {
         let now = self.env.clock.since_boot();
         let (mut infos, mut asked) = (BTreeMap::new(), BTreeSet::new());
         {
-            let known = self.persons();
+            let known = self.persons.read().unwrap_or_else(PoisonError::into_inner);
             for person in persons {
                 match known.get(&person) {
                     Some((info, until)) if now < *until => drop(infos.insert(person, *info)),

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::RetentionClass;
@@ -83,7 +83,7 @@ impl Lease {
 /// All leases of one keyring.
 #[derive(Default)]
 pub struct Leases {
-    held: Mutex<Held>,
+    held: RwLock<Held>,
 }
 
 #[derive(Default)]
@@ -100,7 +100,7 @@ struct Held {
 
 impl Leases {
     pub fn get(&self, name: KeyName, env: &Environment) -> Option<Arc<Lease>> {
-        self.held().keys.get(&name.number()).filter(|lease| lease.holds(env)).cloned()
+        self.read().keys.get(&name.number()).filter(|lease| lease.holds(env)).cloned()
     }
 
     /// As [`Self::get`] for many at once: looked up side by side, they cost a part of what they do
@@ -111,14 +111,14 @@ impl Leases {
         env: &Environment,
     ) -> Vec<Option<Arc<Lease>>> {
         let now = env.clock.since_boot();
-        let held = self.held();
+        let held = self.read();
         let get = |name: KeyName| held.keys.get(&name.number()).filter(|lease| lease.holds_at(now));
         names.map(|name| name.and_then(get).cloned()).collect()
     }
 
     /// How often keys were taken back, for [`Self::put_unless_taken_back`].
     pub fn taken_back(&self) -> u64 {
-        self.held().taken_back
+        self.read().taken_back
     }
 
     /// What was read until now may be older than what is stored.
@@ -195,8 +195,13 @@ impl Leases {
         });
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For looking: many do at once.
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
