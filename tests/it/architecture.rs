@@ -16,7 +16,8 @@ const ARROWS: [(&str, &[&str]); 5] = [
 ];
 
 /// All that the rules may use: none of these reads a clock, opens a file or makes chance.
-const RULES_USE: [&str; 5] = ["cqrs-es", "jiff", "serde", "serde_json", "thiserror"];
+const RULES_USE: [&str; 7] =
+    ["cqrs-es", "indexmap", "jiff", "serde", "serde_json", "smallvec", "thiserror"];
 
 fn metadata() -> Metadata {
     let manifest = root().join("Cargo.toml");

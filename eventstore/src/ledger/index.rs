@@ -116,27 +116,53 @@ type Rows = (Vec<(Tag, Position)>, Vec<PersonRow>);
 pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
     let links = StoredLinks::new(reader);
-    let mut from = Position(indexed);
-    loop {
-        let entries = reader.entries(from, STRETCH)?;
-        for stored in &entries {
-            let Ok(entry) = codec::decode(&stored.bytes) else {
-                // Unknown to this program: the audit names it, decisions that need it refuse.
-                continue;
-            };
-            tags.extend(entry.tags.iter().map(|tag| (*tag, stored.position)));
-            persons.extend(rows_of(stored.position, &entry.recorded.event, &links));
-        }
-        match entries.last() {
-            Some(last) if entries.len() == STRETCH => from = Position(last.position.0 + 1),
-            Some(_) | None => break,
-        }
-    }
+    read(reader, indexed, |position, entry| {
+        tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
+        persons.extend(rows_of(position, &entry.recorded.event, &links));
+    })?;
     links.sound()?;
     // A round that was not over has moved some rows behind `indexed` already: what is counted, not
     // only found, must not be in memory as well.
     let persons = reader.unwritten(persons)?;
     Ok((tags, persons))
+}
+
+/// The positions of the entries from `indexed` on that have a tag in a range, in order.
+///
+/// # Errors
+/// As [`rebuild`].
+pub fn missing_within(
+    reader: &dyn Reader,
+    indexed: u64,
+    range: &RangeInclusive<Tag>,
+) -> Result<Vec<Position>, ReadError> {
+    let mut positions = Vec::new();
+    read(reader, indexed, |position, entry| {
+        positions.extend(entry.tags.iter().any(|tag| range.contains(tag)).then_some(position));
+    })?;
+    Ok(positions)
+}
+
+/// Reads the entries from `indexed` on.
+fn read(
+    reader: &dyn Reader,
+    indexed: u64,
+    mut each: impl FnMut(Position, &codec::Entry),
+) -> Result<(), ReadError> {
+    let mut from = Position(indexed);
+    loop {
+        let entries = reader.entries(from, STRETCH)?;
+        for stored in &entries {
+            // One unknown to this program the audit names, and decisions that need it refuse.
+            if let Ok(entry) = codec::decode(&stored.bytes) {
+                each(stored.position, &entry);
+            }
+        }
+        match entries.last() {
+            Some(last) if entries.len() == STRETCH => from = Position(last.position.0 + 1),
+            Some(_) | None => return Ok(()),
+        }
+    }
 }
 
 /// How many entries are read at a time to make rows of them.

@@ -1,5 +1,6 @@
 //! The reading side of a ledger: entries by position and by tag, from any thread.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -173,9 +174,17 @@ impl Log {
     /// # Errors
     /// Where the file cannot be read.
     pub fn positions(&self, tag: Tag) -> Result<Vec<Position>, ReadError> {
+        self.positions_within(tag..=tag)
+    }
+
+    /// As [`Self::positions`], of entries with any tag in a range.
+    ///
+    /// # Errors
+    /// As [`Self::positions`].
+    pub fn positions_within(&self, tags: RangeInclusive<Tag>) -> Result<Vec<Position>, ReadError> {
         // Memory first: a row on its way into the table is then seen twice rather than never.
-        let mut positions: Vec<Position> = self.pending().positions(tag).collect();
-        positions.extend(self.reader.positions(tag..=tag, Position(0))?);
+        let mut positions: Vec<Position> = self.pending().positions_within(tags.clone()).collect();
+        positions.extend(self.reader.positions(tags, Position(0))?);
         positions.sort_unstable();
         positions.dedup();
         Ok(positions)

@@ -107,19 +107,23 @@ pub(super) fn reach(name: &str, reader: &dyn Reader) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The fences of a ledger with their positions, in order.
-pub(super) fn fences(
-    reader: &dyn Reader,
-    indexed: u64,
-) -> Result<Vec<(Position, FenceId)>, StoreError> {
+/// The fences of a ledger that nobody has open, with their positions, in order.
+fn fences(reader: &dyn Reader, indexed: u64) -> Result<Vec<(Position, FenceId)>, StoreError> {
     let range = TagKind::Fence.range();
     let stored = reader.positions(range.clone(), Position(0))?;
     let mut positions: BTreeSet<Position> = stored.into_iter().collect();
-    let pending = index::rebuild(reader, indexed)?;
-    positions.extend(pending.positions_within(range));
+    positions.extend(index::missing_within(reader, indexed, &range)?);
     let positions: Vec<Position> = positions.into_iter().collect();
+    fences_at(reader, &positions)
+}
+
+/// The fences that entries set.
+pub(super) fn fences_at(
+    reader: &dyn Reader,
+    positions: &[Position],
+) -> Result<Vec<(Position, FenceId)>, StoreError> {
     let mut fences = Vec::with_capacity(positions.len());
-    for entry in reader.entries_at(&positions)? {
+    for entry in reader.entries_at(positions)? {
         if let Ok(Event::PersonErased(event)) = codec::decode_event(&entry.bytes) {
             fences.push((entry.position, event.fence));
         }

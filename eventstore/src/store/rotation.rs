@@ -223,10 +223,7 @@ impl Store {
         let (epochs, now) = (self.provider.epochs()?, self.env.clock.now());
         let held = !self.others()?.is_empty();
         let log = tenant.log();
-        let mut positions = log.reader().positions(TagKind::Fence.range(), Position(0))?;
-        positions.extend(log.pending().positions_within(TagKind::Fence.range()));
-        positions.sort_unstable();
-        positions.dedup();
+        let positions = log.positions_within(TagKind::Fence.range())?;
         let mut reach = Vec::new();
         for entry in log.reader().entries_at(&positions)? {
             let Ok(decoded) = codec::decode(&entry.bytes) else { continue };
@@ -275,8 +272,8 @@ impl Tenant {
     /// Makes sure that nobody has keys whom the ledger has a fence for: a row that was put back by hand,
     /// or by a copy that no gate has seen, must not be carried into the new epoch unnoticed.
     fn hold_against_fences(&self) -> Result<(), StoreError> {
-        let reader = self.log().reader();
-        let fences = gate::fences(reader, self.log().head()?.indexed)?;
+        let (log, reader) = (self.log(), self.log().reader());
+        let fences = gate::fences_at(reader, &log.positions_within(TagKind::Fence.range())?)?;
         let fences: BTreeSet<FenceId> = fences.into_iter().map(|(_, fence)| fence).collect();
         let mut after = PersonId(0);
         while !fences.is_empty() {
