@@ -11,7 +11,7 @@ use crate::engine::{
     Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of,
 };
 use crate::keyring::person::{PersonId, PersonState};
-use crate::keyring::sealing::LookupKind;
+use crate::keyring::sealing::{LookupKind, NewDataKey};
 use crate::keyring::{SECRET_FORMER_LOG, SECRET_LOG};
 use crate::ledger::batch::{Batch, NewEntry};
 use crate::ledger::index::PersonRow;
@@ -347,6 +347,27 @@ fn insert_entries(conn: &Connection, entries: &[NewEntry]) -> rusqlite::Result<(
     Ok(())
 }
 
+/// Short rows, of which each booking has one: beginning a statement for each costs as much as the row.
+fn insert_data_keys(conn: &Connection, new: &[NewDataKey]) -> rusqlite::Result<()> {
+    const ONE: &str = "INSERT INTO data_key VALUES (?, ?, ?, ?)";
+    const EIGHT: &str = "INSERT INTO data_key VALUES (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?),
+        (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?)";
+    let (eights, rest) = new.as_chunks::<8>();
+    let chunks = eights.iter().map(|eight| (EIGHT, eight.as_slice()));
+    for (sql, rows) in chunks.chain(rest.chunks(1).map(|one| (ONE, one))) {
+        let mut insert = conn.prepare_cached(sql)?;
+        for (first, new) in (1..).step_by(4).zip(rows) {
+            let id = int(new.handle.0) * 8 + i64::from(new.class.code());
+            insert.raw_bind_parameter(first, id)?;
+            insert.raw_bind_parameter(first + 1, new.person.map(|person| int(person.0)))?;
+            insert.raw_bind_parameter(first + 2, new.year)?;
+            insert.raw_bind_parameter(first + 3, new.wrapped)?;
+        }
+        insert.raw_execute()?;
+    }
+    Ok(())
+}
+
 fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     let mut person = conn.prepare_cached(
         "INSERT INTO person (id, state, fence, fields, keys, lookups)
@@ -357,18 +378,7 @@ fn insert_keyring(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         let list = lists.remove(&new.id).unwrap_or_default();
         person.execute(params![int(new.id.0), new.fence.0, new.fields.0, new.keys, list])?;
     }
-    let mut data_key =
-        conn.prepare_cached("INSERT INTO data_key VALUES (?1 * 8 + ?2, ?3, ?4, ?5)")?;
-    for new in &batch.data_keys {
-        let person = new.person.map(|person| int(person.0));
-        data_key.execute(params![
-            int(new.handle.0),
-            new.class.code(),
-            person,
-            new.year,
-            new.wrapped
-        ])?;
-    }
+    insert_data_keys(conn, &batch.data_keys)?;
     let mut refit = conn.prepare_cached("UPDATE person SET fields = ?2 WHERE id = ?1")?;
     for (person, fields) in &batch.replaced {
         // What the tenant calls somebody stays when they write themselves in another way.
