@@ -10,7 +10,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use eventstore::proof::witness::Witness;
 use eventstore::store::Databases;
 use eventstore::store::cluster::NamedServer;
@@ -42,7 +43,11 @@ impl Config {
     pub fn read<T: Into<OsString> + Clone>(
         args: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
-        let mut config = Self::try_parse_from(args)?;
+        let mut told = Self::command().try_get_matches_from(args)?;
+        let named = |told: &ArgMatches| told.value_source("data") == Some(ValueSource::CommandLine);
+        let is_named = named(&told) || told.subcommand().is_some_and(|(_, told)| named(told));
+        let mut config = Self::from_arg_matches_mut(&mut told)?;
+        config.place.is_named = is_named;
         // Not by the parser, which repeats what it does not understand.
         let servers = each(&config.place.server).map(named_server).collect::<Result<_, _>>();
         let wrong = |why| Self::command().error(ErrorKind::ValueValidation, why);
@@ -57,6 +62,9 @@ pub struct Place {
     /// The data directory.
     #[arg(long, global = true, env = "TIDBOK_DATA", default_value = "tidbok-data")]
     pub data: PathBuf,
+    /// Whether the command line itself names the data directory.
+    #[arg(skip)]
+    pub is_named: bool,
     /// The key store, which belongs on another disk and in another backup [default: DATA.keys].
     #[arg(long, global = true, env = "TIDBOK_KEYS")]
     pub keys: Option<PathBuf>,
@@ -120,7 +128,8 @@ fn beside(dir: &Path, suffix: &str) -> PathBuf {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Starts a server with sample tenants and prints what to try.
+    /// Starts a server with sample tenants and prints what to try. They are in a temporary folder, or
+    /// in the directory that --data names.
     Demo(Demo),
     /// Serves the HTTP interface until it is told to stop.
     Serve(Serve),
@@ -175,9 +184,6 @@ pub struct Demo {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "TIDBOK_LISTEN", default_value = "127.0.0.1:8017")]
     pub listen: String,
-    /// Keep the demo's data here instead of a temporary folder.
-    #[arg(long)]
-    pub keep: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

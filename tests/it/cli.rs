@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hotel::{Guest, Hotel, MARK, NAME, NOON};
-use crate::program::{Said, finish, run, tidbok};
+use crate::program::{Said, bare, finish, run, tidbok};
 use gateway::intake::Who;
 
 /// A data directory, and the salon's example files beside it.
@@ -372,4 +372,28 @@ fn an_empty_list_of_servers_is_none() {
     let two = "north=postgres://a@b/c  south=postgres://a@b/d ";
     let said = finish(command.env("TIDBOK_SERVERS", two)).ended(2);
     assert!(said.error.contains("--ledger"), "{}", said.error);
+}
+
+/// What the environment names is somebody's own, and gets no sample tenants.
+#[test]
+fn the_demo_is_where_the_command_line_says_or_in_a_folder_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (named, own) = (folder.path().join("named"), folder.path().join("own"));
+    let args = ["--json", "demo", "--listen", "127.0.0.1:0"];
+    assert_eq!(told_by_demo(bare().args(["--data"]).arg(&named).args(args)), named);
+    assert!(named.join("tenants/salon").is_dir());
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let told = told_by_demo(bare().env("TIDBOK_DATA", &own).env("TMPDIR", &temporary).args(args));
+    assert!(told.starts_with(&temporary) && !own.exists(), "{told:?}");
+}
+
+/// Where a demo says that its data is; it is stopped then.
+fn told_by_demo(command: &mut Command) -> PathBuf {
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let told = serde_json::Deserializer::from_reader(demo.stdout.take().unwrap());
+    let told: Value = told.into_iter().next().unwrap().unwrap();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    told["data"].as_str().unwrap().into()
 }

@@ -34,11 +34,17 @@ fn program() -> &'static Path {
 /// The name of the file that says where the ledgers of a data directory are.
 pub(crate) const LEDGER: &str = "ledger";
 
-/// The program with its data directory and these arguments.
-pub(crate) fn tidbok(data: &Path, args: &[&str]) -> Command {
+/// The program as nobody has set it up.
+pub(crate) fn bare() -> Command {
     let mut command = Command::new(program());
     command.env_remove("TIDBOK_DATA").env_remove("TIDBOK_KEYS").env_remove("TIDBOK_LISTEN");
     command.env_remove("TIDBOK_LEDGER").env_remove("TIDBOK_KEYRING");
+    command
+}
+
+/// The program with its data directory and these arguments.
+pub(crate) fn tidbok(data: &Path, args: &[&str]) -> Command {
+    let mut command = bare();
     // Beside data whose ledgers are in a database lies its address.
     if let Ok(address) = fs::read_to_string(data.with_file_name(LEDGER)) {
         if let Some(keyring) = system_tests::keyring_of(Some(&address)) {

@@ -146,6 +146,16 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
     decode(bytes).map(|entry| entry.recorded.event)
 }
 
+/// Reads only the tags, for those who need no more, and also of an event that this program does not know.
+///
+/// # Errors
+/// Where the bytes are in another format.
+pub fn decode_tags(bytes: &[u8]) -> Result<Vec<Tag>, CodecError> {
+    let mut reader = Reader(bytes);
+    header(&mut reader).ok_or(CodecError::Malformed)?;
+    lists(&mut reader).map(|(tags, _)| tags).ok_or(CodecError::Malformed)
+}
+
 fn header(reader: &mut Reader<'_>) -> Option<(Header, Kind, u16)> {
     if reader.take::<1>()? != [FORMAT] {
         return None;
@@ -210,6 +220,7 @@ mod tests {
         let entry = decode(&encode(&header, &tagged, &[[5; 32]]).unwrap()).unwrap();
         assert_eq!(entry.recorded.event, tagged.draft.event);
         assert_eq!(entry.recorded.actor, header.actor);
+        assert_eq!(decode_tags(&encode(&header, &tagged, &[]).unwrap()).unwrap(), entry.tags);
         assert_eq!((entry.tags, entry.seal_hashes), (tagged.tags, vec![[5; 32]]));
     }
 

@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use domain::{BookingId, Handle, Position, Tag};
 
 use super::codec;
-use super::log::ReadError;
+use super::log::{EntryBytes, ReadError};
 use crate::engine::Reader;
 use crate::keyring::person::PersonId;
 pub use persons::{Links, StoredLinks, rows_of};
@@ -116,9 +116,11 @@ type Rows = (Vec<(Tag, Position)>, Vec<PersonRow>);
 pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
     let links = StoredLinks::new(reader);
-    read(reader, indexed, |position, entry| {
-        tags.extend(entry.tags.iter().map(|tag| (*tag, position)));
-        persons.extend(rows_of(position, &entry.recorded.event, &links));
+    read(reader, indexed, |stored| {
+        // One unknown to this program the audit names, and decisions that need it refuse.
+        let Ok(entry) = codec::decode(&stored.bytes) else { return };
+        tags.extend(entry.tags.iter().map(|tag| (*tag, stored.position)));
+        persons.extend(rows_of(stored.position, &entry.recorded.event, &links));
     })?;
     links.sound()?;
     // A round that was not over has moved some rows behind `indexed` already: what is counted, not
@@ -137,8 +139,10 @@ pub fn missing_within(
     range: &RangeInclusive<Tag>,
 ) -> Result<Vec<Position>, ReadError> {
     let mut positions = Vec::new();
-    read(reader, indexed, |position, entry| {
-        positions.extend(entry.tags.iter().any(|tag| range.contains(tag)).then_some(position));
+    read(reader, indexed, |stored| {
+        let tags = codec::decode_tags(&stored.bytes).unwrap_or_default();
+        let within = tags.iter().any(|tag| range.contains(tag));
+        positions.extend(within.then_some(stored.position));
     })?;
     Ok(positions)
 }
@@ -147,17 +151,12 @@ pub fn missing_within(
 fn read(
     reader: &dyn Reader,
     indexed: u64,
-    mut each: impl FnMut(Position, &codec::Entry),
+    mut each: impl FnMut(&EntryBytes),
 ) -> Result<(), ReadError> {
     let mut from = Position(indexed);
     loop {
         let entries = reader.entries(from, STRETCH)?;
-        for stored in &entries {
-            // One unknown to this program the audit names, and decisions that need it refuse.
-            if let Ok(entry) = codec::decode(&stored.bytes) {
-                each(stored.position, &entry);
-            }
-        }
+        entries.iter().for_each(&mut each);
         match entries.last() {
             Some(last) if entries.len() == STRETCH => from = Position(last.position.0 + 1),
             Some(_) | None => return Ok(()),

@@ -19,6 +19,7 @@ use crate::store::notices::NoticeKind;
 
 /// How many persons are rotated at once where nobody else writes.
 const MANY: usize = 4096;
+
 /// How long a checkpoint waits for readers.
 const BRIEFLY: Duration = Duration::from_millis(5);
 

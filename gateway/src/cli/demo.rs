@@ -23,8 +23,11 @@ pub(super) fn demo(
     let temporary = tempfile::Builder::new().prefix("tidbok-demo-").tempdir();
     let temporary =
         temporary.map_err(|error| CliError::File("a temporary folder".to_owned(), error))?;
-    let data = command.keep.clone().unwrap_or_else(|| temporary.path().join("data"));
-    let place = Place { data, keys: None, ..place.clone() };
+    // What the environment names is somebody's own, and no place to try things.
+    let place = match place.is_named {
+        true => place.clone(),
+        false => Place { data: temporary.path().join("data"), keys: None, ..place.clone() },
+    };
     // First the address, so that nothing is made if it is taken.
     let listener = serve::listen(&command.listen, runtime)?;
     let app =
