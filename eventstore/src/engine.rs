@@ -20,7 +20,7 @@ use crate::keyring::seal::SealAt;
 use crate::keyring::{DataKeyRow, Keyring};
 use crate::ledger::appender::Appended;
 use crate::ledger::batch::Batch;
-use crate::ledger::index::PersonRow;
+use crate::ledger::index::{PersonRow, TagRow};
 use crate::ledger::log::{EntryBytes, Head, Log, ReadError};
 use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
@@ -140,6 +140,11 @@ pub struct SealRow {
 #[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be read")]
 pub trait Reader: Papers {
     fn head(&self) -> Read<Head>;
+
+    /// Up to which entry the tables of the indexes are complete; also of a ledger whose keyring is behind.
+    fn indexed(&self) -> Read<u64> {
+        Ok(self.head()?.indexed)
+    }
 
     /// Up to `limit` entries from a position on, in order.
     fn entries(&self, from: Position, limit: usize) -> Read<Vec<EntryBytes>>;
@@ -264,6 +269,12 @@ pub trait Reader: Papers {
     /// never more than that, but where the ledger is an older copy.
     fn reached(&self) -> Read<Option<u64>> {
         Ok(None)
+    }
+
+    /// Whether other nodes may write the same ledger. Then the rows of persons come with each commit, and
+    /// only those of tags come late.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Lets go of idle connections.
@@ -426,10 +437,15 @@ pub trait Writer: Send {
     /// Whether what was deleted is gone from everything but copies; false where to ask again.
     fn settle(&mut self) -> Result<bool, EngineError>;
 
-    /// Whether other nodes write the same ledger. Then index rows go with their entries: no node
-    /// may hold back a row of somebody whom another erases.
+    /// Whether other nodes write the same ledger. Then the rows of persons go with their entries: no node
+    /// may hold back a row of somebody whom another erases. Those of tags name nobody.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// Who moves index rows beside the writer, where none go with the commits.
+    fn mover(&self) -> Option<Box<dyn TagMover>> {
+        None
     }
 
     /// Has the ledger hear of what other nodes commit, for as long as it is open.
@@ -442,6 +458,16 @@ pub trait Writer: Send {
 
     /// Lets other nodes commit again, if they were kept from it.
     fn release(&mut self) {}
+}
+
+/// Moves late rows of the index over tags into their table, beside the writer of a ledger that has several
+/// nodes: rows that are there already stay as they are.
+#[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be written")]
+pub trait TagMover: Send {
+    fn write(&mut self, rows: &[TagRow]) -> Result<(), EngineError>;
+
+    /// Takes note up to which entry the table is complete.
+    fn complete(&mut self, indexed: u64) -> Result<(), EngineError>;
 }
 
 /// The name of the key of a day's repeats.

@@ -10,6 +10,7 @@ pub mod index;
 mod loader;
 pub mod log;
 pub(crate) mod mend;
+mod mover;
 mod writer;
 
 use std::path::Path;
@@ -88,6 +89,9 @@ impl Ledger {
         let keyring = Keyring::new(Arc::clone(&log), Arc::clone(&provider), env.clone())?;
         keyring.ensure_log_key(engine.as_mut())?;
         let keyring = Arc::new(keyring);
+        if let Some(mover) = engine.mover() {
+            log.moved_by(mover);
+        }
         engine.follow(&log, &keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;

@@ -14,6 +14,7 @@ mod directory;
 mod effects;
 mod follow;
 mod found;
+mod index;
 mod load;
 mod migrate;
 mod moving;

@@ -1,9 +1,10 @@
 //! Several nodes on one database keep the promises that one keeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Position;
+use domain::{Position, Tag};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use system_tests::{Caller, Salon, TestApp, new_wish, postgres};
@@ -203,6 +204,69 @@ async fn a_node_that_joins_later_knows_everything() {
     let listed = staff.get("/v1/bookings?from=2026-03-02T00:00:00Z&to=2026-03-03T00:00:00Z").await;
     assert!(listed.status.is_success(), "{}", listed.text());
     agree(&two).await;
+}
+
+/// How many rows the index over tags has in its table, and up to which entry it is complete there.
+fn stored(ledger: &str) -> (u64, u64) {
+    let find =
+        "SELECT schemaname FROM pg_tables WHERE tablename = 'tag' AND schemaname LIKE 'ledger%'";
+    let schema = postgres::run(ledger, find);
+    let number = |what: &str| {
+        let found = postgres::run(ledger, &format!("SELECT {what} FROM \"{schema}\".head"));
+        found.parse().unwrap()
+    };
+    (number(&format!("(SELECT count(*) FROM \"{schema}\".tag)")), number("indexed"))
+}
+
+/// That a node finds each entry under all of its tags, and nothing else; how many tags that are.
+fn finds_everything(app: &Arc<gateway::App>) -> u64 {
+    let desk = app.desk("salon").unwrap();
+    desk.follow().unwrap();
+    let log = desk.tenant.log();
+    let mut by_tag: BTreeMap<Tag, Vec<Position>> = BTreeMap::new();
+    for entry in log.entries(Position(0), 100_000).unwrap() {
+        for tag in entry.decode().unwrap().tags {
+            by_tag.entry(tag).or_default().push(entry.position);
+        }
+    }
+    for (tag, positions) in &by_tag {
+        assert_eq!(&log.positions(*tag).unwrap(), positions, "{tag:?}");
+    }
+    by_tag.values().map(|positions| positions.len() as u64).sum()
+}
+
+/// Rows of the index over tags wait in the memory of the node that brought them. Every node finds the
+/// entries, also one that joins when the first is gone without a word, and a good end stores the rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_memory_is_found_at_every_node() {
+    let ledger = postgres::database();
+    let one = TestApp::with(Some(ledger.clone()), 1);
+    let salon = one.salon("salon").await;
+    let other = one.beside(2);
+    let client = salon.tenant.client("Astrid").await;
+    salon.booked(&client, TEN, ELEVEN).await;
+    let staff = other.with_key(salon.tenant.staff.key());
+    let wish = salon.wish(&client, ELEVEN, "2026-03-02T12:00:00");
+    staff.post("/v1/bookings", &wish).await.created();
+    drop(staff);
+    let third = one.beside(3);
+    tokio::task::spawn_blocking(move || {
+        // Founding it was one command, and had its end.
+        assert_eq!(stored(&ledger), (1, 1), "no commit brings rows");
+        let size = one.app.desk("salon").unwrap().tenant.log().head().unwrap().frontier.size();
+        let tags = finds_everything(&one.app);
+        assert_eq!(finds_everything(&other.app), tags);
+        assert_eq!(finds_everything(&third.app), tags);
+        drop(third);
+        assert_eq!(stored(&ledger), (1, 1), "who has committed nothing stores nothing");
+        drop(other);
+        assert_eq!(stored(&ledger), (tags, size));
+        assert_eq!(finds_everything(&one.app), tags);
+        drop((salon, one));
+        assert_eq!(stored(&ledger), (tags, size), "each row once");
+    })
+    .await
+    .unwrap();
 }
 
 /// A connection that is cut shows as an error or not at all, and nothing is lost or done twice.

@@ -49,11 +49,28 @@ pub fn enough(size: u64) -> usize {
 /// The rows that are in memory and not yet in the tables.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    pub tags: Waiting<(Tag, Position)>,
+    pub tags: Waiting<TagRow>,
     pub persons: Waiting<PersonRow>,
+    /// The rows of all entries before this one are here or in the tables.
+    pub reach: u64,
 }
 
 impl Pending {
+    /// Takes in the rows of entries up to a size, of which some may have been taken in before.
+    pub fn take_in(&mut self, mut tags: Vec<TagRow>, size: u64) {
+        tags.retain(|(_, position)| position.0 >= self.reach);
+        self.tags.add(tags);
+        self.reach = self.reach.max(size);
+    }
+
+    /// Takes what was made anew in the place of what is here; of that stays what is newer.
+    pub fn replace(&mut self, new: Self) {
+        let old = std::mem::replace(self, new);
+        let newer = old.tags.iter().filter(|(_, position)| position.0 >= self.reach);
+        self.tags.add(newer.copied().collect());
+        self.reach = self.reach.max(old.reach);
+    }
+
     /// The positions under a tag.
     pub fn positions(&self, tag: Tag) -> impl Iterator<Item = Position> {
         self.positions_within(tag..=tag)
@@ -99,24 +116,40 @@ impl Pending {
 /// # Errors
 /// Where the ledger cannot be read.
 pub fn rebuild(reader: &dyn Reader, indexed: u64) -> Result<Pending, ReadError> {
-    let (tags, persons) = missing(reader, indexed)?;
-    let mut pending = Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed) };
+    let (tags, persons, reach) = made_anew(reader, indexed)?;
+    let mut pending =
+        Pending { tags: Waiting::new(indexed), persons: Waiting::new(indexed), reach };
     pending.tags.add(tags);
     pending.persons.add(persons);
     Ok(pending)
 }
 
+/// A row of the index over tags.
+pub type TagRow = (Tag, Position);
 /// Rows of both indexes.
-type Rows = (Vec<(Tag, Position)>, Vec<PersonRow>);
+type Rows = (Vec<TagRow>, Vec<PersonRow>);
 
 /// The rows that are not in the tables yet, in no order.
 ///
 /// # Errors
 /// As [`rebuild`].
 pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
+    let (tags, persons, _) = made_anew(reader, indexed)?;
+    Ok((tags, persons))
+}
+
+/// The rows of entries from `indexed` on, and up to which entry.
+fn made_anew(
+    reader: &dyn Reader,
+    indexed: u64,
+) -> Result<(Vec<TagRow>, Vec<PersonRow>, u64), ReadError> {
     let (mut tags, mut persons) = (Vec::new(), Vec::new());
+    if reader.is_shared() {
+        let reach = read(reader, indexed, |stored| tags.extend(tags_of(stored)))?;
+        return Ok((tags, persons, reach));
+    }
     let links = StoredLinks::new(reader);
-    read(reader, indexed, |stored| {
+    let reach = read(reader, indexed, |stored| {
         // One unknown to this program the audit names, and decisions that need it refuse.
         let Ok(entry) = codec::decode(&stored.bytes) else { return };
         tags.extend(entry.tags.iter().map(|tag| (*tag, stored.position)));
@@ -126,7 +159,14 @@ pub fn missing(reader: &dyn Reader, indexed: u64) -> Result<Rows, ReadError> {
     // A round that was not over has moved some rows behind `indexed` already: what is counted, not
     // only found, must not be in memory as well.
     let persons = reader.unwritten(persons)?;
-    Ok((tags, persons))
+    Ok((tags, persons, reach))
+}
+
+/// An entry's rows of the index over tags.
+pub(super) fn tags_of(stored: &EntryBytes) -> impl Iterator<Item = TagRow> {
+    let tags = codec::decode_tags(&stored.bytes).unwrap_or_default();
+    let position = stored.position;
+    tags.into_iter().map(move |tag| (tag, position))
 }
 
 /// The positions of the entries from `indexed` on that have a tag in a range, in order.
@@ -140,29 +180,29 @@ pub fn missing_within(
 ) -> Result<Vec<Position>, ReadError> {
     let mut positions = Vec::new();
     read(reader, indexed, |stored| {
-        let tags = codec::decode_tags(&stored.bytes).unwrap_or_default();
-        let within = tags.iter().any(|tag| range.contains(tag));
+        let within = tags_of(stored).any(|(tag, _)| range.contains(&tag));
         positions.extend(within.then_some(stored.position));
     })?;
     Ok(positions)
 }
 
-/// Reads the entries from `indexed` on.
+/// Reads the entries from `indexed` on; up to which.
 fn read(
     reader: &dyn Reader,
     indexed: u64,
     mut each: impl FnMut(&EntryBytes),
-) -> Result<(), ReadError> {
+) -> Result<u64, ReadError> {
     let mut from = Position(indexed);
     loop {
         let entries = reader.entries(from, STRETCH)?;
         entries.iter().for_each(&mut each);
         match entries.last() {
             Some(last) if entries.len() == STRETCH => from = Position(last.position.0 + 1),
-            Some(_) | None => return Ok(()),
+            Some(last) => return Ok(last.position.0 + 1),
+            None => return Ok(from.0),
         }
     }
 }
 
 /// How many entries are read at a time to make rows of them.
-const STRETCH: usize = 4096;
+pub(super) const STRETCH: usize = 4096;

@@ -146,10 +146,7 @@ pub(crate) fn standing_book(log: &Log, size: u64, shelf: usize) -> Result<Book, 
     ];
     let mut positions = Vec::new();
     for kind in standing {
-        let range = kind.range();
-        positions.extend(log.reader().positions(range.clone(), Position(0))?);
-        let pending = log.pending();
-        positions.extend(pending.positions_within(range));
+        positions.extend(log.positions_within(kind.range())?);
     }
     positions.sort_unstable();
     positions.dedup();

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use domain::ledger::PeriodEnded;
 use domain::{Event, Position, RetentionClass, Tag};
@@ -10,8 +10,9 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::codec::{self, CodecError, Entry};
-use super::index::{self, Pending};
-use crate::engine::{EngineError, Reader};
+use super::index::{self, Pending, TagRow};
+use super::mover::Mover;
+use crate::engine::{EngineError, Reader, TagMover};
 use crate::keyring::provider::TenantId;
 use crate::postgres::PgError;
 use crate::sqlite::{OpenError, SqliteReader};
@@ -86,6 +87,7 @@ pub struct Log {
     reader: SharedReader,
     pending: Mutex<Pending>,
     size: watch::Sender<u64>,
+    mover: OnceLock<Arc<Mover>>,
 }
 
 impl Log {
@@ -105,7 +107,17 @@ impl Log {
         let head = reader.head()?;
         let pending = index::rebuild(reader.as_ref(), head.indexed)?;
         let size = watch::Sender::new(head.frontier.size());
-        Ok(Self { reader, pending: Mutex::new(pending), size })
+        Ok(Self { reader, pending: Mutex::new(pending), size, mover: OnceLock::new() })
+    }
+
+    /// Has late rows moved beside whoever commits.
+    pub(crate) fn moved_by(self: &Arc<Self>, mover: Box<dyn TagMover>) {
+        let mover = Mover::new(mover, Arc::downgrade(self));
+        self.mover.get_or_init(|| Arc::new(mover));
+    }
+
+    pub(crate) fn mover(&self) -> Option<&Arc<Mover>> {
+        self.mover.get()
     }
 
     /// The ledger's file, where it is one.
@@ -137,6 +149,28 @@ impl Log {
             }
             grown
         });
+    }
+
+    /// Takes in the index rows of what other nodes have committed, up to a size: the table has those of
+    /// entries before `indexed`. Each stretch of them is shown first.
+    pub(crate) fn take_in(
+        &self,
+        indexed: u64,
+        size: u64,
+        mut shown: impl FnMut(&[TagRow]),
+    ) -> Result<(), ReadError> {
+        let mut from = self.pending().reach.max(indexed);
+        while from < size {
+            let entries = self.entries(Position(from), index::STRETCH)?;
+            from += u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            if entries.is_empty() {
+                return Err(ReadError::Head);
+            }
+            let tags: Vec<_> = entries.iter().flat_map(index::tags_of).collect();
+            shown(&tags);
+            self.pending().take_in(tags, from);
+        }
+        Ok(())
     }
 
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {

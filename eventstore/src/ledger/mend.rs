@@ -11,7 +11,7 @@ use domain::{Event, Handle, Position, RegistrationId, Tag};
 
 use super::batch::Batch;
 use super::codec;
-use super::index::{StoredLinks, rows_of};
+use super::index::{self, Pending, StoredLinks, rows_of};
 use super::log::ReadError;
 use crate::engine::{Effect, EngineError, Older, Reader, Writer};
 use crate::keyring::person::PersonId;
@@ -39,6 +39,7 @@ pub(crate) fn mend(reader: &dyn Reader, writer: &mut dyn Writer) -> Result<(), E
 fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError> {
     let mut older = Older { from, size, ..Older::default() };
     let stored = StoredLinks::new(reader);
+    let pending = index::rebuild(reader, reader.indexed()?)?;
     // Whose handles they are that the keyring has lost.
     let mut links = BTreeMap::new();
     let mut next = from;
@@ -57,7 +58,7 @@ fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError>
                 older.fences.push((erased.fence, (entry.position, at)));
             }
             older.rows.extend(rows_of(entry.position, &event, &stored));
-            let effect = effect(reader, &mut links, entry.position, event)?;
+            let effect = effect((reader, &pending), &mut links, entry.position, event)?;
             older.effects.extend(effect.map(|effect| (effect, at)));
         }
     }
@@ -67,7 +68,7 @@ fn missed(reader: &dyn Reader, from: u64, size: u64) -> Result<Older, ReadError>
 
 /// What an entry did to keys and links that the keyring still has.
 fn effect(
-    reader: &dyn Reader,
+    (reader, pending): (&dyn Reader, &Pending),
     links: &mut BTreeMap<Handle, PersonId>,
     position: Position,
     event: Event,
@@ -91,7 +92,10 @@ fn effect(
     let Event::BookingContentErased(event) = event else { return Ok(None) };
     let tag = Tag::booking(event.booking);
     let mut positions = reader.positions(tag..=tag, Position(0))?;
+    positions.extend(pending.positions(tag));
     positions.push(Position(event.booking.0));
+    positions.sort_unstable();
+    positions.dedup();
     let ended = Batch::default().content(reader, &positions, &event)?;
     let (handles, classes) = (event.handles, event.classes);
     Ok(Some(Effect::ContentErased { handles, classes, ended }))

@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     pub(super) shared: bool,
     /// How many committed entries everything here rests on.
     pub(super) base: u64,
+    /// Whether it has committed anything.
+    pub(super) has_written: bool,
     /// Nothing here can be relied on before it is made anew.
     pub(super) stale: bool,
     pub(super) log: Arc<Log>,
@@ -128,6 +130,7 @@ impl Writer {
             shared: engine.is_shared(),
             engine,
             base: size,
+            has_written: false,
             stale: false,
             log: Arc::clone(log),
             keyring: Arc::clone(keyring),
@@ -304,11 +307,8 @@ impl Writer {
     }
 
     fn positions_since(&self, tag: Tag, size: u64) -> Result<Vec<Position>, ReadError> {
-        let mut positions = self.log.reader().positions(tag..=tag, Position(size))?;
-        let pending = self.log.pending();
-        positions.extend(pending.positions(tag).filter(|position| position.0 >= size));
-        positions.sort_unstable();
-        positions.dedup();
+        let mut positions = self.log.positions(tag)?;
+        positions.retain(|position| position.0 >= size);
         Ok(positions)
     }
 
@@ -339,7 +339,7 @@ impl Writer {
         let size = head.frontier.size();
         let pending = index::rebuild(self.log.reader(), head.indexed)?;
         self.book = loader::standing_book(&self.log, size, SHELF)?;
-        *self.log.pending() = pending;
+        self.log.pending().replace(pending);
         self.visits = Shelf::partial(SHELF);
         self.frontier = head.frontier;
         self.recorded_at = head.recorded_at;

@@ -21,7 +21,6 @@ pub(super) struct Rows<'a> {
     data_keys: DataKeys<'a>,
     repeats: Repeats<'a>,
     lookups: (Vec<&'a [u8]>, Vec<i64>),
-    tags: (Vec<i64>, Vec<i64>),
     person_rows: PersonRows,
 }
 
@@ -57,7 +56,6 @@ impl<'a> Rows<'a> {
             data_keys: Default::default(),
             repeats: Default::default(),
             lookups: Default::default(),
-            tags: commit.tags.iter().map(|(tag, at)| (int(tag.0), int(at.0))).unzip(),
             person_rows: PersonRows::default(),
         };
         rows.take_entries(commit);
@@ -124,7 +122,6 @@ impl<'a> Rows<'a> {
     ) -> Result<Vec<Row>, PgError> {
         let mut params = self.of_ledger();
         params.extend(self.of_keyring());
-        params.extend(self.of_tags());
         params.extend(self.of_persons());
         tx.client()?.query(statement, &params).await.map_err(PgError::of)
     }
@@ -135,8 +132,7 @@ impl<'a> Rows<'a> {
         tx: &Borrowed,
         statement: &Statement,
     ) -> Result<Vec<Row>, PgError> {
-        let mut params = self.of_ledger();
-        params.extend(self.of_tags());
+        let params = self.of_ledger();
         tx.client()?.query(statement, &params).await.map_err(PgError::of)
     }
 
@@ -186,10 +182,6 @@ impl<'a> Rows<'a> {
             &self.lookups.0,
             &self.lookups.1,
         ]
-    }
-
-    fn of_tags(&self) -> [Param<'_>; 2] {
-        [&self.tags.0, &self.tags.1]
     }
 
     fn of_persons(&self) -> [Param<'_>; 8] {

@@ -8,7 +8,5 @@ WITH h AS (
     INSERT INTO entry SELECT u.* FROM h, unnest($6::int8[], $7::bytea[], $8::bytea[]) u
 ), s AS (
     INSERT INTO seal SELECT u.* FROM h, unnest($9::int8[], $10::bytea[]) u
-), t AS (
-    INSERT INTO tag SELECT u.* FROM h, unnest($11::int8[], $12::int8[]) u
 )
 SELECT 1 FROM h

@@ -21,11 +21,9 @@ WITH h AS (
 ), l AS (
     INSERT INTO lookup SELECT u.* FROM h, unnest($25::bytea[], $26::int8[]) u
     ON CONFLICT DO NOTHING
-), t AS (
-    INSERT INTO tag SELECT u.* FROM h, unnest($27::int8[], $28::int8[]) u
 ), pt AS (
     INSERT INTO person_tag
-    SELECT u.* FROM h, unnest($29::int8[], $30::int8[], $31::int8[], $32::int8[],
-                              $33::int8[], $34::int4[], $35::int2[], $36::int2[]) u
+    SELECT u.* FROM h, unnest($27::int8[], $28::int8[], $29::int8[], $30::int8[],
+                              $31::int8[], $32::int4[], $33::int2[], $34::int2[]) u
 )
 SELECT 1 FROM h

@@ -237,16 +237,28 @@ fn look(followed: &Mutex<Followed>, name: &str, ledger: Option<(Weak<Log>, Weak<
 
 /// Takes note of what others have committed: first of what ends keys, or their use.
 fn follow(log: &Log, keyring: &Keyring) -> Result<(), ReadError> {
-    let (known, size) = (log.size(), log.head()?.frontier.size());
+    let head = log.head()?;
+    let (known, size) = (log.size(), head.frontier.size());
     if size > known {
         // What the ledger says of itself and how persons stand lie side by side.
         let others = *TagKind::Ledger.range().start()..=*TagKind::Standing.range().end();
-        for ends in [TagKind::Fence.range(), others] {
-            if !log.reader().positions(ends, Position(known))?.is_empty() {
-                keyring.evict_all();
+        let ends = [TagKind::Fence.range(), others];
+        if known < head.indexed {
+            for range in ends.clone() {
+                if !log.reader().positions(range, Position(known))?.is_empty() {
+                    keyring.evict_all();
+                }
             }
         }
+        log.take_in(head.indexed, size, |tags| {
+            if tags.iter().any(|(tag, _)| ends.iter().any(|range| range.contains(tag))) {
+                keyring.evict_all();
+            }
+        })?;
         log.grown(size);
+    }
+    if let Some(mover) = log.mover() {
+        mover.after_growth(log);
     }
     Ok(())
 }

@@ -119,6 +119,12 @@ impl Reader for PgReader {
         Ok(head)
     }
 
+    fn indexed(&self) -> Read<u64> {
+        let found =
+            self.ledger_rows("SELECT indexed FROM head WHERE id = 1", &[], |row| number(row, 0))?;
+        found.into_iter().next().ok_or(ReadError::Head)
+    }
+
     fn entries(&self, from: Position, limit: usize) -> Read<Vec<EntryBytes>> {
         let sql = "SELECT position, bytes, leaf FROM entry WHERE position >= $1
                    ORDER BY position LIMIT $2";
@@ -339,6 +345,10 @@ impl Reader for PgReader {
 
     fn copy(&self, to: &Path) -> Read<()> {
         super::copy::copy(&self.0, to)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn close(&self) {}

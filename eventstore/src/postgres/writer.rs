@@ -11,9 +11,10 @@ use tokio_postgres::{Row, Statement};
 use super::columns::Rows;
 use super::effects::{self, Both, state};
 use super::follow::Follower;
+use super::index::PgTagMover;
 use super::pool::Borrowed;
 use super::{PgError, Scope, Tx, apart, changes, int};
-use crate::engine::{Change, Cleared, Commit, EngineError, Older, Outcome, Writer};
+use crate::engine::{Change, Cleared, Commit, EngineError, Older, Outcome, TagMover, Writer};
 use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
@@ -246,6 +247,10 @@ impl Writer for PgWriter {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn mover(&self) -> Option<Box<dyn TagMover>> {
+        Some(Box::new(PgTagMover(self.scope.ledger.clone())))
     }
 
     fn follow(&self, log: &Arc<Log>, keyring: &Arc<Keyring>) {

@@ -185,7 +185,9 @@ pub(super) fn accept_loss(
 
 /// Who is restricted, by what the ledger says.
 fn restricted(reader: &dyn Reader) -> Result<Vec<RegistrationId>, StoreError> {
-    let mut positions = reader.positions(TagKind::Standing.range(), Position(0))?;
+    let range = TagKind::Standing.range();
+    let mut positions = reader.positions(range.clone(), Position(0))?;
+    positions.extend(index::missing_within(reader, reader.indexed()?, &range)?);
     positions.sort_unstable();
     positions.dedup();
     let mut restricted = BTreeSet::new();

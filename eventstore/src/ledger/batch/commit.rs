@@ -108,7 +108,7 @@ impl Writer {
             head: self.new_head(moves.indexed),
             batch,
             effects: batch.effects(),
-            tags: if self.shared { &batch.tags } else { &moves.tags.rows },
+            tags: &moves.tags.rows,
             persons: if self.shared { &batch.rows } else { &moves.persons.rows },
             fenced,
         };
@@ -133,7 +133,7 @@ impl Writer {
     /// What this commit moves: about as many rows as it brings, once enough are pending.
     fn moves(&self, batch: &Batch) -> Moves {
         if self.shared {
-            let indexed = self.frontier.size();
+            let indexed = self.log.pending().tags.complete_to();
             return Moves { tags: Slice::nothing(), persons: Slice::nothing(), indexed };
         }
         let size = self.log.size();
@@ -149,11 +149,15 @@ impl Writer {
     fn committed(&mut self, batch: &mut Batch, moves: &Moves) {
         let persons = batch.rows.iter().map(|row| (row.person, row.position));
         self.recent.add(batch.tags.iter().copied(), persons);
-        if !self.shared {
+        let size = self.frontier.size();
+        let tags = std::mem::take(&mut batch.tags);
+        if self.shared {
+            self.log.pending().take_in(tags, size);
+        } else {
             let mut pending = self.log.pending();
             pending.tags.written(&moves.tags);
             pending.persons.written(&moves.persons);
-            pending.tags.add(std::mem::take(&mut batch.tags));
+            pending.take_in(tags, size);
             pending.persons.add(std::mem::take(&mut batch.rows));
             for entry in &batch.entries {
                 if let Some(effect) = &entry.effect {
@@ -163,14 +167,21 @@ impl Writer {
         }
         // What was looked up before knows nothing of this batch.
         self.looked.clear();
-        let size = self.frontier.size();
         self.base = size;
+        self.has_written = true;
         self.log.grown(size);
+        if let Some(mover) = self.log.mover() {
+            mover.after_commit(&self.log);
+        }
     }
 
     /// Moves all pending rows into their tables.
     pub(in crate::ledger) fn write_pending(&mut self) -> Result<(), AppendError> {
-        if self.shared || self.stale {
+        if let Some(mover) = self.log.mover() {
+            // What others have committed is for them to move.
+            return if self.has_written { Ok(mover.work(0)?) } else { Ok(()) };
+        }
+        if self.stale {
             return Ok(());
         }
         let (tags, persons) = {

@@ -151,6 +151,20 @@ impl<K: Ord + Copy> Waiting<K> {
         self.complete_to = self.complete_after(slice);
     }
 
+    /// Takes note that the table is complete up to an entry, and forgets the rows that are `behind` it.
+    pub fn complete(&mut self, to: u64, behind: impl Fn(&K) -> bool) {
+        if to > self.complete_to {
+            self.retain(|row| !behind(row));
+            self.complete_to = to;
+            self.began_at = self.began_at.max(to);
+        }
+    }
+
+    /// Up to where the table is complete.
+    pub fn complete_to(&self) -> u64 {
+        self.complete_to
+    }
+
     /// Takes note that all rows are in the table, of a ledger of this size.
     pub fn all_written(&mut self, size: u64) {
         *self = Self::new(size);

@@ -16,6 +16,7 @@ use crate::engine::EngineError;
 use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::Batch;
 use crate::ledger::codec;
+use crate::ledger::index;
 use crate::ledger::loader::{self, Want};
 use crate::ledger::log::{EntryBytes, ReadError};
 
@@ -142,7 +143,13 @@ impl Writer {
             for entry in &entries {
                 self.grow_old(entry, &mut old)?;
             }
+            if std::mem::take(&mut old.keys) {
+                self.keyring.evict_all();
+            }
             from += u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            // Whoever finds them by their tags finds the keys gone that they end.
+            let tags = entries.iter().flat_map(index::tags_of).collect();
+            self.log.pending().take_in(tags, from);
         }
         if old.all_visits {
             self.visits = Shelf::partial(SHELF);
@@ -150,9 +157,6 @@ impl Writer {
             for person in self.log.reader().links(&old.handles)?.into_values() {
                 self.visits.remove(&person);
             }
-        }
-        if old.keys {
-            self.keyring.evict_all();
         }
         if old.standing {
             let book = loader::standing_book(&self.log, size, SHELF)?;
