@@ -33,7 +33,6 @@ use tokio_postgres::{Row, error::SqlState};
 
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-use crate::wait::wait;
 pub(crate) use directory::{Directory, Held, Keyrings, Placed, State};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
@@ -184,6 +183,7 @@ impl Scope {
         let Names { ledger, keyring, .. } = Names::of(tenant, which);
         let part = |server: &Arc<Server>, path: &str| Part {
             server: Arc::clone(server),
+            tenant: Arc::from(path),
             begin: format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {path}"),
         };
         match &home.keyring {
@@ -214,6 +214,8 @@ impl Scope {
 #[derive(Clone)]
 struct Part {
     server: Arc<Server>,
+    /// Whose statements these are: the path on which their tables are found.
+    tenant: Arc<str>,
     /// What a transaction begins with.
     begin: String,
 }
@@ -226,8 +228,8 @@ impl Part {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, PgError> {
-        let mut borrowed = self.server.borrow()?;
-        let answer = wait(self.ask(&mut borrowed, sql, params));
+        let mut borrowed = self.server.borrow_for(&self.tenant)?;
+        let answer = self.ask(&mut borrowed, sql, params);
         match answer {
             Ok(rows) => {
                 borrowed.done();
@@ -237,8 +239,8 @@ impl Part {
                 drop(borrowed);
                 // The others are as old, and the server may have been started anew.
                 self.server.let_go();
-                let mut borrowed = self.server.borrow()?;
-                let rows = wait(self.ask(&mut borrowed, sql, params))?;
+                let mut borrowed = self.server.borrow_for(&self.tenant)?;
+                let rows = self.ask(&mut borrowed, sql, params)?;
                 borrowed.done();
                 Ok(rows)
             }
@@ -246,7 +248,7 @@ impl Part {
         }
     }
 
-    async fn ask(
+    fn ask(
         &self,
         borrowed: &mut Borrowed,
         sql: &'static str,
@@ -256,21 +258,24 @@ impl Part {
         if let Some(statement) = borrowed.knows(sql) {
             // All three are under way before the first is answered.
             let client = borrowed.client()?;
-            let (begun, rows, ended) = tokio::join!(
-                client.batch_execute(&begin),
-                client.query(&statement, params),
-                client.batch_execute("COMMIT"),
-            );
+            let (begun, rows, ended) = borrowed.wait(async {
+                tokio::join!(
+                    client.batch_execute(&begin),
+                    client.query(&statement, params),
+                    client.batch_execute("COMMIT"),
+                )
+            });
             begun.map_err(PgError::of)?;
             let rows = rows.map_err(PgError::of)?;
             ended.map_err(PgError::of)?;
             return Ok(rows);
         }
-        borrowed.client()?.batch_execute(&begin).await.map_err(PgError::of)?;
-        let statement = borrowed.prepared(sql).await?;
+        borrowed.wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+        let statement = borrowed.prepared(sql)?;
         let client = borrowed.client()?;
-        let (rows, ended) =
-            tokio::join!(client.query(&statement, params), client.batch_execute("COMMIT"));
+        let (rows, ended) = borrowed.wait(async {
+            tokio::join!(client.query(&statement, params), client.batch_execute("COMMIT"))
+        });
         let rows = rows.map_err(PgError::of)?;
         ended.map_err(PgError::of)?;
         Ok(rows)

@@ -25,7 +25,6 @@ use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::tree::Hash;
-use crate::wait::wait;
 
 const LEDGER: &str = include_str!("commit-ledger.sql");
 const KEYRING: &str = include_str!("commit-keyring.sql");
@@ -84,7 +83,7 @@ pub(super) fn write(
 ) -> Result<Outcome, Failed> {
     let mut ledger = held.map_or_else(|| Tx::begin(&scope.ledger), Ok)?;
     let statement = ledger.prepared(LEDGER)?;
-    if wait(rows.send_ledger(ledger.connection(), &statement))?.is_empty() {
+    if ledger.wait(rows.send_ledger(ledger.connection(), &statement))?.is_empty() {
         ledger.end("ROLLBACK")?;
         return Ok(Outcome::Behind);
     }
@@ -112,14 +111,14 @@ fn keys(
 ) -> Result<Tx, PgError> {
     let mut keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
     let statement = keyring.prepared(KEYRING)?;
-    let written = match wait(rows.send_keyring(keyring.connection(), &statement)) {
+    let written = match keyring.wait(rows.send_keyring(keyring.connection(), &statement)) {
         Err(PgError::Locked(_)) => {
             // What somebody left who was cut off.
             drop(keyring);
             settle(scope, ledger)?;
             keyring = Tx::begin(&scope.keyring)?;
             let statement = keyring.prepared(KEYRING)?;
-            wait(rows.send_keyring(keyring.connection(), &statement))?
+            keyring.wait(rows.send_keyring(keyring.connection(), &statement))?
         }
         written => written?,
     };
@@ -142,7 +141,7 @@ fn keys(
 fn finish(server: &Arc<Server>, how: &str, name: &str) -> Result<(), PgError> {
     for _ in 0..TRIES {
         let borrowed = server.borrow()?;
-        match wait(borrowed.client()?.batch_execute(&format!("{how} '{name}'"))) {
+        match borrowed.wait(borrowed.client()?.batch_execute(&format!("{how} '{name}'"))) {
             Ok(()) => {
                 borrowed.done();
                 return Ok(());
@@ -166,7 +165,8 @@ fn prepared(server: &Arc<Server>, prefix: &str, age: f64) -> Result<Vec<Prepared
     let borrowed = server.borrow()?;
     let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()
                AND starts_with(gid, $1) AND prepared <= now() - make_interval(secs => $2)";
-    let rows = wait(borrowed.client()?.query(sql, &[&prefix, &age])).map_err(PgError::of)?;
+    let rows =
+        borrowed.wait(borrowed.client()?.query(sql, &[&prefix, &age])).map_err(PgError::of)?;
     borrowed.done();
     let mut found = Vec::new();
     for row in &rows {

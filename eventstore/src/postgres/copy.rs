@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
 
 use super::pool::Borrowed;
 use super::reader::get;
@@ -16,7 +16,6 @@ use super::transaction::UNHURRIED;
 use super::{Part, PgError, Scope, Tx, apart};
 use crate::ledger::log::ReadError;
 use crate::sqlite;
-use crate::wait::wait;
 
 /// How many rows are fetched at a time.
 const STRETCH: &str = "FETCH FORWARD 4000 FROM copied";
@@ -66,8 +65,8 @@ pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
     let keys = keyring.as_ref().unwrap_or(&ledger);
     let columns =
         "id, tenant, origin, size, frontier, recorded_at, indexed, next_handle, next_person";
-    rows(ledger.client()?, HEAD, &tx, "head", columns)?;
-    for row in wait(keys.client()?.query(COUNTERS, &[])).map_err(PgError::of)? {
+    rows(&ledger, HEAD, &tx, "head", columns)?;
+    for row in keys.wait(keys.client()?.query(COUNTERS, &[])).map_err(PgError::of)? {
         let (name, next): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
         tx.execute(&format!("UPDATE head SET next_{name} = ?1"), [next])?;
     }
@@ -75,10 +74,10 @@ pub(super) fn copy(scope: &Scope, to: &Path) -> Result<(), ReadError> {
         // In order: entries are only added at the next position.
         let select = format!("SELECT {columns} FROM {table} ORDER BY 1");
         let from = if n < OF_LEDGER { &ledger } else { keys };
-        rows(from.client()?, &select, &tx, table, columns)?;
+        rows(from, &select, &tx, table, columns)?;
     }
     for snapshot in [Some(ledger), keyring].into_iter().flatten() {
-        wait(snapshot.client()?.batch_execute("COMMIT")).map_err(PgError::of)?;
+        snapshot.wait(snapshot.client()?.batch_execute("COMMIT")).map_err(PgError::of)?;
         snapshot.done();
     }
     tx.commit()?;
@@ -100,19 +99,19 @@ fn snapshots(scope: &Scope) -> Result<(Borrowed, Option<Borrowed>), PgError> {
 }
 
 fn snapshot(part: &Part) -> Result<Borrowed, PgError> {
-    let borrowed = part.server.borrow()?;
+    let borrowed = part.server.borrow_for(&part.tenant)?;
     // One lies idle while what is in the other database is copied, however long that takes.
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {UNHURRIED};
          SELECT 1 FROM pg_class LIMIT 1",
         part.begin
     );
-    wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+    borrowed.wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
     Ok(borrowed)
 }
 
 fn rows(
-    client: &Client,
+    from: &Borrowed,
     select: &str,
     file: &Connection,
     table: &str,
@@ -120,11 +119,12 @@ fn rows(
 ) -> Result<(), ReadError> {
     let places = vec!["?"; columns.split(',').count()].join(", ");
     let mut insert = file.prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({places})"))?;
+    let client = from.client()?;
     let open = format!("DECLARE copied NO SCROLL CURSOR FOR {select}");
-    wait(client.batch_execute(&open)).map_err(PgError::of)?;
-    let fetch = wait(client.prepare(STRETCH)).map_err(PgError::of)?;
+    from.wait(client.batch_execute(&open)).map_err(PgError::of)?;
+    let fetch = from.wait(client.prepare(STRETCH)).map_err(PgError::of)?;
     loop {
-        let stretch = wait(client.query(&fetch, &[])).map_err(PgError::of)?;
+        let stretch = from.wait(client.query(&fetch, &[])).map_err(PgError::of)?;
         if stretch.is_empty() {
             break;
         }
@@ -132,7 +132,7 @@ fn rows(
             insert.execute(params_from_iter(values(row)?))?;
         }
     }
-    wait(client.batch_execute("CLOSE copied")).map_err(PgError::of)?;
+    from.wait(client.batch_execute("CLOSE copied")).map_err(PgError::of)?;
     Ok(())
 }
 

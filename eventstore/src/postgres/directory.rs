@@ -10,7 +10,6 @@ use super::pool::{Borrowed, Server};
 use super::reader::get;
 use super::{PgError, has_keyring, migrate};
 use crate::keyring::provider::TenantId;
-use crate::wait::wait;
 
 /// One program at a time makes a table; the number is the lock's name.
 const MAKE: &str = "BEGIN;
@@ -63,14 +62,15 @@ const OLDEST: u32 = 150_000;
 fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
-    let version = wait(client.query_one("SHOW server_version_num", &[])).map_err(PgError::of)?;
+    let version =
+        borrowed.wait(client.query_one("SHOW server_version_num", &[])).map_err(PgError::of)?;
     let version: &str = version.try_get(0).map_err(PgError::Altered)?;
     if version.parse().unwrap_or(0) < OLDEST {
         return Err(PgError::TooOld(version.to_owned()));
     }
-    let there = wait(client.query_one(made, &[])).map_err(PgError::of)?;
+    let there = borrowed.wait(client.query_one(made, &[])).map_err(PgError::of)?;
     if !there.try_get::<_, bool>(0).map_err(PgError::Altered)? {
-        wait(client.batch_execute(make)).map_err(PgError::of)?;
+        borrowed.wait(client.batch_execute(make)).map_err(PgError::of)?;
     }
     borrowed.done();
     Ok(())
@@ -161,7 +161,7 @@ const LET_GO: &str = "SELECT pg_advisory_unlock(6217013581 # hashtextextended($1
 impl Held {
     fn run(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
         let borrowed = self.connection.as_ref().ok_or(PgError::Closed)?;
-        wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)
+        borrowed.wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)
     }
 
     /// Says what is so of a tenant from now on; whether what was so before was still so.
@@ -194,7 +194,7 @@ impl Drop for Held {
         if let Some(borrowed) = self.connection.take()
             && borrowed
                 .client()
-                .is_ok_and(|client| wait(client.execute(LET_GO, &[&self.key])).is_ok())
+                .is_ok_and(|client| borrowed.wait(client.execute(LET_GO, &[&self.key])).is_ok())
         {
             borrowed.done();
         }
@@ -211,7 +211,8 @@ impl Directory {
     /// What this directory is called where several have their keyrings.
     pub(crate) fn id(&self) -> Result<String, PgError> {
         let borrowed = self.0.borrow()?;
-        let row = wait(borrowed.client()?.query_one("SELECT id::text FROM tidbok.directory", &[]));
+        let row = borrowed
+            .wait(borrowed.client()?.query_one("SELECT id::text FROM tidbok.directory", &[]));
         let row = row.map_err(PgError::of)?;
         borrowed.done();
         get(&row, 0)
@@ -239,7 +240,7 @@ impl Directory {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<(String, Placed)>, PgError> {
         let borrowed = self.0.borrow()?;
-        let rows = wait(borrowed.client()?.query(sql, params)).map_err(PgError::of)?;
+        let rows = borrowed.wait(borrowed.client()?.query(sql, params)).map_err(PgError::of)?;
         borrowed.done();
         rows.iter().map(|row| Ok((get(row, 5)?, Placed::of(row)?))).collect()
     }
@@ -301,7 +302,7 @@ impl Directory {
 
     fn run(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
         let borrowed = self.0.borrow()?;
-        let done = wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)?;
+        let done = borrowed.wait(borrowed.client()?.execute(sql, params)).map_err(PgError::of)?;
         borrowed.done();
         Ok(done)
     }
@@ -312,7 +313,7 @@ impl Directory {
         let borrowed = self.0.borrow()?;
         // What nobody else holds, wherever.
         let sql = "SELECT 'database ' || pg_backend_pid() || ' ' || clock_timestamp()";
-        let row = wait(borrowed.client()?.query_one(sql, &[])).map_err(PgError::of)?;
+        let row = borrowed.wait(borrowed.client()?.query_one(sql, &[])).map_err(PgError::of)?;
         borrowed.done();
         let key: String = get(&row, 0)?;
         let held = self.hold(&key)?;
@@ -322,7 +323,8 @@ impl Directory {
     /// Keeps everybody else from holding the same in this database; none where somebody does.
     pub(crate) fn hold(&self, key: &str) -> Result<Option<Held>, PgError> {
         let borrowed = self.0.borrow()?;
-        let row = wait(borrowed.client()?.query_one(HOLD, &[&key])).map_err(PgError::of)?;
+        let row =
+            borrowed.wait(borrowed.client()?.query_one(HOLD, &[&key])).map_err(PgError::of)?;
         if get(&row, 0)? {
             return Ok(Some(Held { key: key.to_owned(), connection: Some(borrowed) }));
         }
@@ -339,7 +341,8 @@ impl Keyrings {
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, PgError> {
         open(server, MADE_KEYRINGS, MAKE_KEYRINGS)?;
         let borrowed = server.borrow()?;
-        let row = wait(borrowed.client()?.query_one("SHOW max_prepared_transactions", &[]));
+        let row =
+            borrowed.wait(borrowed.client()?.query_one("SHOW max_prepared_transactions", &[]));
         let row = row.map_err(PgError::of)?;
         let most: &str = row.try_get(0).map_err(PgError::Altered)?;
         if most == "0" {
@@ -352,7 +355,7 @@ impl Keyrings {
     /// Whether the database answers.
     pub(crate) fn reach(&self) -> Result<(), PgError> {
         let borrowed = self.0.borrow()?;
-        wait(borrowed.client()?.batch_execute("SELECT 1")).map_err(PgError::of)?;
+        borrowed.wait(borrowed.client()?.batch_execute("SELECT 1")).map_err(PgError::of)?;
         borrowed.done();
         Ok(())
     }
@@ -361,7 +364,7 @@ impl Keyrings {
     pub(crate) fn has(&self, id: TenantId) -> Result<bool, PgError> {
         let borrowed = self.0.borrow()?;
         let sql = "SELECT version FROM tidbok.keyring WHERE id = $1";
-        let row = wait(borrowed.client()?.query_opt(sql, &[&id.0.as_slice()]));
+        let row = borrowed.wait(borrowed.client()?.query_opt(sql, &[&id.0.as_slice()]));
         let row = row.map_err(PgError::of)?;
         borrowed.done();
         let Some(row) = row else { return Ok(false) };

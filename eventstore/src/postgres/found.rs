@@ -10,7 +10,6 @@ use super::{Home, Names, PgError, migrate};
 use crate::keyring::Founding;
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-use crate::wait::wait;
 
 /// Gives a new ledger its roles, its schemas, its head and the keys of its tenant: in each database
 /// all or nothing, and the keyring first where it is in another.
@@ -37,7 +36,7 @@ fn found_in(
     let names = Names::of(tenant, which);
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
-    let founded = wait(async {
+    let founded = borrowed.wait(async {
         client.batch_execute("BEGIN").await?;
         if which == Which::Ledger {
             make_roles(client, &names).await?;

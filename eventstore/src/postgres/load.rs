@@ -20,7 +20,6 @@ use crate::engine::EngineError;
 use crate::keyring::provider::TenantId;
 use crate::sqlite;
 use crate::store::Which;
-use crate::wait::wait;
 
 /// The head as it is on a server, which counts numbers elsewhere.
 const HEAD: &str = "id, tenant, origin, size, frontier, recorded_at, indexed";
@@ -65,7 +64,7 @@ impl Load<'_> {
     /// All or nothing.
     fn make_on(&self, server: &Arc<Server>, half: Half) -> Result<(), EngineError> {
         let borrowed = server.borrow()?;
-        wait(self.all(borrowed.client()?, half))?;
+        borrowed.wait(self.all(borrowed.client()?, half))?;
         borrowed.done();
         Ok(())
     }

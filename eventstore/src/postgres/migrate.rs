@@ -9,7 +9,6 @@ use super::pool::Server;
 use super::{Names, PgError};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-use crate::wait::wait;
 
 /// Each for the ledger and for the keyring.
 const STEPS: [(&str, &str); 3] = [
@@ -84,7 +83,7 @@ pub(super) struct Versions {
 pub(super) fn upgrade(server: &Arc<Server>, id: TenantId, of: Versions) -> Result<(), PgError> {
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
-    let upgraded = wait(async {
+    let upgraded = borrowed.wait(async {
         // A step may go over all persons, and what was ended in the middle would begin anew each time.
         client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").await?;
         let version: i32 = client.query_one(of.read, &[&id.0.as_slice()]).await?.try_get(0)?;

@@ -14,7 +14,6 @@ use super::pool::Server;
 use super::{Apart, Home, Names, PgError, Scope, Tx, apart, reader};
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-use crate::wait::wait;
 
 /// Longer than any statement of a node's may take.
 const PATIENCE: &str = "SET LOCAL lock_timeout = '40s'; SET LOCAL statement_timeout = '60s'";
@@ -66,7 +65,7 @@ pub(crate) fn has_keyring(server: &Arc<Server>, tenant: TenantId) -> Result<bool
 fn has_schema(server: &Arc<Server>, schema: &str) -> Result<bool, PgError> {
     let borrowed = server.borrow()?;
     let sql = "SELECT to_regnamespace($1) IS NOT NULL";
-    let row = wait(borrowed.client()?.query_one(sql, &[&schema])).map_err(PgError::of)?;
+    let row = borrowed.wait(borrowed.client()?.query_one(sql, &[&schema])).map_err(PgError::of)?;
     borrowed.done();
     reader::get(&row, 0)
 }
@@ -185,7 +184,7 @@ fn drop_roles(server: &Arc<Server>, Names { role, owner, .. }: &Names) -> Result
     let borrowed = server.borrow()?;
     for name in [role, owner] {
         let sql = format!("DROP ROLE IF EXISTS {name}");
-        match wait(borrowed.client()?.batch_execute(&sql)) {
+        match borrowed.wait(borrowed.client()?.batch_execute(&sql)) {
             Ok(()) => {}
             Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {}
             Err(error) => return Err(PgError::of(error)),
@@ -202,7 +201,7 @@ fn change<T>(
 ) -> Result<T, PgError> {
     let borrowed = server.borrow()?;
     let client = borrowed.client()?;
-    let changed = wait(async {
+    let changed = borrowed.wait(async {
         client.batch_execute(&format!("BEGIN; {PATIENCE}")).await?;
         let changed = work(client).await?;
         client.batch_execute("COMMIT").await?;

@@ -1,22 +1,38 @@
-//! Connections to one server: a bounded number, each lent to one transaction at a time.
+//! Connections to one server: a bounded number of seats, each lent to one transaction at a time.
+//!
+//! A statement is planned for the tables of one tenant, and planned anew where it comes to another's: that
+//! costs more than carrying it out. So a connection keeps statements for several tenants, and a tenant's commits
+//! have a seat where they are at home.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Statement};
 
 use super::PgError;
 use super::dial::Dial;
-use crate::wait::{blocking, wait};
+use crate::wait::{blocking, drive, wait};
 
 /// How many connections a node keeps to a server at most.
 const CONNECTIONS: usize = 16;
+/// Of how many tenants a connection keeps the statements. The server keeps a plan for each of them.
+const TENANTS: usize = 16;
+/// How often, and how long each time, a commit waits for the connection where it is at home before it takes
+/// another, on which its statements are planned anew.
+const AT_HOME: u32 = 4;
+const HOMESICK: Duration = Duration::from_millis(5);
 /// How long who finds all connections in use waits for one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to come about, and how long a silent peer is believed in.
 const REACH: Duration = Duration::from_secs(5);
+/// How long one that is given up may take to say so.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// How often the rest of a connection is let go on, so that its end is noticed: once to see that something
+/// has come, once to take it in.
+const LOOKS: u32 = 3;
 /// What every connection is set to. Its statements have a few forms only, prepared once: a plan
 /// for each execution costs more than it brings, and compiling them much more. All are meant for an
 /// index: a plan made while a table was empty must not scan it once it is full.
@@ -30,14 +46,110 @@ pub struct Server {
     dial: Dial,
     /// Taken out when the server is let go of.
     runtime: Option<Runtime>,
-    idle: Mutex<Vec<Connection>>,
-    lent: Mutex<usize>,
+    seats: Mutex<[Seat; CONNECTIONS]>,
+    /// Told when a seat is free again: whoever waits for that one, and whoever waits for any.
+    freed: [Condvar; CONNECTIONS],
     returned: Condvar,
 }
 
+#[derive(Default)]
+enum Seat {
+    #[default]
+    Empty,
+    Idle(Box<Connection>),
+    Lent,
+}
+
+/// Statements that are prepared on a connection, by tenant.
+#[derive(Default)]
+struct Prepared(Vec<(Arc<str>, BTreeMap<&'static str, Statement>)>);
+
+impl Prepared {
+    fn has(&self, tenant: &str) -> bool {
+        self.0.iter().any(|(of, _)| **of == *tenant)
+    }
+
+    /// Has what follows be a tenant's. One more than are kept takes over the statements of the one that has
+    /// not been here for longest: they are planned anew, and need not be prepared.
+    fn turn_to(&mut self, tenant: &Arc<str>) {
+        let known = self.0.iter().position(|(of, _)| of == tenant);
+        let statements = match known.or((self.0.len() >= TENANTS).then_some(0)) {
+            Some(place) => self.0.remove(place).1,
+            None => BTreeMap::new(),
+        };
+        self.0.push((Arc::clone(tenant), statements));
+    }
+
+    fn get(&self, sql: &'static str) -> Option<Statement> {
+        self.0.last()?.1.get(sql).cloned()
+    }
+
+    fn keep(&mut self, sql: &'static str, statement: Statement) {
+        if let Some((_, statements)) = self.0.last_mut() {
+            statements.insert(sql, statement);
+        }
+    }
+}
+
+/// A connection and what drives it: a runtime for it alone, run by whoever waits for an answer on that very
+/// thread. An answer that another thread takes in and hands over is two wakings later.
 struct Connection {
-    client: Client,
-    statements: BTreeMap<&'static str, Statement>,
+    client: Option<Client>,
+    driver: JoinHandle<()>,
+    runtime: Option<Runtime>,
+    prepared: Prepared,
+}
+
+impl Connection {
+    fn open(dial: &Dial) -> Result<Self, PgError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(PgError::Runtime)?;
+        match drive(&runtime, dial.connect(|_| true)) {
+            Ok((client, driver)) => {
+                let prepared = Prepared::default();
+                Ok(Self { client: Some(client), driver, runtime: Some(runtime), prepared })
+            }
+            Err(error) => {
+                // Who asks may be a worker of another runtime, which must not wait for this one's end.
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    fn wait<F: Future>(&self, future: F) -> F::Output {
+        match &self.runtime {
+            Some(runtime) => drive(runtime, future),
+            None => wait(future),
+        }
+    }
+
+    /// Whether it has not ended as far as is known now.
+    fn is_open(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| !client.is_closed())
+    }
+
+    /// As [`Self::is_open`], after a look at what has come while it lay idle.
+    fn is_alive(&self) -> bool {
+        let look = async {
+            for _ in 0..LOOKS {
+                tokio::task::yield_now().await;
+            }
+        };
+        // As a task of its own: who waits may be one of another runtime, which gives way to that one's.
+        let looked = self.runtime.as_ref().map(|runtime| runtime.spawn(look));
+        looked.is_some_and(|looked| self.wait(looked).is_ok()) && self.is_open()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.client = None;
+        let Some(runtime) = self.runtime.take() else { return };
+        // Whoever goes says so, and the server need not wonder what became of a transaction.
+        drop(drive(&runtime, async { tokio::time::timeout(FAREWELL, &mut self.driver).await }));
+        runtime.shutdown_background();
+    }
 }
 
 impl Server {
@@ -62,8 +174,8 @@ impl Server {
         Ok(Arc::new(Self {
             dial: Dial::new(config)?,
             runtime: Some(runtime),
-            idle: Mutex::default(),
-            lent: Mutex::default(),
+            seats: Mutex::default(),
+            freed: Default::default(),
             returned: Condvar::new(),
         }))
     }
@@ -75,47 +187,99 @@ impl Server {
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> Result<tokio::task::JoinHandle<T>, PgError> {
+    ) -> Result<JoinHandle<T>, PgError> {
         Ok(self.runtime.as_ref().ok_or(PgError::Closed)?.spawn(task))
     }
 
-    /// Borrows a connection that was alive when last used.
+    /// Borrows a connection for what is no tenant's.
     pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, PgError> {
-        let mut lent = lock(&self.lent);
-        while *lent >= CONNECTIONS {
-            let returned = blocking(|| self.returned.wait_timeout(lent, PATIENCE));
-            let (again, late) = returned.unwrap_or_else(PoisonError::into_inner);
-            lent = again;
-            if late.timed_out() && *lent >= CONNECTIONS {
-                return Err(PgError::Exhausted);
-            }
-        }
-        *lent += 1;
-        drop(lent);
-        let mut borrowed = Borrowed { server: Arc::clone(self), connection: None };
-        let idle = {
-            let mut idle = lock(&self.idle);
-            idle.retain(|connection| !connection.client.is_closed());
-            idle.pop()
+        self.borrow_for(&Arc::from(""))
+    }
+
+    /// Borrows a connection for a tenant, one that knows its statements if such a one is idle.
+    pub(super) fn borrow_for(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
+        self.lend(tenant, 0)
+    }
+
+    /// Borrows a connection for a tenant's next commit: the one where these are at home, if it is free
+    /// soon.
+    pub(super) fn borrow_at_home(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
+        self.lend(tenant, AT_HOME)
+    }
+
+    fn lend(self: &Arc<Self>, tenant: &Arc<str>, at_home: u32) -> Result<Borrowed, PgError> {
+        let (number, seat) = self.take_seat(tenant, at_home)?;
+        let (server, tenant) = (Arc::clone(self), Arc::clone(tenant));
+        let mut borrowed = Borrowed { server, number, connection: None, keep: false };
+        let mut connection = match seat {
+            Seat::Idle(connection) if connection.is_alive() => connection,
+            Seat::Idle(_) | Seat::Empty | Seat::Lent => Box::new(Connection::open(&self.dial)?),
         };
-        borrowed.connection = Some(match idle {
-            Some(connection) => connection,
-            None => self.connect()?,
-        });
+        connection.prepared.turn_to(&tenant);
+        borrowed.connection = Some(connection);
         Ok(borrowed)
     }
 
-    fn connect(&self) -> Result<Connection, PgError> {
-        let dial = self.dial.clone();
-        let connecting = self.spawn(async move { dial.connect(|_| true).await })?;
-        let (client, _) = wait(connecting).map_err(|_| PgError::Closed)??;
-        Ok(Connection { client, statements: BTreeMap::new() })
+    /// Takes a seat and what is in it. Waits for the tenant's home so many times.
+    fn take_seat(&self, tenant: &str, mut at_home: u32) -> Result<(usize, Seat), PgError> {
+        let home = home(tenant);
+        let mut seats = lock(&self.seats);
+        loop {
+            let knows = |seat: &Seat| matches!(seat, Seat::Idle(idle) if idle.prepared.has(tenant));
+            let is_free = |seat: &Seat| !matches!(seat, Seat::Lent);
+            let at = |number: usize| seats.get(number).filter(|seat| is_free(seat)).map(|_| number);
+            let place = match at_home {
+                0 => seats.iter().position(knows),
+                _ => at(home).or_else(|| seats.iter().position(knows)),
+            };
+            if place.is_none()
+                && at_home > 0
+                && let Some(freed) = self.freed.get(home)
+            {
+                at_home -= 1;
+                let waited = blocking(|| freed.wait_timeout(seats, HOMESICK));
+                seats = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let idle = || seats.iter().position(|seat| matches!(seat, Seat::Idle(_)));
+            let place = place.or_else(idle).or_else(|| seats.iter().position(is_free));
+            if let Some((number, seat)) = place.and_then(|n| Some((n, seats.get_mut(n)?))) {
+                return Ok((number, std::mem::replace(seat, Seat::Lent)));
+            }
+            let waited = blocking(|| self.returned.wait_timeout(seats, PATIENCE));
+            let (again, late) = waited.unwrap_or_else(PoisonError::into_inner);
+            seats = again;
+            if late.timed_out() && !seats.iter().any(|seat| !matches!(seat, Seat::Lent)) {
+                return Err(PgError::Exhausted);
+            }
+        }
+    }
+
+    /// Puts back what was in a seat.
+    fn free(&self, number: usize, back: Seat) {
+        if let Some(seat) = lock(&self.seats).get_mut(number) {
+            *seat = back;
+        }
+        if let Some(freed) = self.freed.get(number) {
+            freed.notify_one();
+        }
+        self.returned.notify_one();
     }
 
     /// Lets go of idle connections.
     pub(super) fn let_go(&self) {
-        lock(&self.idle).clear();
+        let mut gone = Vec::new();
+        for seat in lock(&self.seats).iter_mut().filter(|seat| matches!(seat, Seat::Idle(_))) {
+            gone.push(std::mem::take(seat));
+        }
+        drop(gone);
     }
+}
+
+/// Which seat a tenant's commits are at home in.
+fn home(tenant: &str) -> usize {
+    let sum = tenant.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(byte));
+    sum % CONNECTIONS
 }
 
 impl Drop for Server {
@@ -135,44 +299,51 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 /// is closed, and the server rolls back what it left open.
 pub(super) struct Borrowed {
     server: Arc<Server>,
-    connection: Option<Connection>,
+    number: usize,
+    connection: Option<Box<Connection>>,
+    keep: bool,
 }
 
 impl Borrowed {
     pub(super) fn client(&self) -> Result<&Client, PgError> {
-        self.connection.as_ref().map(|connection| &connection.client).ok_or(PgError::Closed)
+        let connection = self.connection.as_ref().ok_or(PgError::Closed)?;
+        connection.client.as_ref().ok_or(PgError::Closed)
     }
 
-    /// A statement, prepared on this connection when first asked for. The transaction has taken on
-    /// its role and path by then.
-    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<Statement, PgError> {
-        let connection = self.connection.as_mut().ok_or(PgError::Closed)?;
-        if let Some(statement) = connection.statements.get(sql) {
-            return Ok(statement.clone());
+    /// Waits for an answer to what was asked on this connection: nobody else takes it in.
+    pub(super) fn wait<F: Future>(&self, future: F) -> F::Output {
+        match &self.connection {
+            Some(connection) => connection.wait(future),
+            None => wait(future),
         }
-        let statement = connection.client.prepare(sql).await.map_err(PgError::of)?;
-        connection.statements.insert(sql, statement.clone());
+    }
+
+    /// A statement, prepared on this connection when the tenant first asks for it. The transaction has
+    /// taken on its role and path by then.
+    pub(super) fn prepared(&mut self, sql: &'static str) -> Result<Statement, PgError> {
+        if let Some(statement) = self.knows(sql) {
+            return Ok(statement);
+        }
+        let statement = self.wait(self.client()?.prepare(sql)).map_err(PgError::of)?;
+        let connection = self.connection.as_mut().ok_or(PgError::Closed)?;
+        connection.prepared.keep(sql, statement.clone());
         Ok(statement)
     }
 
     pub(super) fn knows(&self, sql: &'static str) -> Option<Statement> {
-        self.connection.as_ref()?.statements.get(sql).cloned()
+        self.connection.as_ref()?.prepared.get(sql)
     }
 
     /// Hands the connection back for the next transaction.
     pub(super) fn done(mut self) {
-        if let Some(connection) = self.connection.take()
-            && !connection.client.is_closed()
-        {
-            lock(&self.server.idle).push(connection);
-        }
+        self.keep = true;
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        self.connection = None;
-        *lock(&self.server.lent) -= 1;
-        self.server.returned.notify_one();
+        let keep = self.keep;
+        let back = self.connection.take().filter(|connection| keep && connection.is_open());
+        self.server.free(self.number, back.map_or(Seat::Empty, Seat::Idle));
     }
 }

@@ -258,9 +258,9 @@ impl Reader for PgReader {
     }
 
     fn data_key_row(&self, handle: Handle, class: RetentionClass) -> Read<Option<DataKeyRow>> {
-        let sql = "SELECT person, year, wrapped FROM data_key WHERE id = $1";
+        let sql = "SELECT id, wrapped, person, year FROM data_key WHERE id = $1";
         let id = int(handle.0) * 8 + i64::from(class.code());
-        self.row(sql, &[&id], data_key)
+        self.row(sql, &[&id], super::seals::data_key)
     }
 
     fn seals(&self, seals: &[SealAt]) -> Read<Vec<SealRow>> {
@@ -376,14 +376,6 @@ fn person_row(row: &Row) -> Result<PersonRow, PgError> {
         seals: u32::try_from(get::<i32>(row, 5)?).unwrap_or(0),
         year: get(row, 6)?,
         visits: i8::try_from(get::<i16>(row, 7)?).unwrap_or(0),
-    })
-}
-
-fn data_key(row: &Row) -> Result<DataKeyRow, PgError> {
-    Ok(DataKeyRow {
-        person: maybe(row, 0)?.map(PersonId),
-        year: get(row, 1)?,
-        wrapped: get::<Option<&[u8]>>(row, 2)?.and_then(exactly),
     })
 }
 

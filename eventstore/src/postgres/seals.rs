@@ -131,7 +131,7 @@ pub(super) fn find(scope: &Scope, seals: &[SealAt]) -> Result<Vec<SealRow>, PgEr
 }
 
 /// A row of `id, wrapped, person, year`.
-fn data_key(row: &Row) -> Result<DataKeyRow, PgError> {
+pub(super) fn data_key(row: &Row) -> Result<DataKeyRow, PgError> {
     Ok(DataKeyRow {
         person: get::<Option<i64>>(row, 2)?.map(|id| PersonId(uint(id))),
         year: get(row, 3)?,

@@ -5,7 +5,6 @@ use tokio_postgres::{Row, Statement};
 
 use super::pool::Borrowed;
 use super::{Part, PgError};
-use crate::wait::wait;
 
 /// Set for a transaction that lies idle while another database is being worked on.
 pub(super) const UNHURRIED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
@@ -21,15 +20,15 @@ impl Tx {
     /// As [`Self::begin`], with more that is set for the transaction.
     pub(super) fn begin_with(part: &Part, more: &str) -> Result<Self, PgError> {
         let begin = format!("BEGIN; {}{more}", part.begin);
-        let borrowed = part.server.borrow()?;
-        match wait(borrowed.client()?.batch_execute(&begin)) {
+        let borrowed = part.server.borrow_for(&part.tenant)?;
+        match borrowed.wait(borrowed.client()?.batch_execute(&begin)) {
             Ok(()) => Ok(Self(borrowed)),
             Err(error) if error.code().is_none() => {
                 // A connection that died while it lay idle.
                 drop(borrowed);
                 part.server.let_go();
-                let borrowed = part.server.borrow()?;
-                wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+                let borrowed = part.server.borrow_for(&part.tenant)?;
+                borrowed.wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
                 Ok(Self(borrowed))
             }
             Err(error) => Err(PgError::of(error)),
@@ -40,8 +39,13 @@ impl Tx {
         &self.0
     }
 
+    /// As [`Borrowed::wait`].
+    pub(super) fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.0.wait(future)
+    }
+
     pub(super) fn prepared(&mut self, sql: &'static str) -> Result<Statement, PgError> {
-        wait(self.0.prepared(sql))
+        self.0.prepared(sql)
     }
 
     pub(super) fn rows(
@@ -50,7 +54,7 @@ impl Tx {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, PgError> {
         let statement = self.prepared(sql)?;
-        wait(self.0.client()?.query(&statement, params)).map_err(PgError::of)
+        self.wait(self.0.client()?.query(&statement, params)).map_err(PgError::of)
     }
 
     /// The number in the first row, if there is one.
@@ -69,7 +73,7 @@ impl Tx {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, PgError> {
         let statement = self.prepared(sql)?;
-        wait(self.0.client()?.execute(&statement, params)).map_err(PgError::of)
+        self.wait(self.0.client()?.execute(&statement, params)).map_err(PgError::of)
     }
 
     pub(super) fn commit(self) -> Result<(), PgError> {
@@ -78,7 +82,7 @@ impl Tx {
 
     /// Ends the transaction in some way, and gives the connection back.
     pub(super) fn end(self, how: &str) -> Result<(), PgError> {
-        wait(self.0.client()?.batch_execute(how)).map_err(PgError::of)?;
+        self.wait(self.0.client()?.batch_execute(how)).map_err(PgError::of)?;
         self.done();
         Ok(())
     }

@@ -13,12 +13,11 @@ use super::effects::{self, Both, state};
 use super::follow::Follower;
 use super::index::PgTagMover;
 use super::pool::Borrowed;
-use super::{PgError, Scope, Tx, apart, changes, int};
+use super::{Part, PgError, Scope, Tx, apart, changes, int};
 use crate::engine::{Change, Cleared, Commit, EngineError, Older, Outcome, TagMover, Writer};
 use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
-use crate::wait::wait;
 use domain::{Position, RegistrationId};
 
 const COMMIT: &str = include_str!("commit.sql");
@@ -59,7 +58,8 @@ impl PgWriter {
             Some(held) => held,
             None if more => Tx::begin(&self.scope.ledger)?,
             None => {
-                let borrowed = self.scope.ledger.server.borrow()?;
+                let Part { server, tenant, .. } = &self.scope.ledger;
+                let borrowed = server.borrow_at_home(tenant)?;
                 match borrowed.knows(COMMIT) {
                     Some(statement) => return self.send_whole(borrowed, &rows, &statement),
                     None => {
@@ -71,7 +71,7 @@ impl PgWriter {
         };
         let statement = tx.prepared(COMMIT)?;
         if more {
-            if wait(rows.send(tx.connection(), &statement))?.is_empty() {
+            if tx.wait(rows.send(tx.connection(), &statement))?.is_empty() {
                 tx.end("ROLLBACK")?;
                 return Ok(Outcome::Behind);
             }
@@ -81,7 +81,7 @@ impl PgWriter {
         }
         let client = tx.connection().client()?;
         // The guard writes nothing where it finds another size, so the end need not wait for it.
-        let (written, ended) = wait(async {
+        let (written, ended) = tx.wait(async {
             tokio::join!(rows.send(tx.connection(), &statement), client.batch_execute("COMMIT"))
         });
         let outcome = outcome(written, ended)?;
@@ -98,7 +98,7 @@ impl PgWriter {
     ) -> Result<Outcome, Failed> {
         let begin = format!("BEGIN; {}", self.scope.ledger.begin);
         let client = borrowed.client()?;
-        let (begun, written, ended) = wait(async {
+        let (begun, written, ended) = borrowed.wait(async {
             tokio::join!(
                 client.batch_execute(&begin),
                 rows.send(&borrowed, statement),
