@@ -34,6 +34,8 @@ pub(super) struct Clearing {
     person: PersonId,
     /// Rows still to be cleared; none before they are first looked up.
     rows: Option<Vec<PersonRow>>,
+    /// All rows are cleared; what was deleted is still to leave the write-ahead log.
+    is_deleted: bool,
     /// What the provider could not be told of yet.
     unmarked: Option<FenceId>,
     /// Not before this time since boot.
@@ -43,7 +45,8 @@ pub(super) struct Clearing {
 
 impl Clearing {
     fn new(person: PersonId) -> Self {
-        Self { person, rows: None, unmarked: None, pause_until: Duration::ZERO, reply: None }
+        let (rows, unmarked, reply) = Default::default();
+        Self { person, rows, is_deleted: false, unmarked, pause_until: Duration::ZERO, reply }
     }
 }
 
@@ -196,30 +199,61 @@ impl Writer {
 
     fn clear_next(&mut self) {
         let now = self.env.clock.since_boot();
-        let Some(next) = self.clearings.iter().position(|clearing| clearing.pause_until <= now)
-        else {
-            return;
-        };
-        let Some(mut clearing) = self.clearings.remove(next) else { return };
-        match self.clear_step(&mut clearing) {
-            Ok(true) => {
-                self.keyring.changed(clearing.person);
-                if let Some(reply) = clearing.reply {
-                    // Who asked may be gone.
-                    drop(reply.send(Ok(())));
-                }
-            }
-            Ok(false) => self.clearings.push_back(clearing),
-            Err(error) => {
+        let left = |clearing: &Clearing| clearing.pause_until <= now && !clearing.is_deleted;
+        let gone = |clearing: &Clearing| clearing.pause_until <= now && clearing.is_deleted;
+        if let Some(next) = self.clearings.iter().position(left)
+            && let Some(mut clearing) = self.clearings.remove(next)
+        {
+            if let Err(error) = self.clear_step(&mut clearing) {
                 tracing::error!(%error, "clearing after an erasure is held up; it is tried again");
                 clearing.pause_until = now + 50 * PAUSE;
-                self.clearings.push_back(clearing);
             }
+            self.clearings.push_back(clearing);
+        }
+        if self.clearings.iter().any(gone) && !self.clearings.iter().any(left) {
+            self.let_go_of_deleted(now);
         }
     }
 
-    /// Does a part of what is left; whether that was all.
-    fn clear_step(&mut self, clearing: &mut Clearing) -> Result<bool, AppendError> {
+    /// Has what was deleted leave the write-ahead log, for all at once: as soon as no reader needs it.
+    fn let_go_of_deleted(&mut self, now: Duration) {
+        let pause = match self.engine.settle() {
+            Ok(true) => return self.end_deleted(now),
+            Ok(false) => PAUSE,
+            Err(error) => {
+                tracing::error!(%error, "what was erased stays in the log; it is tried again");
+                50 * PAUSE
+            }
+        };
+        for clearing in self.clearings.iter_mut().filter(|clearing| clearing.is_deleted) {
+            clearing.pause_until = now + pause;
+        }
+    }
+
+    /// Takes note of whom nothing is left of, and tells who waits for it.
+    fn end_deleted(&mut self, now: Duration) {
+        for _ in 0..self.clearings.len() {
+            let Some(mut clearing) = self.clearings.pop_front() else { return };
+            let ended = clearing.is_deleted.then(|| self.engine.cleared(clearing.person));
+            match ended {
+                Some(Ok(())) => {
+                    self.keyring.changed(clearing.person);
+                    // Who asked may be gone.
+                    drop(clearing.reply.map(|reply| reply.send(Ok(()))));
+                    continue;
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "an erasure is not noted as done; it is tried again");
+                    clearing.pause_until = now + 50 * PAUSE;
+                }
+                None => (),
+            }
+            self.clearings.push_back(clearing);
+        }
+    }
+
+    /// Does a part of what is left.
+    fn clear_step(&mut self, clearing: &mut Clearing) -> Result<(), AppendError> {
         let person = clearing.person;
         if let Some(fence) = clearing.unmarked {
             self.mark(Some(fence))?;
@@ -239,15 +273,8 @@ impl Writer {
         let step = self.seals_in(&step)?;
         self.engine.clear(person, &step, last)?;
         clearing.rows = Some(rows);
-        // What was deleted leaves the write-ahead log too, as soon as no reader needs it.
-        if last && !self.engine.settle()? {
-            clearing.pause_until = self.env.clock.since_boot() + PAUSE;
-            return Ok(false);
-        }
-        if last {
-            self.engine.cleared(person)?;
-        }
-        Ok(last)
+        clearing.is_deleted = last;
+        Ok(())
     }
 
     /// Which seals go with each row: those of its handle at its position.
