@@ -407,6 +407,9 @@ pub trait Writer: Send {
     /// Makes a change; answers the number of what was added, or how many rows were changed.
     fn change(&mut self, change: &Change) -> Result<u64, EngineError>;
 
+    /// Makes several changes, all or none; answers as [`Self::change`] for each.
+    fn change_all(&mut self, changes: &[Paper]) -> Result<Vec<u64>, EngineError>;
+
     /// Clears a part of what an erasure leaves; with `last` also what is left of the person but
     /// the fact that there was somebody.
     fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError>;

@@ -29,7 +29,7 @@ use super::gather::Gather;
 use super::index;
 use super::loader::{self, LoadJob, Loaded, Visits};
 use super::log::{Log, ReadError};
-use crate::engine::{self, Change};
+use crate::engine::{self, Change, EngineError, Paper};
 use crate::environment::Environment;
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
@@ -214,9 +214,12 @@ impl Writer {
         if let Err(error) = self.look_up(appends) {
             tracing::warn!(%error, "requests are looked up one by one");
         }
+        // They are of different callers, who wait for each other nowhere: together they cost one commit.
+        let mut papers = Vec::new();
         for job in jobs {
             match job {
                 Job::Append(append, reply) => self.take(batch, append, reply),
+                Job::Change(Change::Paper(paper), reply) => papers.push((paper, reply)),
                 Job::Loaded(_, reply, loaded) => {
                     let error = loaded.err().map_or(AppendError::Stopped, AppendError::from);
                     drop(reply.send(Err(error)));
@@ -252,11 +255,32 @@ impl Writer {
                 }
                 Job::Stop => {
                     self.commit(std::mem::take(batch));
+                    self.make_all(papers);
                     return true;
                 }
             }
         }
+        if !papers.is_empty() {
+            self.commit(std::mem::take(batch));
+            self.make_all(papers);
+        }
         false
+    }
+
+    /// Makes changes together, or where that fails each by itself: one that cannot be made is nobody else's
+    /// matter.
+    fn make_all(&mut self, papers: Vec<(Paper, Reply<u64>)>) {
+        let (papers, replies): (Vec<Paper>, Vec<Reply<u64>>) = papers.into_iter().unzip();
+        let done: Vec<Result<u64, EngineError>> = match self.engine.change_all(&papers) {
+            Ok(done) if papers.len() == done.len() => done.into_iter().map(Ok).collect(),
+            Ok(_) | Err(_) => {
+                let alone = papers.into_iter().map(Change::Paper);
+                alone.map(|change| self.engine.change(&change)).collect()
+            }
+        };
+        for (done, reply) in done.into_iter().zip(replies) {
+            drop(reply.send(done.map_err(AppendError::from)));
+        }
     }
 
     fn shelve(&mut self, job: Job) -> Job {

@@ -13,8 +13,10 @@ use super::effects::{self, Both, state};
 use super::follow::Follower;
 use super::index::PgTagMover;
 use super::pool::Borrowed;
-use super::{Part, PgError, Scope, Tx, apart, changes, int};
-use crate::engine::{Change, Cleared, Commit, EngineError, Older, Outcome, TagMover, Writer};
+use super::{Part, PgError, Scope, Tx, apart, changes, int, papers};
+use crate::engine::{
+    Change, Cleared, Commit, EngineError, Older, Outcome, Paper, TagMover, Writer,
+};
 use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
@@ -184,6 +186,10 @@ impl Writer for PgWriter {
 
     fn change(&mut self, change: &Change) -> Result<u64, EngineError> {
         self.on_keyring(|tx| changes::make(tx, change))
+    }
+
+    fn change_all(&mut self, changes: &[Paper]) -> Result<Vec<u64>, EngineError> {
+        self.on_keyring(|tx| changes.iter().map(|paper| papers::make(tx, paper)).collect())
     }
 
     fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError> {

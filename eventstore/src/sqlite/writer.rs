@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{Checkpointed, OpenError, int, papers, rotation};
 use crate::engine::{
-    Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Writer, repeats_of,
+    Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Paper, Writer, repeats_of,
 };
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::{LookupKind, NewDataKey};
@@ -80,6 +80,14 @@ impl Writer for SqliteWriter {
         }
         let tx = self.0.transaction()?;
         let done = make(&tx, change)?;
+        tx.commit()?;
+        Ok(done)
+    }
+
+    fn change_all(&mut self, changes: &[Paper]) -> Result<Vec<u64>, EngineError> {
+        let tx = self.0.transaction()?;
+        let done =
+            changes.iter().map(|paper| papers::make(&tx, paper)).collect::<Result<_, _>>()?;
         tx.commit()?;
         Ok(done)
     }
