@@ -183,15 +183,25 @@ impl<P> Caller<P> {
         Ok(metrics::append(&self.app, self.tenant(), append).await?)
     }
 
+    /// Whether data is given out with this key.
+    ///
+    /// # Errors
+    /// Where a program of somebody else's reads who is given nothing any more.
+    pub fn may_give(&self) -> Result<(), Problem> {
+        match &self.holder.recipient {
+            Some(recipient) if !recipients::is_given(self.tenant(), recipient)? => {
+                Err(Code::Forbidden.into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Takes down whose data is given out with this key, where a program of somebody else's reads.
     ///
     /// # Errors
-    /// Where they are given nothing any more, or nothing can be written.
+    /// Where nothing can be written.
     pub async fn gives(&self, persons: &[PersonId]) -> Result<(), Problem> {
         let Some(recipient) = &self.holder.recipient else { return Ok(()) };
-        if !recipients::is_given(self.tenant(), recipient)? {
-            return Err(Code::Forbidden.into());
-        }
         let now = self.app.env.clock.now();
         Ok(self.tenant().give(persons.to_vec(), recipient, now).await?)
     }
