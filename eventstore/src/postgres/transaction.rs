@@ -19,8 +19,12 @@ impl Tx {
 
     /// As [`Self::begin`], with more that is set for the transaction.
     pub(super) fn begin_with(part: &Part, more: &str) -> Result<Self, PgError> {
+        Self::begin_on(part.server.borrow_for(&part.tenant)?, part, more)
+    }
+
+    /// As [`Self::begin_with`], on a connection that is at hand.
+    pub(super) fn begin_on(borrowed: Borrowed, part: &Part, more: &str) -> Result<Self, PgError> {
         let begin = format!("BEGIN; {}{more}", part.begin);
-        let borrowed = part.server.borrow_for(&part.tenant)?;
         match borrowed.wait(borrowed.client()?.batch_execute(&begin)) {
             Ok(()) => Ok(Self(borrowed)),
             Err(error) if error.code().is_none() => {

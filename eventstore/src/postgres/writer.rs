@@ -64,10 +64,8 @@ impl PgWriter {
                 let borrowed = server.borrow_at_home(tenant)?;
                 match borrowed.knows(COMMIT) {
                     Some(statement) => return self.send_whole(borrowed, &rows, &statement),
-                    None => {
-                        drop(borrowed);
-                        Tx::begin(&self.scope.ledger)?
-                    }
+                    // On this very one, which then knows it.
+                    None => Tx::begin_on(borrowed, &self.scope.ledger, "")?,
                 }
             }
         };
