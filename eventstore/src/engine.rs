@@ -4,6 +4,7 @@
 //! that decides. Everything that makes a ledger a ledger stands above this line; below it is SQL.
 
 mod change;
+mod commit;
 mod papers;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::ledger::PeriodEnded;
 use domain::{FenceId, Handle, Position, RegistrationId, RetentionClass, Tag};
 use zeroize::Zeroizing;
 
@@ -19,13 +19,13 @@ use crate::keyring::person::{PersonId, PersonInfo};
 use crate::keyring::seal::SealAt;
 use crate::keyring::{DataKeyRow, Keyring};
 use crate::ledger::appender::Appended;
-use crate::ledger::batch::Batch;
 use crate::ledger::index::{PersonRow, TagRow};
 use crate::ledger::log::{EntryBytes, Head, Log, ReadError};
 use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
 use crate::tree::Hash;
 pub use change::Change;
+pub use commit::{Cleared, Commit, Effect, Ended, NewHead, Older, Outcome};
 pub use papers::{Notices, Paper, Papers};
 
 /// What a database had to say against a statement.
@@ -290,113 +290,6 @@ pub trait Reader: Papers {
     fn sqlite(&self) -> Option<&SqliteReader> {
         None
     }
-}
-
-/// The head as a commit leaves it.
-#[derive(Debug)]
-pub struct NewHead {
-    pub size: u64,
-    pub frontier: Vec<u8>,
-    pub recorded_at: i64,
-    pub indexed: u64,
-    pub next_handle: u64,
-    pub next_person: u64,
-}
-
-/// All that one commit writes.
-pub struct Commit<'a> {
-    /// The size on which everything in it was decided.
-    pub base: u64,
-    pub head: NewHead,
-    pub(crate) batch: &'a Batch,
-    /// What the entries do to keys, links and seals, in order, after all of them are in.
-    pub effects: Vec<Effect>,
-    pub tags: &'a [(Tag, Position)],
-    pub persons: &'a [PersonRow],
-    /// Whose keys end with it.
-    pub fenced: Option<PersonId>,
-}
-
-/// What an entry does to keys, links and seals that were there before.
-#[derive(Debug)]
-pub enum Effect {
-    Registered {
-        person: PersonId,
-        position: Position,
-        handle: Handle,
-    },
-    Rectified {
-        person: PersonId,
-        position: Position,
-        was: Handle,
-        handle: Handle,
-    },
-    ContentErased {
-        handles: Vec<Handle>,
-        classes: Vec<RetentionClass>,
-        ended: Vec<Ended>,
-    },
-    PeriodEnded(PeriodEnded),
-    /// Somebody who is live is restricted, or the other way round.
-    Restricted {
-        person: PersonId,
-        position: Position,
-        restricted: bool,
-    },
-}
-
-/// What a keyring has missed that is older than its ledger.
-#[derive(Debug, Default)]
-pub struct Older {
-    /// How many entries of the ledger the keyring has heard of.
-    pub from: u64,
-    /// How many entries the ledger has.
-    pub size: u64,
-    /// What entries did to keys and links, each with its second.
-    pub effects: Vec<(Effect, i64)>,
-    /// What entries bring to the index from persons.
-    pub rows: Vec<PersonRow>,
-    /// Fences that were set, each with its place and second.
-    pub fences: Vec<(FenceId, (Position, i64))>,
-    /// Above all handles that any of the entries has.
-    pub next_handle: u64,
-}
-
-/// Seals of one handle in one entry that end, and where the person's row for it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    pub position: Position,
-    pub handle: Handle,
-    pub until: i64,
-    pub seals: Vec<u16>,
-}
-
-impl Commit<'_> {
-    /// When it is, in seconds since 1970.
-    pub(crate) fn second(&self) -> i64 {
-        self.head.recorded_at.div_euclid(1_000_000)
-    }
-
-    /// Whose keys end with it, and where the fence stands.
-    pub(crate) fn fence(&self) -> Option<(PersonId, Position)> {
-        Some((self.fenced?, self.batch.entries.last()?.position))
-    }
-}
-
-/// What became of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is durable.
-    Done,
-    /// Another node was first: nothing was written, and everything is to be decided again.
-    Behind,
-}
-
-/// A row whose link, keys and seals go.
-#[derive(Debug)]
-pub struct Cleared {
-    pub row: PersonRow,
-    pub seals: Vec<u16>,
 }
 
 /// Writes a ledger. Each call is one transaction, durable when it answers.
