@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::bundle::{Held, Wrapping};
 use super::key::{Key, Wrapped};
-use super::lease::KeyName;
+use super::lease::{KeyName, Lease};
 use super::person::{PersonId, PersonState};
 use super::personal::Personal;
 use super::{KeyError, Keyring, seal};
@@ -133,13 +133,16 @@ pub struct Sealing {
     /// Handles that existed before and are continued here.
     continued: Vec<Handle>,
     data_keys_at_hand: Vec<((Handle, RetentionClass), Key)>,
+    /// The keys of persons who are new with this command, and in no row yet: what another node ends
+    /// meanwhile takes leases back, which then could not be read again.
+    new_keys: Vec<((PersonId, RetentionClass), Arc<Lease>)>,
     brought: Brought,
 }
 
 impl Sealing {
     pub(crate) fn new(keyring: Arc<Keyring>) -> Self {
-        let brought = Brought::default();
-        Self { keyring, continued: Vec::new(), data_keys_at_hand: Vec::new(), brought }
+        let (continued, data_keys_at_hand, new_keys, brought) = Default::default();
+        Self { keyring, continued, data_keys_at_hand, new_keys, brought }
     }
 
     /// Lets go of all keys: on the caller's time, not where all wait.
@@ -163,7 +166,9 @@ impl Sealing {
         let keys = Wrapping::new(epoch, &tenant_key.key).wrap(person.0, &held);
         for Held { class, key, .. } in held {
             if let Some(class) = RetentionClass::from_code(class) {
-                keyring.leases.put(KeyName::Person(person, class), key, &keyring.env);
+                let name = KeyName::Person(person, class);
+                let lease = keyring.leases.put(name, key, &keyring.env);
+                self.new_keys.push(((person, class), lease));
             }
         }
         self.brought.persons.push(NewPerson { id: person, fence, fields, keys });
@@ -255,7 +260,11 @@ impl Sealing {
         index: u16,
         content: &Personal,
     ) -> Result<Sealed<T>, KeyError> {
-        let lease = self.keyring.person_key(part.person, T::CLASS)?;
+        let name = (part.person, T::CLASS);
+        let lease = match self.new_keys.iter().find(|(known, _)| *known == name) {
+            Some((_, lease)) => Arc::clone(lease),
+            None => self.keyring.person_key(part.person, T::CLASS)?,
+        };
         self.seal_under(&lease.key, part.handle, Some(part.person), None, kind, index, content)
     }
 

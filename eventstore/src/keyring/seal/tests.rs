@@ -306,3 +306,14 @@ fn what_a_rotation_read_before_an_erasure_brings_nothing_back() {
     assert!(reader.data_keys(&ids).unwrap().is_empty());
     assert_eq!((salon.state(salon.anna.1), salon.state(salon.bo.1)), ("erased", "live"));
 }
+
+#[test]
+fn somebody_new_is_sealed_though_all_leases_are_taken_back_meanwhile() {
+    let salon = salon();
+    let mut sealing = salon.tenant.ledger.sealing();
+    let fields = Personal::default().with(Field::Name, "Cecilia".to_owned());
+    let part = sealing.new_person(fields.fields(), &[]).unwrap();
+    salon.tenant.keyring().evict_all();
+    let sealed = sealing.seal::<Contact>(&part, Event::KIND_PERSON_REGISTERED, 0, &fields);
+    assert!(sealed.is_ok(), "another node has erased somebody else");
+}
