@@ -11,8 +11,10 @@ mod fold;
 pub mod shelf;
 #[cfg(test)]
 mod tests;
+mod unbooked;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -35,6 +37,7 @@ use crate::slot::Slot;
 use crate::tag::{Tag, TagKind};
 
 pub use shelf::Shelf;
+use unbooked::Unbooked;
 
 /// Everything that may be wished.
 #[derive(Debug, Clone)]
@@ -93,6 +96,9 @@ pub struct Book {
     pub legal_holds: BTreeMap<RegistrationId, BTreeSet<LegalHold>>,
     pub bookings: Shelf<BookingId, Booking>,
     pub days: Shelf<(ResourceId, Date), Day>,
+    /// Days that are on no shelf, of which it is known that there is nothing to be put on one.
+    #[serde(skip)]
+    unbooked: Unbooked,
     pub consents: Shelf<ConsentId, Consent>,
     pub registrations: Shelf<RegistrationId, Registration>,
 }
@@ -171,7 +177,13 @@ impl Book {
         let held = self.held_slot(slot, service);
         for wanted in wanted {
             for date in held.days() {
-                if !self.days.touch(&(wanted.resource, date)) {
+                let day = (wanted.resource, date);
+                if self.days.touch(&day) {
+                    continue;
+                }
+                if self.unbooked.contains(Tag::day(wanted.resource, date)) {
+                    self.days.put(day, Day::default());
+                } else {
                     keys.push(Key::Day(wanted.resource, date));
                 }
             }
@@ -224,6 +236,7 @@ impl Book {
             }
             TagKind::Day => {
                 tag.as_day().map(|day| self.days.remove(&day));
+                self.unbooked.remove(tag);
             }
             TagKind::Service
             | TagKind::Resource
@@ -242,6 +255,7 @@ impl Book {
         Self {
             bookings: other.bookings,
             days: other.days,
+            unbooked: other.unbooked,
             consents: other.consents,
             registrations: other.registrations,
             ..self
@@ -327,6 +341,7 @@ impl Book {
     pub fn apply_next(&mut self, event: &Event, tags: &[Tag]) {
         let position = self.next;
         self.next = position.next();
+        tags.iter().for_each(|tag| self.unbooked.remove(*tag));
         self.fold_standing(position, event);
         self.fold_matters(position, event);
         let Some((booking, held)) = self.fold_booking(position, event) else { return };
@@ -364,6 +379,11 @@ impl Book {
         }
     }
 
+    /// Takes note that of these day tags only some have entries; these are in order.
+    pub fn learn(&mut self, stretch: RangeInclusive<Tag>, booked: &[Tag]) {
+        self.unbooked.learn(stretch, booked);
+    }
+
     /// Whether a legal hold keeps a class of what there is of a registration.
     pub fn holds_class(&self, id: RegistrationId, class: RetentionClass) -> bool {
         let holds = self.legal_holds.get(&id).into_iter().flatten();
@@ -374,7 +394,10 @@ impl Book {
     pub fn knows(&self, key: Key) -> bool {
         match key {
             Key::Booking(id) => self.bookings.knows(&id),
-            Key::Day(resource, date) => self.days.knows(&(resource, date)),
+            Key::Day(resource, date) => {
+                self.days.knows(&(resource, date))
+                    || self.unbooked.contains(Tag::day(resource, date))
+            }
             Key::Consent(id) => self.consents.knows(&id),
             Key::Registration(id) => self.registrations.knows(&id),
         }

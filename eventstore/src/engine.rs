@@ -155,6 +155,9 @@ pub trait Reader: Papers {
     /// What the table has under tags, from a position on; in no order.
     fn positions(&self, tags: RangeInclusive<Tag>, from: Position) -> Read<Vec<Position>>;
 
+    /// The first tags of a range that the table has a row of, at most `limit` rows of them; in order.
+    fn first_tags(&self, tags: RangeInclusive<Tag>, limit: usize) -> Read<Vec<Tag>>;
+
     /// A person's rows in the table whose booking ends at `until` or later.
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>>;
 

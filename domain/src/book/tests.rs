@@ -17,7 +17,7 @@ use crate::ids::{
 use crate::person::PersonCommand;
 use crate::sealed::{Field, Sealed};
 use crate::slot::Slot;
-use crate::tag::Tag;
+use crate::tag::{Tag, TagKind};
 use crate::testing::{
     CHAIR, CUT, DYE, NOW, PLACES, ROOM, STAY, VISIT, at, booking, change, fence, salon, slot,
 };
@@ -72,10 +72,22 @@ impl Pair {
             for key in missing {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.load(key, self.entries(key));
+                self.learn_around(&mut partial, key.tag());
                 self.partial = partial;
             }
         }
         panic!("{command:?} needs more than the shelves can hold");
+    }
+
+    /// Has a book know of some days from this one on whether anything is there.
+    fn learn_around(&self, book: &mut Book, tag: Tag) {
+        let end = *TagKind::Day.range().end();
+        let rows = self.entries.iter().flat_map(|(_, tags)| tags).copied();
+        let mut rows: Vec<Tag> = rows.filter(|row| (tag..=end).contains(row)).collect();
+        rows.sort_unstable();
+        rows.truncate(LIMIT);
+        let last = rows.last().copied().filter(|_| rows.len() == LIMIT).unwrap_or(end);
+        book.learn(tag..=last, &rows);
     }
 
     /// Decides in both books, which must agree; says whether something happened.

@@ -48,6 +48,8 @@ pub(crate) struct Batch {
     loose: Vec<NewSeal>,
     tags: Vec<(Tag, Position)>,
     rows: Vec<PersonRow>,
+    /// Whose rows count differently once it is committed.
+    recounted: Vec<PersonId>,
     pub repeats: Vec<(Repeat, Appended)>,
     answers: Vec<(Reply<Appended>, Result<Appended, AppendError>)>,
     /// The commands behind the answers, where another node may be first.
@@ -140,6 +142,24 @@ impl Batch {
     /// The entries of this batch under a tag.
     pub(super) fn positions(&self, tag: Tag) -> impl Iterator<Item = Position> {
         self.tags.iter().filter(move |(known, _)| *known == tag).map(|(_, position)| *position)
+    }
+
+    /// The entries of this batch under a tag, as they are stored.
+    pub(super) fn under(&self, tag: Tag) -> impl Iterator<Item = (Position, &[u8])> {
+        self.positions(tag).filter_map(|position| {
+            let at = self.entries.binary_search_by_key(&position, |entry| entry.position).ok()?;
+            Some((position, self.entries.get(at)?.bytes.as_slice()))
+        })
+    }
+
+    /// Has a person's visits counted anew, once they are asked for after it is committed.
+    pub(super) fn recount(&mut self, person: PersonId) {
+        self.recounted.push(person);
+    }
+
+    /// The index rows of a person that it brings.
+    pub(super) fn rows_of(&self, person: PersonId) -> impl Iterator<Item = &PersonRow> {
+        self.rows.iter().filter(move |row| row.person == person)
     }
 
     /// Has a caller hear this once the batch is durable.

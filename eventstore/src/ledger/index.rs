@@ -83,6 +83,13 @@ impl Pending {
         self.tags.range(range).map(|(_, position)| *position)
     }
 
+    /// The tags of a range that a row waits of, at most `limit` rows of them; in order.
+    pub fn first_tags(&self, tags: RangeInclusive<Tag>, limit: usize) -> Vec<Tag> {
+        let (first, last) = tags.into_inner();
+        let range = (first, Position(0))..=(last, Position(u64::MAX));
+        self.tags.first(range, limit).into_iter().map(|(tag, _)| tag).collect()
+    }
+
     /// A person's rows whose booking ends at `until` or later.
     pub fn of_person(&self, person: PersonId, until: i64) -> impl Iterator<Item = &PersonRow> {
         let first = PersonRow {

@@ -12,7 +12,7 @@ use domain::{Book, Event, Key, Position, Tag};
 
 use super::appender::{Append, Appended};
 use super::index::PersonRow;
-use super::log::{Log, ReadError};
+use super::log::{Log, ReadError, Stretch};
 use super::writer::{Job, Reply};
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
@@ -33,6 +33,8 @@ pub(crate) struct Loaded {
     pub size: u64,
     pub states: Vec<(Key, Vec<(Position, Event)>)>,
     pub person: Option<(PersonId, Vec<PersonRow>)>,
+    /// Days about which this tells more than was asked.
+    pub stretch: Option<Stretch>,
 }
 
 /// Starts the loader. It ends when the writer does.
@@ -100,6 +102,11 @@ pub(super) fn load(
     for row in keyring.rows_of_all(&bookers.into_iter().collect::<Vec<_>>())? {
         rows.entry(row.person).or_default().push(row);
     }
+    // From the first of the days on: bookings are for days to come.
+    let days = TagKind::Day.range();
+    let stretch = tags.iter().copied().filter(|tag| days.contains(tag)).min();
+    let stretch = stretch.map(|first| log.stretch(first..=*days.end()));
+    let mut stretch = stretch.transpose()?;
     let loaded = wants.iter().map(|want| {
         let states = want.keys.iter().map(|key| {
             let positions = under.get(&key.tag()).into_iter().flatten();
@@ -107,13 +114,13 @@ pub(super) fn load(
             (*key, found.collect())
         });
         let person = want.booker.map(|id| (id, rows.get(&id).cloned().unwrap_or_default()));
-        Loaded { size, states: states.collect(), person }
+        Loaded { size, states: states.collect(), person, stretch: stretch.take() }
     });
     Ok(loaded.collect())
 }
 
 /// The entry that began a thing carries no tag of it: its position is the thing's id.
-fn first_entry(key: Key, size: u64) -> Option<Position> {
+pub(super) fn first_entry(key: Key, size: u64) -> Option<Position> {
     let number = match key {
         Key::Booking(id) => id.0,
         Key::Consent(id) => id.0,

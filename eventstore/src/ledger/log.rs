@@ -79,6 +79,16 @@ pub struct Head {
     pub recorded_at: i64,
 }
 
+/// How many rows of an index are read to see what is not there.
+const STRETCH: usize = 128;
+
+/// Neighbouring tags, and which of them have entries, in order.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub tags: RangeInclusive<Tag>,
+    pub booked: Vec<Tag>,
+}
+
 /// What answers for a ledger, from any thread.
 pub type SharedReader = Box<dyn Reader + Send + Sync>;
 
@@ -235,6 +245,26 @@ impl Log {
         }
         found.extend(self.reader.positions_under(tags)?);
         Ok(found)
+    }
+
+    /// A stretch of a range from its first tag on, and which of it have entries: as far as some rows of the
+    /// index reach.
+    pub(crate) fn stretch(&self, tags: RangeInclusive<Tag>) -> Result<Stretch, ReadError> {
+        let (first, last) = tags.into_inner();
+        let until = |rows: &[Tag], last: Tag| match rows.last() {
+            Some(reached) if rows.len() >= STRETCH => *reached,
+            Some(_) | None => last,
+        };
+        // Memory first, as for positions.
+        let mut booked = self.pending().first_tags(first..=last, STRETCH);
+        let last = until(&booked, last);
+        let stored = self.reader.first_tags(first..=last, STRETCH)?;
+        let last = until(&stored, last);
+        booked.extend(stored);
+        booked.retain(|tag| *tag <= last);
+        booked.sort_unstable();
+        booked.dedup();
+        Ok(Stretch { tags: first..=last, booked })
     }
 
     /// Whether an entry says that a year of a class is over.

@@ -17,7 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use domain::book::Shelf;
-use domain::{Book, Position, RetentionClass, Tag};
+use domain::{Book, Key, Position, RetentionClass};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
@@ -28,7 +28,7 @@ use super::erasure::Clearing;
 use super::gather::Gather;
 use super::index;
 use super::loader::{self, LoadJob, Loaded, Visits};
-use super::log::{Log, ReadError};
+use super::log::{Log, ReadError, Stretch};
 use crate::engine::{self, Change, EngineError, Paper};
 use crate::environment::Environment;
 use crate::keyring::Keyring;
@@ -200,16 +200,7 @@ impl Writer {
 
     /// Decides what was asked into the batch; says whether to stop.
     fn decide_all(&mut self, batch: &mut Batch, jobs: Vec<Job>) -> bool {
-        // What was loaded is put on the shelves before the batch decides anything: it was read
-        // from committed entries, which then are all there are.
-        let loaded = jobs.iter().any(|job| matches!(job, Job::Loaded(..)));
-        let jobs = match loaded {
-            true => {
-                self.commit(std::mem::take(batch));
-                jobs.into_iter().map(|job| self.shelve(job)).collect()
-            }
-            false => jobs,
-        };
+        let jobs: Vec<Job> = jobs.into_iter().map(|job| self.shelve(batch, job)).collect();
         let appends = jobs.iter().filter_map(Job::append);
         if let Err(error) = self.look_up(appends) {
             tracing::warn!(%error, "requests are looked up one by one");
@@ -283,9 +274,9 @@ impl Writer {
         }
     }
 
-    fn shelve(&mut self, job: Job) -> Job {
+    fn shelve(&mut self, batch: &Batch, job: Job) -> Job {
         match job {
-            Job::Loaded(append, reply, Ok(loaded)) => match self.install(loaded) {
+            Job::Loaded(append, reply, Ok(loaded)) => match self.install(batch, loaded) {
                 Ok(()) => Job::Append(append, reply),
                 Err(error) => Job::Loaded(append, reply, Err(error)),
             },
@@ -301,38 +292,49 @@ impl Writer {
         }
     }
 
-    /// Puts loaded state on the shelves, with what was committed since it was read.
-    fn install(&mut self, loaded: Loaded) -> Result<(), ReadError> {
+    /// Puts loaded state on the shelves, with what was committed since it was read, and what this batch has.
+    fn install(&mut self, batch: &Batch, loaded: Loaded) -> Result<(), ReadError> {
+        if let Some(Stretch { tags, mut booked }) = loaded.stretch
+            && let Some(newer) = self.recent.all_since(loaded.size)
+        {
+            booked.extend(newer.chain(batch.tags()).filter(|tag| tags.contains(tag)));
+            booked.sort_unstable();
+            self.book.learn(tags, &booked);
+        }
         for (key, mut entries) in loaded.states {
             if self.book.knows(key) {
                 continue;
             }
             let since = match self.recent.since(key.tag(), loaded.size) {
                 Some(false) => Vec::new(),
-                Some(true) | None => self.positions_since(key.tag(), loaded.size)?,
+                Some(true) | None => self.positions_since(key, loaded.size)?,
             };
-            for entry in self.log.reader().entries_at(&since)? {
-                let event = codec::decode_event(&entry.bytes)
-                    .map_err(|error| ReadError::Entry(entry.position, error))?;
-                entries.push((entry.position, event));
+            let stored = self.log.reader().entries_at(&since)?;
+            let stored = stored.iter().map(|entry| (entry.position, entry.bytes.as_slice()));
+            for (position, bytes) in stored.chain(batch.under(key.tag())) {
+                let event = codec::decode_event(bytes);
+                entries.push((position, event.map_err(|error| ReadError::Entry(position, error))?));
             }
             self.book.load(key, entries.iter().map(|(position, event)| (*position, event)));
         }
         if let Some((person, rows)) = loaded.person
             && !self.visits.knows(&person)
         {
-            let rows = match self.recent.of_since(person, loaded.size) {
+            let mut rows = match self.recent.of_since(person, loaded.size) {
                 Some(false) => rows,
                 Some(true) | None => loader::all_rows(&self.log, person)?,
             };
+            rows.extend(batch.rows_of(person));
             self.visits.put(person, Visits::of(&rows));
         }
         Ok(())
     }
 
-    fn positions_since(&self, tag: Tag, size: u64) -> Result<Vec<Position>, ReadError> {
-        let mut positions = self.log.positions(tag)?;
-        positions.retain(|position| position.0 >= size);
+    fn positions_since(&self, key: Key, size: u64) -> Result<Vec<Position>, ReadError> {
+        let mut positions = self.log.positions(key.tag())?;
+        positions.splice(..0, loader::first_entry(key, self.base));
+        // What other nodes commit meanwhile is caught up with, and takes this off the shelf again.
+        positions.retain(|position| (size..self.base).contains(&position.0));
         Ok(positions)
     }
 

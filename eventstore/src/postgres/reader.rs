@@ -164,6 +164,13 @@ impl Reader for PgReader {
         self.ledger_rows(sql, &[&tags], |row| Ok((Tag(number(row, 0)?), Position(number(row, 1)?))))
     }
 
+    fn first_tags(&self, tags: RangeInclusive<Tag>, limit: usize) -> Read<Vec<Tag>> {
+        let sql = "SELECT tag FROM tag WHERE tag BETWEEN $1 AND $2 ORDER BY tag LIMIT $3";
+        let (first, last) = (int(tags.start().0), int(tags.end().0));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.ledger_rows(sql, &[&first, &last, &limit], |row| Ok(Tag(number(row, 0)?)))
+    }
+
     fn person_rows(&self, person: PersonId, until: i64) -> Read<Vec<PersonRow>> {
         let sql = person_row!("WHERE person = $1 AND until >= $2");
         self.rows(sql, &[&int(person.0), &until], person_row)

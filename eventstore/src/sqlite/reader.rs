@@ -74,6 +74,7 @@ impl Reader for SqliteReader {
         entries(from: Position, limit: usize) -> Vec<EntryBytes>;
         entries_at(positions: &[Position]) -> Vec<EntryBytes>;
         positions(tags: RangeInclusive<Tag>, from: Position) -> Vec<Position>;
+        first_tags(tags: RangeInclusive<Tag>, limit: usize) -> Vec<Tag>;
         person_rows(person: PersonId, until: i64) -> Vec<PersonRow>;
         unwritten(rows: Vec<PersonRow>) -> Vec<PersonRow>;
         known(persons: &[PersonId]) -> Vec<PersonInfo>;
@@ -163,6 +164,16 @@ impl Reader for Connection {
             .query_map((first, last, int(from.0)), place)?
             .collect()
         };
+        Ok(rows?)
+    }
+
+    fn first_tags(&self, tags: RangeInclusive<Tag>, limit: usize) -> Read<Vec<Tag>> {
+        let (first, last) = (int(tags.start().0), int(tags.end().0));
+        let sql = "SELECT tag FROM tag WHERE tag BETWEEN ?1 AND ?2 ORDER BY tag LIMIT ?3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let tag = |row: &Row<'_>| Ok(Tag(uint(row.get(0)?)));
+        let rows: rusqlite::Result<_> =
+            self.prepare_cached(sql)?.query_map((first, last, limit), tag)?.collect();
         Ok(rows?)
     }
 

@@ -195,6 +195,8 @@ async fn book(
 pub(super) enum Wish {
     /// Any time on any resource.
     Anywhere,
+    /// The same, once so many days have passed.
+    Later(u64),
     /// Three of ten on one resource and day.
     BusyDay,
 }
@@ -247,7 +249,9 @@ impl Bench {
 
     pub(super) fn wish(&self, dice: &mut Dice, wish: Wish) -> Result<Append, CliError> {
         let busy = matches!(wish, Wish::BusyDay) && dice.roll(10) < 3;
-        let (resource, day) = if busy { (0, 0) } else { (dice.roll(RESOURCES), dice.roll(DAYS)) };
+        let passed = if let Wish::Later(days) = wish { days } else { 0 };
+        let (resource, day) =
+            if busy { (0, 0) } else { (dice.roll(RESOURCES), passed + dice.roll(DAYS)) };
         let person = dice.roll(u64::try_from(self.persons.len()).unwrap_or(PERSONS));
         let minutes = i64::try_from(day * 1440 + dice.roll(SLOTS) * 10).unwrap_or(0);
         self.booking_at(index(&self.persons, person), index(&self.resources, resource), minutes)

@@ -1,8 +1,8 @@
 //! A long time under load: whether it stays as fast as it began, and as small.
 //!
 //! Callers book as fast as they can for a quarter of every minute, or of every sixtieth of a shorter
-//! run, so that an hour fits on a disk; the read models follow all the time, and on a server so do
-//! autovacuum and checkpoints. What is compared are the first and the last sixth of the time.
+//! run, so that an hour fits on a disk, and each time for later days; the read models follow all the
+//! time, and on a server so do autovacuum and checkpoints. What is compared are the first and the last sixth of the time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::desk::Desk;
 const BURSTS: u32 = 60;
 /// How many of them are compared with as many.
 const COMPARED: usize = 10;
+/// How many days have passed with each, so that a day has as many bookings at the end as at the beginning.
+const PASSED: u64 = 100;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -31,7 +33,7 @@ pub(super) fn measure(
     let (mut rates, mut sizes) = (vec![], vec![]);
     let begun = Instant::now();
     for burst in 1..=BURSTS {
-        rates.push(rig.rate(64, each / 4, Wish::Anywhere)?);
+        rates.push(rig.rate(64, each / 4, Wish::Later(u64::from(burst) * PASSED))?);
         desk.follow()?;
         sizes.push(memory());
         let due = each * burst;

@@ -165,6 +165,9 @@ impl Writer {
                 }
             }
         }
+        for person in std::mem::take(&mut batch.recounted) {
+            self.visits.remove(&person);
+        }
         // What was looked up before knows nothing of this batch.
         self.looked.clear();
         self.base = size;

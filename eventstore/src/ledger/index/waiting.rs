@@ -112,6 +112,21 @@ impl<K: Ord + Copy> Waiting<K> {
         of_round.chain(of_runs)
     }
 
+    /// The first rows in a range, in order.
+    pub fn first(&self, range: RangeInclusive<K>, limit: usize) -> Vec<K> {
+        let (first, last) = range.into_inner();
+        let begin = self.round.partition_point(|row| *row < first);
+        let mut rows: Vec<K> = self.round.range(begin..).take(limit).copied().collect();
+        for run in &self.runs {
+            let begin = run.partition_point(|row| *row < first);
+            rows.extend(run.iter().skip(begin).take(limit));
+        }
+        rows.retain(|row| *row <= last);
+        rows.sort_unstable();
+        rows.truncate(limit);
+        rows
+    }
+
     /// Every row, in order.
     pub fn sorted(&self) -> Vec<K> {
         let mut rows: Vec<K> = self.iter().copied().collect();
@@ -204,6 +219,10 @@ mod tests {
             let mut owed: Vec<u64> = (0..=size).map(|size| size * 7 % 200).collect();
             owed.sort_unstable();
             assert_eq!(all, owed);
+            let mut first: Vec<u64> = waiting.range(90..=1080).copied().collect();
+            first.sort_unstable();
+            first.truncate(5);
+            assert_eq!(waiting.first(90..=1080, 5), first);
         }
         assert!(waiting.len() <= 42 && written.len() + waiting.len() == 400);
     }

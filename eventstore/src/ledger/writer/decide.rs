@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// What ends seals without ending their person: how many are left is counted anew when asked.
-    fn forget_counts(&mut self, event: &Event, batch: &Batch) {
+    fn forget_counts(&mut self, event: &Event, batch: &mut Batch) {
         let handles: &[Handle] = if let Event::PersonRectified(event) = event {
             &[event.contact.handle]
         } else if let Event::BookingContentErased(event) = event {
@@ -161,6 +161,7 @@ impl Writer {
             let stored = || self.stored_person(*handle).ok().flatten();
             if let Some(person) = batch.person(*handle).or_else(stored) {
                 self.visits.remove(&person);
+                batch.recount(person);
                 // Also for whoever is loading the person's rows at this moment.
                 let now = self.book.next;
                 self.recent.add(std::iter::empty(), std::iter::once((person, now)));

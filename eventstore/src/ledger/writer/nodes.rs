@@ -115,8 +115,8 @@ impl Writer {
             }
             let want = Want { keys: &keys, booker };
             let loaded = loader::load(&self.log, &self.keyring, &[want]);
-            let installed =
-                loaded.and_then(|loaded| loaded.into_iter().try_for_each(|one| self.install(one)));
+            let installed = loaded
+                .and_then(|loaded| loaded.into_iter().try_for_each(|one| self.install(batch, one)));
             if let Err(error) = installed {
                 drop(reply.send(Err(error.into())));
                 return;

@@ -41,6 +41,11 @@ impl Recent {
         self.tags.since(tag, size)
     }
 
+    /// The tags of what was committed at this size or later, where that is known.
+    pub(super) fn all_since(&self, size: u64) -> Option<impl Iterator<Item = Tag>> {
+        Some(self.tags.newer(size)?.map(|(tag, _)| *tag))
+    }
+
     /// Whether an entry of a person was committed at this size or later, where that is known.
     pub(super) fn of_since(&self, person: PersonId, size: u64) -> Option<bool> {
         self.persons.since(person, size)
@@ -62,10 +67,11 @@ impl<T: Copy + PartialEq> Newest<T> {
     }
 
     fn since(&self, name: T, size: u64) -> Option<bool> {
-        if size < self.from {
-            return None;
-        }
-        let mut newer = self.rows.iter().rev().take_while(|(_, position)| position.0 >= size);
-        Some(newer.any(|(known, _)| *known == name))
+        Some(self.newer(size)?.any(|(known, _)| *known == name))
+    }
+
+    fn newer(&self, size: u64) -> Option<impl Iterator<Item = &(T, Position)>> {
+        let newer = self.rows.iter().rev().take_while(move |(_, position)| position.0 >= size);
+        (size >= self.from).then_some(newer)
     }
 }
