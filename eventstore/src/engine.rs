@@ -51,6 +51,8 @@ impl EngineError {
             | ReadError::Head
             | ReadError::NoCopy
             | ReadError::Room(_)
+            | ReadError::Thread(_)
+            | ReadError::Stopped
             | ReadError::Together => Self::Spoilt,
         }
     }

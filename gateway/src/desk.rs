@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::Position;
 use eventstore::ledger::codec::CodecError;
 use eventstore::ledger::log::{Log, ReadError};
+use eventstore::ledger::replay::Replay;
 use eventstore::proof::nodes::{self, Nodes, Tree};
 use eventstore::proof::tile::Tile;
 use eventstore::proof::{consistency, inclusion};
@@ -246,21 +247,24 @@ fn agrees(models: &ReadModels, log: &Log) -> Result<bool, DeskError> {
 
 fn rebuild(
     path: &std::path::Path,
-    log: &Log,
+    log: &Arc<Log>,
     until: Position,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Hashes, DeskError> {
     let mut rebuild = Rebuild::begin(path)?;
-    let size = until.0;
-    while rebuild.next().0 < size {
-        let next = rebuild.next();
-        let left = usize::try_from(size - next.0).unwrap_or(CATCH_UP);
-        let entries = log.entries(next, CATCH_UP.min(left))?;
-        feed(&entries, |feeds| rebuild.apply(feeds))?;
-        if rebuild.next() == next {
-            return Err(DeskError::Stopped(next));
+    for page in Replay::of(log, rebuild.next()..until)? {
+        let entries = page?.entries;
+        for some in entries.chunks(CATCH_UP) {
+            let next = rebuild.next();
+            let feeds = some
+                .iter()
+                .map(|(stored, entry)| Feed { recorded: &entry.recorded, leaf: stored.leaf });
+            rebuild.apply(&feeds.collect::<Vec<_>>())?;
+            if rebuild.next() == next {
+                return Err(DeskError::Stopped(next));
+            }
+            progress(rebuild.next().0, until.0);
         }
-        progress(rebuild.next().0, size);
     }
     Ok(rebuild.finish()?)
 }

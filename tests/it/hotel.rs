@@ -416,7 +416,7 @@ pub(crate) fn contact(fields: Personal, name: &str) -> Personal {
 }
 
 /// What one of the fields says, or the name of the state.
-fn text(opening: &Opening) -> String {
+pub(crate) fn text(opening: &Opening) -> String {
     match opening {
         Opening::Live(fields) => {
             let said = Field::ALL.into_iter().find_map(|field| fields.reveal(field));

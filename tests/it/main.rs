@@ -41,6 +41,7 @@ mod race;
 mod receipt;
 mod recipients;
 mod recovery;
+mod replay;
 mod requests;
 mod restore;
 mod retention;

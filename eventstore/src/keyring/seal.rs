@@ -30,8 +30,9 @@ use super::person::PersonState;
 use super::personal::Personal;
 use super::provider::TenantId;
 use super::{DataKeyRow, KeyError, Keyring};
-use crate::engine::SealRow;
+use crate::engine::{Reader, SealRow};
 use crate::environment::Environment;
+use crate::ledger::log::ReadError;
 
 const FORMAT: u8 = 1;
 const PAYLOAD: u8 = 1;
@@ -143,6 +144,30 @@ fn open_with(tenant: TenantId, at: SealAt, key: &Key, bytes: &mut [u8]) -> Optio
     Personal::from_bytes(padded.get(..length)?)
 }
 
+/// Seals and their data keys that are read ahead of their opening.
+pub(crate) struct Ahead {
+    /// How many entries there were before they were read.
+    size: u64,
+    found: Vec<Found>,
+}
+
+impl Ahead {
+    pub(crate) fn read(reader: &dyn Reader, seals: &[SealAt]) -> Result<Self, ReadError> {
+        let size = reader.head()?.frontier.size();
+        Ok(Self { size, found: find(reader, seals)? })
+    }
+}
+
+fn find(reader: &dyn Reader, seals: &[SealAt]) -> Result<Vec<Found>, ReadError> {
+    let rows = reader.seals(seals)?;
+    let found = seals.iter().zip(rows).map(|(at, SealRow { data_key, ciphertext })| Found {
+        at: *at,
+        data_key,
+        ciphertext,
+    });
+    Ok(found.collect())
+}
+
 /// What is read of a seal before any key is used.
 struct Found {
     at: SealAt,
@@ -168,30 +193,45 @@ impl Keyring {
     /// asked for. Never for what a single seal turned out to be: that is its [`Opening`].
     pub fn open(&self, ticket: &Disclosure, seals: &[SealAt]) -> Result<Vec<Opening>, KeyError> {
         loop {
-            let rows = self.log.reader().seals(seals)?;
-            let found: Vec<Found> = seals
-                .iter()
-                .zip(rows)
-                .map(|(at, SealRow { data_key, ciphertext })| Found {
-                    at: *at,
-                    data_key,
-                    ciphertext,
-                })
-                .collect();
-            let names: Vec<Option<KeyName>> = found.iter().map(Found::key_name).collect();
-            let leases = self.leases_of(&names)?;
-            let mut earliest = Duration::MAX;
-            let openings: Vec<Opening> = found
-                .into_iter()
-                .zip(leases)
-                .map(|(found, lease)| self.open_one(ticket, found, lease, &mut earliest))
-                .collect::<Result<_, _>>()?;
-            // The machine may have slept while a key was in use. What was opened under a lease
-            // that is over is not handed out, but opened again under what holds now.
-            if self.env.clock.since_boot() < earliest {
+            let found = find(self.log.reader(), seals)?;
+            if let Some(openings) = self.open_at_once(ticket, found)? {
                 return Ok(openings);
             }
         }
+    }
+
+    /// As [`Self::open`], of seals that were read ahead. They are read again where the ledger has grown since:
+    /// a data key may have ended with an entry, which no lease tells.
+    pub(crate) fn open_ahead(
+        &self,
+        ticket: &Disclosure,
+        seals: &[SealAt],
+        ahead: Ahead,
+    ) -> Result<Vec<Opening>, KeyError> {
+        if self.log.head()?.frontier.size() == ahead.size
+            && let Some(openings) = self.open_at_once(ticket, ahead.found)?
+        {
+            return Ok(openings);
+        }
+        self.open(ticket, seals)
+    }
+
+    /// Opens what was read, unless a lease was over before all of it was opened: the machine may have slept
+    /// while a key was in use. Nothing of it is handed out then; it is to be opened again under what holds.
+    fn open_at_once(
+        &self,
+        ticket: &Disclosure,
+        found: Vec<Found>,
+    ) -> Result<Option<Vec<Opening>>, KeyError> {
+        let names: Vec<Option<KeyName>> = found.iter().map(Found::key_name).collect();
+        let leases = self.leases_of(&names)?;
+        let mut earliest = Duration::MAX;
+        let openings: Vec<Opening> = found
+            .into_iter()
+            .zip(leases)
+            .map(|(found, lease)| self.open_one(ticket, found, lease, &mut earliest))
+            .collect::<Result<_, _>>()?;
+        Ok((self.env.clock.since_boot() < earliest).then_some(openings))
     }
 
     fn open_one(

@@ -51,6 +51,10 @@ pub enum ReadError {
     Entry(Position, #[source] CodecError),
     #[error("the head does not fit the entries")]
     Head,
+    #[error("no thread to read it")]
+    Thread(#[source] std::io::Error),
+    #[error("the thread that read it has stopped before the end")]
+    Stopped,
     #[error("it was to be read together with something that could not be")]
     Together,
 }

@@ -4,14 +4,13 @@ use std::time::Instant;
 
 use domain::ledger::ReadPurpose;
 use domain::{Actor, Position, RetentionClass};
-use eventstore::{Opening, SealAt};
+use eventstore::Opening;
+use eventstore::ledger::replay::Replay;
 
 use super::rig::Rig;
 use super::{Extent, Figure};
 use crate::cli::CliError;
 use crate::cli::console::Console;
-
-const STRIDE: usize = 2000;
 
 pub(super) fn measure(
     rig: &mut Rig,
@@ -37,33 +36,21 @@ fn replay(rig: &Rig, open: bool, console: &Console) -> Result<f64, CliError> {
     let ticket = rig.runtime.block_on(ticket)?;
     let log = tenant.log();
     let (size, start) = (log.size(), Instant::now());
-    let mut next = Position(0);
-    let mut sound = true;
-    while next.0 < size {
-        let entries = log.entries(next, STRIDE)?;
-        let mut seals = Vec::new();
-        for entry in &entries {
-            let event = entry
-                .decode()
-                .map_err(|error| CliError::Bench("replay", error.to_string()))?
-                .recorded
-                .event;
-            next = entry.position.next();
-            seals.extend(event.seals().into_iter().map(|seal| SealAt {
-                position: entry.position,
-                kind: event.kind(),
-                seal,
-            }));
-        }
+    let all = Position(0)..Position(size);
+    let replay = if open { Replay::with_seals(log, all) } else { Replay::of(log, all) };
+    let (mut done, mut sound) = (0, true);
+    for page in replay? {
+        let mut page = page?;
         if open {
-            let openings = tenant.keyring().open(&ticket, &seals)?;
+            let openings = page.open(tenant.keyring(), &ticket)?;
             let opened = |opening: &Opening| matches!(opening, Opening::Live(_) | Opening::Erased);
             sound &= openings.iter().all(opened);
         }
-        console.progress(next.0, size);
+        done += u64::try_from(page.entries.len()).unwrap_or(u64::MAX);
+        console.progress(done, size);
     }
     let taken = start.elapsed().as_secs_f64();
-    if !sound {
+    if !sound || done != size {
         return Err(CliError::Bench("replay", "a seal did not open".to_owned()));
     }
     Ok(size as f64 / taken)

@@ -1,0 +1,145 @@
+//! Replaying a ledger: its entries in order, a page at a time, with their seals if these are to be opened.
+//!
+//! The next pages are read while one is in use, on a thread of their own: who replays pays for what they do
+//! with an entry or for reading it, whichever takes longer, and not for both.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use domain::Position;
+
+use super::codec::Entry;
+use super::log::{EntryBytes, Log, ReadError};
+use crate::keyring::access::Disclosure;
+use crate::keyring::seal::{Ahead, Opening, SealAt};
+use crate::keyring::{KeyError, Keyring};
+
+/// How many entries a page has at most.
+const PAGE: usize = 4000;
+/// How many pages are read ahead.
+const AHEAD: usize = 1;
+
+/// A replay. It ends where it was told to, or at the end of the ledger as it was when it began, or with an
+/// error: never early without one.
+pub struct Replay {
+    pages: Receiver<Result<Page, ReadError>>,
+    left: u64,
+}
+
+/// Some entries, as they are stored and what they say.
+pub struct Page {
+    pub entries: Vec<(EntryBytes, Entry)>,
+    /// All seals of all of them, in order.
+    pub seals: Vec<SealAt>,
+    ahead: Option<Ahead>,
+}
+
+impl Replay {
+    /// Of these entries.
+    ///
+    /// # Errors
+    /// Where there is no thread to read them.
+    pub fn of(log: &Arc<Log>, entries: Range<Position>) -> Result<Self, ReadError> {
+        Self::begin(log, entries, false)
+    }
+
+    /// Of these entries, to open their seals.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn with_seals(log: &Arc<Log>, entries: Range<Position>) -> Result<Self, ReadError> {
+        Self::begin(log, entries, true)
+    }
+
+    fn begin(log: &Arc<Log>, entries: Range<Position>, seals: bool) -> Result<Self, ReadError> {
+        let (sender, pages) = sync_channel(AHEAD);
+        let (from, log) = (entries.start, Arc::clone(log));
+        let left = entries.end.0.min(log.size()).saturating_sub(from.0);
+        let work = move || read(&log, from, left, seals, &sender);
+        thread::Builder::new().name("replay".to_owned()).spawn(work).map_err(ReadError::Thread)?;
+        Ok(Self { pages, left })
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Page, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let page = self.pages.recv().unwrap_or(Err(ReadError::Stopped));
+        self.left = match &page {
+            Ok(page) => self.left.saturating_sub(length(page.entries.len())),
+            Err(_) => 0,
+        };
+        Some(page)
+    }
+}
+
+impl Page {
+    /// Opens all seals, in order, as [`Keyring::open`] does, with the keys that there are now.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub fn open(
+        &mut self,
+        keyring: &Keyring,
+        ticket: &Disclosure,
+    ) -> Result<Vec<Opening>, KeyError> {
+        match self.ahead.take() {
+            Some(ahead) => keyring.open_ahead(ticket, &self.seals, ahead),
+            None => keyring.open(ticket, &self.seals),
+        }
+    }
+}
+
+/// Reads pages until nobody wants them any more.
+fn read(
+    log: &Log,
+    mut next: Position,
+    mut left: u64,
+    seals: bool,
+    pages: &SyncSender<Result<Page, ReadError>>,
+) {
+    while left > 0 {
+        let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let page = read_page(log, next, limit, seals);
+        let failed = page.is_err();
+        if pages.send(page).is_err() || failed {
+            return;
+        }
+        next.0 += length(limit);
+        left -= length(limit);
+    }
+}
+
+fn length(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// A whole page: entries that are missing from it are an error, for a ledger has no gaps.
+fn read_page(log: &Log, next: Position, limit: usize, seals: bool) -> Result<Page, ReadError> {
+    let stored = log.entries(next, limit)?;
+    if stored.len() < limit {
+        return Err(ReadError::Head);
+    }
+    let entries = stored.into_iter().map(|stored| match stored.decode() {
+        Ok(entry) => Ok((stored, entry)),
+        Err(error) => Err(ReadError::Entry(stored.position, error)),
+    });
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let mut all = Vec::new();
+    for (stored, entry) in &entries {
+        let (position, event) = (stored.position, &entry.recorded.event);
+        let kind = event.kind();
+        all.extend(event.seals().into_iter().map(|seal| SealAt { position, kind, seal }));
+    }
+    let ahead = match seals {
+        true => Some(Ahead::read(log.reader(), &all)?),
+        false => None,
+    };
+    Ok(Page { entries, seals: all, ahead })
+}
