@@ -21,8 +21,11 @@ use super::{Home, PgError, apart};
 use crate::keyring::Keyring;
 use crate::ledger::log::{Log, ReadError};
 
-/// On which channel nodes tell each other of growth; the payload is the ledger's schema and size.
-const CHANNEL: &str = "tidbok";
+/// On one channel nodes tell each other of growth; the payload is the ledger's schema and size. What is told is
+/// durable already: that it was told need not wait for a disk, nor for a standby.
+const LISTEN: &str = "SET synchronous_commit = off; LISTEN tidbok";
+/// All that has grown in one transaction.
+const TELL: &str = "SELECT pg_notify('tidbok', grown) FROM unnest($1::text[]) AS grown";
 /// How often some ledgers are looked at without being told.
 const ROUND: Duration = Duration::from_secs(1);
 /// How many of them each time, so that many open tenants are no load of their own.
@@ -127,7 +130,7 @@ async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender
             }
         };
         if let Ok((client, driver)) = dial.connect(hear).await {
-            if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_ok()
+            if client.batch_execute(LISTEN).await.is_ok()
                 && pass_on(&client, &mut tell).await
             {
                 return;
@@ -151,7 +154,7 @@ fn growth_in(message: &AsyncMessage) -> Option<Growth> {
 /// Tells the others of every ledger that has grown, each once however often it did meanwhile.
 /// Whether there is nobody left to tell for.
 async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool {
-    let Ok(notify) = client.prepare("SELECT pg_notify($1, $2)").await else { return false };
+    let Ok(notify) = client.prepare(TELL).await else { return false };
     loop {
         let next = tokio::time::timeout(PAUSE, tell.recv()).await;
         let first = match next {
@@ -165,11 +168,10 @@ async fn pass_on(client: &Client, tell: &mut UnboundedReceiver<Growth>) -> bool 
         while let Ok((schema, size)) = tell.try_recv() {
             grown.insert(schema, size);
         }
-        for (schema, size) in &grown {
-            let payload = format!("{schema} {size}");
-            if client.execute(&notify, &[&CHANNEL, &payload]).await.is_err() {
-                return false;
-            }
+        let grown: Vec<String> =
+            grown.iter().map(|(schema, size)| format!("{schema} {size}")).collect();
+        if client.execute(&notify, &[&grown]).await.is_err() {
+            return false;
         }
     }
 }

@@ -163,9 +163,11 @@ async fn read(client: &Client, ledger: &str, keyring: &str) -> anyhow::Result<Ve
          JOIN {ledger}.entry e USING (position)
          JOIN {ledger}.seal ON seal.id = e.position * 65536
          JOIN {keyring}.data_key k ON k.id = p.handle * 8 + 2
-         WHERE p.booking IS NOT NULL ORDER BY position DESC LIMIT {ROWS}"
+         WHERE p.booking IS NOT NULL AND position < (SELECT indexed FROM {ledger}.head)
+         ORDER BY position DESC LIMIT {ROWS}"
     );
-    // The tags are read once and kept, instead of once for each booking.
+    // Of older bookings, for rows of tags lag behind. They are read once and kept, instead of once for each
+    // booking.
     client
         .batch_execute(&format!("CREATE INDEX IF NOT EXISTS floor_tag ON {ledger}.tag (position)"))
         .await?;
