@@ -276,8 +276,8 @@ pub trait Reader: Papers {
         Ok(None)
     }
 
-    /// Whether other nodes may write the same ledger. Then the rows of persons come with each commit, and
-    /// only those of tags come late.
+    /// Whether other nodes may write the same ledger. Then the rows of persons come with each commit: no node
+    /// may hold back a row of somebody whom another erases. Those of tags name nobody, and come late.
     fn is_shared(&self) -> bool {
         false
     }
@@ -338,13 +338,7 @@ pub trait Writer: Send {
     /// Whether what was deleted is gone from everything but copies; false where to ask again.
     fn settle(&mut self) -> Result<bool, EngineError>;
 
-    /// Whether other nodes write the same ledger. Then the rows of persons go with their entries: no node
-    /// may hold back a row of somebody whom another erases. Those of tags name nobody.
-    fn is_shared(&self) -> bool {
-        false
-    }
-
-    /// Who moves index rows beside the writer, where none go with the commits.
+    /// Who moves rows of tags beside the writer, where none go with the commits.
     fn mover(&self) -> Option<Box<dyn TagMover>> {
         None
     }

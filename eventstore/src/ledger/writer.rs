@@ -127,7 +127,7 @@ impl Writer {
         let size = head.frontier.size();
         let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
-            shared: engine.is_shared(),
+            shared: log.reader().is_shared(),
             engine,
             base: size,
             has_written: false,

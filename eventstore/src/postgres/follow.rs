@@ -130,9 +130,7 @@ async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender
             }
         };
         if let Ok((client, driver)) = dial.connect(hear).await {
-            if client.batch_execute(LISTEN).await.is_ok()
-                && pass_on(&client, &mut tell).await
-            {
+            if client.batch_execute(LISTEN).await.is_ok() && pass_on(&client, &mut tell).await {
                 return;
             }
             driver.abort();

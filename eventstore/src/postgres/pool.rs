@@ -5,6 +5,7 @@
 //! have a seat where they are at home.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,19 +21,18 @@ use crate::wait::{blocking, drive, wait};
 const CONNECTIONS: usize = 16;
 /// Of how many tenants a connection keeps the statements. The server keeps a plan for each of them.
 const TENANTS: usize = 16;
-/// How often, and how long each time, a commit waits for the connection where it is at home before it takes
-/// another, on which its statements are planned anew.
-const AT_HOME: u32 = 4;
-const HOMESICK: Duration = Duration::from_millis(5);
+/// How long a commit waits for the connection where it is at home before it takes another, on which its
+/// statements are planned anew.
+const AT_HOME: Duration = Duration::from_millis(20);
 /// How long who finds all connections in use waits for one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to come about, and how long a silent peer is believed in.
 const REACH: Duration = Duration::from_secs(5);
 /// How long one that is given up may take to say so.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// How often the rest of a connection is let go on, so that its end is noticed: once to see that something
-/// has come, once to take it in.
-const LOOKS: u32 = 3;
+/// How often an idle connection is given a turn, so that its end is noticed: once to see that something has
+/// come, once to take it in, once to spare.
+const TURNS: u32 = 3;
 /// What every connection is set to. Its statements have a few forms only, prepared once: a plan
 /// for each execution costs more than it brings, and compiling them much more. All are meant for an
 /// index: a plan made while a table was empty must not scan it once it is full.
@@ -46,11 +46,13 @@ pub struct Server {
     dial: Dial,
     /// Taken out when the server is let go of.
     runtime: Option<Runtime>,
-    seats: Mutex<[Seat; CONNECTIONS]>,
+    seats: Mutex<Seats>,
     /// Told when a seat is free again: whoever waits for that one, and whoever waits for any.
     freed: [Condvar; CONNECTIONS],
     returned: Condvar,
 }
+
+type Seats = [Seat; CONNECTIONS];
 
 #[derive(Default)]
 enum Seat {
@@ -58,6 +60,15 @@ enum Seat {
     Empty,
     Idle(Box<Connection>),
     Lent,
+}
+
+/// How a seat that is free fits a tenant, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Home,
+    Known,
+    Idle,
+    Empty,
 }
 
 /// Statements that are prepared on a connection, by tenant.
@@ -132,7 +143,7 @@ impl Connection {
     /// As [`Self::is_open`], after a look at what has come while it lay idle.
     fn is_alive(&self) -> bool {
         let look = async {
-            for _ in 0..LOOKS {
+            for _ in 0..TURNS {
                 tokio::task::yield_now().await;
             }
         };
@@ -198,17 +209,17 @@ impl Server {
 
     /// Borrows a connection for a tenant, one that knows its statements if such a one is idle.
     pub(super) fn borrow_for(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
-        self.lend(tenant, 0)
+        self.lend(tenant, None)
     }
 
     /// Borrows a connection for a tenant's next commit: the one where these are at home, if it is free
     /// soon.
     pub(super) fn borrow_at_home(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
-        self.lend(tenant, AT_HOME)
+        self.lend(tenant, home(tenant))
     }
 
-    fn lend(self: &Arc<Self>, tenant: &Arc<str>, at_home: u32) -> Result<Borrowed, PgError> {
-        let (number, seat) = self.take_seat(tenant, at_home)?;
+    fn lend(self: &Arc<Self>, tenant: &Arc<str>, home: Option<usize>) -> Result<Borrowed, PgError> {
+        let (number, seat) = self.take_seat(tenant, home)?;
         let (server, tenant) = (Arc::clone(self), Arc::clone(tenant));
         let mut borrowed = Borrowed { server, number, connection: None, keep: false };
         let mut connection = match seat {
@@ -220,39 +231,28 @@ impl Server {
         Ok(borrowed)
     }
 
-    /// Takes a seat and what is in it. Waits for the tenant's home so many times.
-    fn take_seat(&self, tenant: &str, mut at_home: u32) -> Result<(usize, Seat), PgError> {
-        let home = home(tenant);
+    /// Takes a seat and what is in it: the best there is, or for a while nobody but one that knows the tenant
+    /// where that has a home.
+    fn take_seat(&self, tenant: &str, home: Option<usize>) -> Result<(usize, Seat), PgError> {
+        let best = |seats: &Seats| {
+            let fits = seats.iter().enumerate().map(|(number, seat)| match seat {
+                Seat::Lent => None,
+                Seat::Idle(_) | Seat::Empty if home == Some(number) => Some((Fit::Home, number)),
+                Seat::Idle(idle) if idle.prepared.has(tenant) => Some((Fit::Known, number)),
+                Seat::Idle(_) => Some((Fit::Idle, number)),
+                Seat::Empty => Some((Fit::Empty, number)),
+            });
+            fits.flatten().min()
+        };
         let mut seats = lock(&self.seats);
-        loop {
-            let knows = |seat: &Seat| matches!(seat, Seat::Idle(idle) if idle.prepared.has(tenant));
-            let is_free = |seat: &Seat| !matches!(seat, Seat::Lent);
-            let at = |number: usize| seats.get(number).filter(|seat| is_free(seat)).map(|_| number);
-            let place = match at_home {
-                0 => seats.iter().position(knows),
-                _ => at(home).or_else(|| seats.iter().position(knows)),
-            };
-            if place.is_none()
-                && at_home > 0
-                && let Some(freed) = self.freed.get(home)
-            {
-                at_home -= 1;
-                let waited = blocking(|| freed.wait_timeout(seats, HOMESICK));
-                seats = waited.unwrap_or_else(PoisonError::into_inner).0;
-                continue;
-            }
-            let idle = || seats.iter().position(|seat| matches!(seat, Seat::Idle(_)));
-            let place = place.or_else(idle).or_else(|| seats.iter().position(is_free));
-            if let Some((number, seat)) = place.and_then(|n| Some((n, seats.get_mut(n)?))) {
-                return Ok((number, std::mem::replace(seat, Seat::Lent)));
-            }
-            let waited = blocking(|| self.returned.wait_timeout(seats, PATIENCE));
-            let (again, late) = waited.unwrap_or_else(PoisonError::into_inner);
-            seats = again;
-            if late.timed_out() && !seats.iter().any(|seat| !matches!(seat, Seat::Lent)) {
-                return Err(PgError::Exhausted);
-            }
+        if let Some(freed) = home.and_then(|home| self.freed.get(home)) {
+            let strange = |seats: &mut Seats| best(seats).is_none_or(|(fit, _)| fit > Fit::Known);
+            seats = wait_while(freed, seats, AT_HOME, strange);
         }
+        seats = wait_while(&self.returned, seats, PATIENCE, |seats| best(seats).is_none());
+        let found = best(&seats).and_then(|(_, number)| Some((number, seats.get_mut(number)?)));
+        let (number, seat) = found.ok_or(PgError::Exhausted)?;
+        Ok((number, std::mem::replace(seat, Seat::Lent)))
     }
 
     /// Puts back what was in a seat.
@@ -276,10 +276,12 @@ impl Server {
     }
 }
 
-/// Which seat a tenant's commits are at home in.
-fn home(tenant: &str) -> usize {
-    let sum = tenant.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(byte));
-    sum % CONNECTIONS
+/// Which seat a tenant's commits are at home in: the same for as long as the program runs.
+fn home(tenant: &str) -> Option<usize> {
+    let mut hasher = DefaultHasher::new();
+    tenant.hash(&mut hasher);
+    let seats = u64::try_from(CONNECTIONS).ok()?;
+    usize::try_from(hasher.finish() % seats).ok()
 }
 
 impl Drop for Server {
@@ -289,6 +291,19 @@ impl Drop for Server {
             runtime.shutdown_background();
         }
     }
+}
+
+fn wait_while<'a>(
+    told: &Condvar,
+    mut seats: MutexGuard<'a, Seats>,
+    patience: Duration,
+    mut while_so: impl FnMut(&mut Seats) -> bool,
+) -> MutexGuard<'a, Seats> {
+    if !while_so(&mut seats) {
+        return seats;
+    }
+    let waited = blocking(|| told.wait_timeout_while(seats, patience, while_so));
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -249,10 +249,6 @@ impl Writer for PgWriter {
         Ok(apart::take_up(&self.scope, older)?)
     }
 
-    fn is_shared(&self) -> bool {
-        true
-    }
-
     fn mover(&self) -> Option<Box<dyn TagMover>> {
         Some(Box::new(PgTagMover(self.scope.ledger.clone())))
     }

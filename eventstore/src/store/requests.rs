@@ -98,7 +98,7 @@ impl PrivacyRequest {
 impl Tenant {
     /// Whether other nodes may serve it too.
     pub fn is_shared(&self) -> bool {
-        self.log().path().is_none()
+        self.log().reader().is_shared()
     }
 
     /// Records what a person has asked for.
