@@ -15,6 +15,7 @@ mod effects;
 mod follow;
 mod found;
 mod index;
+mod insert;
 mod load;
 mod migrate;
 mod moving;

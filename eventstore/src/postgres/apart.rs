@@ -15,6 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use super::columns::Rows;
 use super::effects::{self, Both, state};
+use super::insert::Place;
 use super::pool::Server;
 use super::reader::get;
 use super::transaction::UNHURRIED;
@@ -26,8 +27,6 @@ use crate::keyring::provider::TenantId;
 use crate::store::Which;
 use crate::tree::Hash;
 
-const LEDGER: &str = include_str!("commit-ledger.sql");
-const KEYRING: &str = include_str!("commit-keyring.sql");
 const SIZE: &str = "SELECT next FROM counter WHERE name = 'size'";
 /// How long a commit waits for another's keys before it looks what became of that.
 const PATIENCE: &str = "; SET LOCAL lock_timeout = '500ms'";
@@ -82,8 +81,9 @@ pub(super) fn write(
     rows: &Rows<'_>,
 ) -> Result<Outcome, Failed> {
     let mut ledger = held.map_or_else(|| Tx::begin(&scope.ledger), Ok)?;
-    let statement = ledger.prepared(LEDGER)?;
-    if ledger.wait(rows.send_ledger(ledger.connection(), &statement))?.is_empty() {
+    let form = rows.form(Place::Ledger);
+    let statement = ledger.prepared(form.statement())?;
+    if ledger.wait(rows.send(ledger.connection(), form, &statement))?.is_empty() {
         ledger.end("ROLLBACK")?;
         return Ok(Outcome::Behind);
     }
@@ -110,15 +110,16 @@ fn keys(
     rows: &Rows<'_>,
 ) -> Result<Tx, PgError> {
     let mut keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
-    let statement = keyring.prepared(KEYRING)?;
-    let written = match keyring.wait(rows.send_keyring(keyring.connection(), &statement)) {
+    let form = rows.form(Place::Keyring);
+    let statement = keyring.prepared(form.statement())?;
+    let written = match keyring.wait(rows.send(keyring.connection(), form, &statement)) {
         Err(PgError::Locked(_)) => {
             // What somebody left who was cut off.
             drop(keyring);
             settle(scope, ledger)?;
             keyring = Tx::begin(&scope.keyring)?;
-            let statement = keyring.prepared(KEYRING)?;
-            keyring.wait(rows.send_keyring(keyring.connection(), &statement))?
+            let statement = keyring.prepared(form.statement())?;
+            keyring.wait(rows.send(keyring.connection(), form, &statement))?
         }
         written => written?,
     };

@@ -3,6 +3,7 @@
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
+use super::insert::{Form, Place, Table};
 use super::pool::Borrowed;
 use super::{PgError, int};
 use crate::engine::Commit;
@@ -114,88 +115,51 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Sends the statement for both; a row comes back where the guard held.
+    /// The form of the statement that has all of these.
+    pub(super) fn form(&self, place: Place) -> Form {
+        let keyring = place != Place::Ledger;
+        let persons = keyring && !(self.persons.0.is_empty() && self.lookups.0.is_empty());
+        Form { place, persons, repeats: keyring && !self.repeats.0.is_empty() }
+    }
+
+    /// Sends a statement of this form; a row comes back where the guard held.
     pub(super) async fn send(
         &self,
         tx: &Borrowed,
-        statement: &Statement,
-    ) -> Result<Vec<Row>, PgError> {
-        let mut params = self.of_ledger();
-        params.extend(self.of_keyring());
-        params.extend(self.of_persons());
-        tx.client()?.query(statement, &params).await.map_err(PgError::of)
-    }
-
-    /// Sends the statement for the ledger alone.
-    pub(super) async fn send_ledger(
-        &self,
-        tx: &Borrowed,
-        statement: &Statement,
-    ) -> Result<Vec<Row>, PgError> {
-        let params = self.of_ledger();
-        tx.client()?.query(statement, &params).await.map_err(PgError::of)
-    }
-
-    /// Sends the statement for the keyring alone.
-    pub(super) async fn send_keyring(
-        &self,
-        tx: &Borrowed,
+        form: Form,
         statement: &Statement,
     ) -> Result<Vec<Row>, PgError> {
         let mut params: Vec<Param<'_>> = vec![&self.base, &self.size];
-        params.extend(self.of_keyring());
-        params.extend(self.of_persons());
+        if form.place != Place::Keyring {
+            params.extend::<[Param<'_>; 3]>([&self.frontier, &self.recorded_at, &self.indexed]);
+        }
+        form.tables().for_each(|table| params.extend(self.columns(table)));
         tx.client()?.query(statement, &params).await.map_err(PgError::of)
     }
 
-    fn of_ledger(&self) -> Vec<Param<'_>> {
-        vec![
-            &self.base,
-            &self.size,
-            &self.frontier,
-            &self.recorded_at,
-            &self.indexed,
-            &self.entries.0,
-            &self.entries.1,
-            &self.entries.2,
-            &self.seals.0,
-            &self.seals.1,
-        ]
-    }
-
-    fn of_keyring(&self) -> [Param<'_>; 16] {
-        [
-            &self.persons.0,
-            &self.persons.1,
-            &self.persons.2,
-            &self.persons.3,
-            &self.persons.4,
-            &self.data_keys.0,
-            &self.data_keys.1,
-            &self.data_keys.2,
-            &self.data_keys.3,
-            &self.repeats.0,
-            &self.repeats.1,
-            &self.repeats.2,
-            &self.repeats.3,
-            &self.repeats.4,
-            &self.lookups.0,
-            &self.lookups.1,
-        ]
-    }
-
-    fn of_persons(&self) -> [Param<'_>; 8] {
-        let rows = &self.person_rows;
-        [
-            &rows.person,
-            &rows.until,
-            &rows.position,
-            &rows.handle,
-            &rows.booking,
-            &rows.seals,
-            &rows.year,
-            &rows.visits,
-        ]
+    fn columns(&self, table: Table) -> Vec<Param<'_>> {
+        match table {
+            Table::Entry => vec![&self.entries.0, &self.entries.1, &self.entries.2],
+            Table::Seal => vec![&self.seals.0, &self.seals.1],
+            Table::Person => {
+                let (id, fence, fields, keys, lookups) = &self.persons;
+                vec![id, fence, fields, keys, lookups]
+            }
+            Table::Lookup => vec![&self.lookups.0, &self.lookups.1],
+            Table::DataKey => {
+                let (id, person, year, wrapped) = &self.data_keys;
+                vec![id, person, year, wrapped]
+            }
+            Table::Repeat => {
+                let (day, key, body, first, count) = &self.repeats;
+                vec![day, key, body, first, count]
+            }
+            Table::PersonTag => {
+                let PersonRows { person, until, position, handle, booking, seals, year, visits } =
+                    &self.person_rows;
+                vec![person, until, position, handle, booking, seals, year, visits]
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::columns::Rows;
 use super::effects::{self, Both, state};
 use super::follow::Follower;
 use super::index::PgTagMover;
+use super::insert::{Form, Place};
 use super::pool::Borrowed;
 use super::{Part, PgError, Scope, Tx, apart, changes, int, papers};
 use crate::engine::{
@@ -21,8 +22,6 @@ use crate::keyring::Keyring;
 use crate::keyring::person::{PersonId, PersonState};
 use crate::ledger::log::Log;
 use domain::{Position, RegistrationId};
-
-const COMMIT: &str = include_str!("commit.sql");
 
 /// Writes one ledger on a server.
 pub(crate) struct PgWriter {
@@ -55,23 +54,23 @@ impl PgWriter {
         if let Some(prefix) = &self.scope.apart {
             return apart::write(&self.scope, prefix, held, commit, &rows);
         }
-        let more = does_more(commit);
+        let (form, more) = (rows.form(Place::Both), does_more(commit));
         let mut tx = match held {
             Some(held) => held,
             None if more => Tx::begin(&self.scope.ledger)?,
             None => {
                 let Part { server, tenant, .. } = &self.scope.ledger;
                 let borrowed = server.borrow_at_home(tenant)?;
-                match borrowed.knows(COMMIT) {
-                    Some(statement) => return self.send_whole(borrowed, &rows, &statement),
+                match borrowed.knows(form.statement()) {
+                    Some(statement) => return self.send_whole(borrowed, &rows, form, &statement),
                     // On this very one, which then knows it.
                     None => Tx::begin_on(borrowed, &self.scope.ledger, "")?,
                 }
             }
         };
-        let statement = tx.prepared(COMMIT)?;
+        let statement = tx.prepared(form.statement())?;
         if more {
-            if tx.wait(rows.send(tx.connection(), &statement))?.is_empty() {
+            if tx.wait(rows.send(tx.connection(), form, &statement))?.is_empty() {
                 tx.end("ROLLBACK")?;
                 return Ok(Outcome::Behind);
             }
@@ -82,7 +81,8 @@ impl PgWriter {
         let client = tx.connection().client()?;
         // The guard writes nothing where it finds another size, so the end need not wait for it.
         let (written, ended) = tx.wait(async {
-            tokio::join!(rows.send(tx.connection(), &statement), client.batch_execute("COMMIT"))
+            let written = rows.send(tx.connection(), form, &statement);
+            tokio::join!(written, client.batch_execute("COMMIT"))
         });
         let outcome = outcome(written, ended)?;
         tx.done();
@@ -94,6 +94,7 @@ impl PgWriter {
         &self,
         borrowed: Borrowed,
         rows: &Rows<'_>,
+        form: Form,
         statement: &Statement,
     ) -> Result<Outcome, Failed> {
         let begin = format!("BEGIN; {}", self.scope.ledger.begin);
@@ -101,7 +102,7 @@ impl PgWriter {
         let (begun, written, ended) = borrowed.wait(async {
             tokio::join!(
                 client.batch_execute(&begin),
-                rows.send(&borrowed, statement),
+                rows.send(&borrowed, form, statement),
                 client.batch_execute("COMMIT"),
             )
         });

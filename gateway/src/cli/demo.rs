@@ -124,7 +124,7 @@ fn five_things(address: &str, data: &Path, guide: &Guide, keys: &Keys) -> String
 1. Read the book as staff, with names, and leave a record of it:
    curl -s -H 'Authorization: Bearer {staff}' '{address}/v1/bookings?limit=2'
 
-2. Book a time as a client (once more is refused: it is sold):
+2. Book a time as a client (sent again it is answered the same; under another key, try-2, it is refused: the time is sold):
    curl -s -H 'Authorization: Bearer {client}' -H 'Idempotency-Key: \"try-1\"' \\
      -H 'Content-Type: application/json' {address}/v1/bookings \\
      -d '{{\"service_id\":\"{service_id}\",\"resource_ids\":[\"{resource_id}\"],\"start\":\"{free_start}\"}}'
