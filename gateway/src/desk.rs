@@ -266,6 +266,9 @@ fn rebuild(
             progress(rebuild.next().0, until.0);
         }
     }
+    if rebuild.next() < until {
+        return Err(DeskError::Stopped(rebuild.next()));
+    }
     Ok(rebuild.finish()?)
 }
 

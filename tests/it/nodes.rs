@@ -126,6 +126,38 @@ async fn what_is_written_at_one_node_is_read_at_the_other() {
     agree(&two).await;
 }
 
+/// What is given up at a node that another is faster than is free there, though the same batch asks for more of
+/// the day: some of these meet in one, and are decided again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_time_that_is_given_up_among_other_wishes_is_free() {
+    let two = Two::new().await;
+    let client = two.salon.tenant.client("Astrid").await;
+    let (staff, there) = (&two.salon.tenant.staff, two.there());
+    let monday: jiff::civil::Date = "2026-03-02".parse().unwrap();
+    for week in 0..40_i64 {
+        let day = monday + jiff::Span::new().days(7 * week);
+        let wish = |from: &str, to: &str| {
+            two.salon.wish(&client, &format!("{day}T{from}:00"), &format!("{day}T{to}:00"))
+        };
+        let ten = wish("10:00", "11:00");
+        let booked = staff.post("/v1/bookings", &ten).await.created();
+        let path = format!("/v1/bookings/{}", booked.id());
+        there.get_after(&path, &booked).await.ok();
+        let (cancel, reason) = (format!("{path}/cancel"), json!({"reason": "client_request"}));
+        let (two_pm, four_pm) = (wish("14:00", "15:00"), wish("16:00", "17:00"));
+        let (here, cancelled, more) = tokio::join!(
+            staff.post("/v1/bookings", &four_pm),
+            there.post(&cancel, &reason),
+            there.post("/v1/bookings", &two_pm),
+        );
+        here.created();
+        cancelled.ok();
+        more.created();
+        there.post("/v1/bookings", &ten).await.created();
+    }
+    agree(&two).await;
+}
+
 /// A request that is repeated at another node was made once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_at_another_node_is_answered_the_same() {

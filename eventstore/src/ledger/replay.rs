@@ -40,7 +40,7 @@ impl Replay {
     /// Of these entries.
     ///
     /// # Errors
-    /// Where there is no thread to read them.
+    /// Where the ledger cannot be read, or there is no thread to do so.
     pub fn of(log: &Arc<Log>, entries: Range<Position>) -> Result<Self, ReadError> {
         Self::begin(log, entries, false)
     }
@@ -56,7 +56,9 @@ impl Replay {
     fn begin(log: &Arc<Log>, entries: Range<Position>, seals: bool) -> Result<Self, ReadError> {
         let (sender, pages) = sync_channel(AHEAD);
         let (from, log) = (entries.start, Arc::clone(log));
-        let left = entries.end.0.min(log.size()).saturating_sub(from.0);
+        // As it is committed: another node may have gone on without this one's having heard.
+        let size = log.head()?.frontier.size();
+        let left = entries.end.0.min(size).saturating_sub(from.0);
         let work = move || read(&log, from, left, seals, &sender);
         thread::Builder::new().name("replay".to_owned()).spawn(work).map_err(ReadError::Thread)?;
         Ok(Self { pages, left })
