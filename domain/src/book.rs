@@ -9,6 +9,7 @@
 pub mod audit;
 mod fold;
 pub mod shelf;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod unbooked;
@@ -91,6 +92,8 @@ pub struct Book {
     pub services: BTreeMap<ServiceId, Service>,
     pub retired_resources: BTreeSet<ResourceId>,
     pub retired_services: BTreeSet<ServiceId>,
+    /// How many entries tell of each resource and service, and of the policy.
+    versions: BTreeMap<Tag, u32>,
     pub fences: BTreeSet<FenceId>,
     pub restricted: BTreeSet<RegistrationId>,
     pub legal_holds: BTreeMap<RegistrationId, BTreeSet<LegalHold>>,
@@ -276,72 +279,17 @@ impl Book {
         Tagged { draft, tags }
     }
 
-    /// The tags of an event that would be the next entry.
-    ///
-    /// A booking's first entry is found by its id and needs no booking tag.
-    pub fn tags(&self, event: &Event) -> Vec<Tag> {
-        match event {
-            Event::BookingRequested(event) => day_tags(&event.held),
-            Event::BookingRescheduled(event) => {
-                let mut tags = vec![Tag::booking(event.booking)];
-                tags.extend(day_tags(&event.held));
-                tags.extend(self.day_tags_of(event.booking));
-                tags.sort_unstable();
-                tags.dedup();
-                tags
-            }
-            Event::BookingDeclined(event) => self.ending_tags(event.booking),
-            Event::BookingCancelled(event) => self.ending_tags(event.booking),
-            Event::BookingConfirmed(event)
-            | Event::BookingCheckedIn(event)
-            | Event::BookingCompleted(event)
-            | Event::BookingMissed(event) => vec![Tag::booking(event.booking)],
-            Event::BookingChanged(event) => vec![Tag::booking(event.booking)],
-            Event::BookingContentErased(event) => vec![Tag::booking(event.booking)],
-            Event::PersonRectified(event) => vec![Tag::registration(event.registration)],
-            Event::PersonRestricted(event) => vec![Tag::standing(event.registration)],
-            Event::PersonUnrestricted(event) => vec![Tag::standing(event.registration)],
-            Event::PersonErased(event) => vec![Tag::fence(event.fence)],
-            Event::HoldPlaced(event) => vec![Tag::standing(event.registration)],
-            Event::HoldLifted(event) => vec![Tag::standing(event.registration)],
-            Event::ConsentWithdrawn(event) => vec![Tag::consent(event.consent)],
-            Event::PersonRegistered(_)
-            | Event::ConsentGiven(_)
-            | Event::PolicyAccepted(_)
-            | Event::SealsOpened(_) => Vec::new(),
-            Event::GroupDefined(_) => vec![Tag::group(GroupId(self.next.0))],
-            Event::ResourceDefined(_) => vec![Tag::resource(ResourceId(self.next.0))],
-            Event::ResourceRevised(event) => vec![Tag::resource(event.id)],
-            Event::ResourceRetired(event) => vec![Tag::resource(event.id)],
-            Event::ServiceDefined(_) => vec![Tag::service(ServiceId(self.next.0))],
-            Event::ServiceRevised(event) => vec![Tag::service(event.id)],
-            Event::ServiceRetired(event) => vec![Tag::service(event.id)],
-            Event::PolicySet(_) => vec![Tag::policy()],
-            Event::LedgerReopened(_)
-            | Event::KeysRotated(_)
-            | Event::LogKeyRotated(_)
-            | Event::LedgerMoved(_)
-            | Event::PeriodEnded(_) => {
-                vec![Tag::ledger()]
-            }
-        }
-    }
-
-    fn ending_tags(&self, booking: BookingId) -> Vec<Tag> {
-        let mut tags = vec![Tag::booking(booking)];
-        tags.extend(self.day_tags_of(booking));
-        tags
-    }
-
-    fn day_tags_of(&self, booking: BookingId) -> Vec<Tag> {
-        self.bookings.get(&booking).map(|booking| day_tags(&booking.held)).unwrap_or_default()
-    }
-
     /// Takes in the entry that stands at `self.next`.
     pub fn apply_next(&mut self, event: &Event, tags: &[Tag]) {
         let position = self.next;
         self.next = position.next();
-        tags.iter().for_each(|tag| self.unbooked.remove(*tag));
+        for tag in tags {
+            self.unbooked.remove(*tag);
+            if let Some(TagKind::Resource | TagKind::Service | TagKind::Policy) = tag.kind() {
+                let version = self.versions.entry(*tag).or_default();
+                *version = version.saturating_add(1);
+            }
+        }
         self.fold_standing(position, event);
         self.fold_matters(position, event);
         let Some((booking, held)) = self.fold_booking(position, event) else { return };
@@ -384,6 +332,11 @@ impl Book {
         self.unbooked.learn(stretch, booked);
     }
 
+    /// The version of a resource, a service or the policy: how many entries tell of it.
+    pub fn version(&self, tag: Tag) -> u32 {
+        self.versions.get(&tag).copied().unwrap_or(0)
+    }
+
     /// Whether a legal hold keeps a class of what there is of a registration.
     pub fn holds_class(&self, id: RegistrationId, class: RetentionClass) -> bool {
         let holds = self.legal_holds.get(&id).into_iter().flatten();
@@ -419,18 +372,6 @@ impl Book {
             | TagKind::Standing => None,
         }
     }
-}
-
-/// The day tags of what is held, each once, in order.
-fn day_tags(held: &[Hold]) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = held
-        .iter()
-        .filter_map(|hold| Some((hold.resource, hold.slot()?)))
-        .flat_map(|(resource, slot)| slot.days().map(move |date| Tag::day(resource, date)))
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
 }
 
 /// What would have to be wished to hold the same resources again.

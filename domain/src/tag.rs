@@ -4,11 +4,12 @@
 //! resource in that order: the weeks that people book lie together in the index.
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{BookingId, ConsentId, FenceId, RegistrationId, ResourceId, ServiceId};
 
 /// What a decision may depend on, in 63 bits (SQLite and PostgreSQL have signed integers).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tag(pub u64);
 
 const NUMBER_BITS: u32 = 56;

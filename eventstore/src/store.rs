@@ -202,7 +202,8 @@ impl Store {
         site.found(id, self.provider.as_ref(), &self.env)?;
         let engine = site.open(Which::Ledger)?;
         let tenant = self.open_tenant(name, site, engine)?;
-        let command = Command::Policy(PolicyCommand::Set(Policy::new(zone)));
+        let command =
+            Command::Policy(PolicyCommand::Set { expected: None, policy: Policy::new(zone) });
         tenant.ledger.append_blocking(Append::new(command, Actor::System))?;
         tenant.ledger.mark_blocking()?;
         Ok(())

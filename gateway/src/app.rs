@@ -33,8 +33,6 @@ pub struct App {
     pub env: Environment,
     /// The API keys recognised lately; whoever revokes one does it here.
     pub keys: Keys,
-    /// Held by whoever compares a version of the catalogue or policy and then changes it.
-    pub revising: tokio::sync::Mutex<()>,
     /// For how long backups are kept, as receipts say.
     pub window: Duration,
     /// Sends notices to recipients.
@@ -66,12 +64,10 @@ impl App {
         env: Environment,
     ) -> Result<Self, StoreError> {
         let store = Store::open_at(databases, data, keys, env.clone())?;
-        let revising = tokio::sync::Mutex::default();
         Ok(Self {
             store,
             env,
             keys: Keys::default(),
-            revising,
             window: WINDOW,
             outbound: Outbound::default(),
             witnesses: Witnesses::default(),

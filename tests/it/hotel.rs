@@ -112,7 +112,7 @@ impl Hotel {
     fn furnish(&mut self, rooms: &[u16]) {
         let mut policy = Policy::new(Zone::utc());
         policy.collect.extend([Field::HealthNote, Field::InvoiceName]);
-        self.tell(Command::Policy(PolicyCommand::Set(policy)));
+        self.tell(Command::Policy(PolicyCommand::Set { expected: None, policy }));
         let group = CatalogueCommand::DefineGroup { name: "House".to_owned() };
         self.group = GroupId(self.tell(Command::Catalogue(group)).first.0);
         for (number, capacity) in rooms.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Method;
 use domain::{Position, Tag};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -154,6 +155,52 @@ async fn a_time_that_is_given_up_among_other_wishes_is_free() {
         cancelled.ok();
         more.created();
         there.post("/v1/bookings", &ten).await.created();
+    }
+    agree(&two).await;
+}
+
+/// Of two who have seen the same version, each at another node, one changes it and the other hears of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_do_not_revise_over_one_another() {
+    let two = Two::new().await;
+    let here = &two.salon.tenant.admin;
+    let there = two.other.with_key(here.key());
+    let policy = here.get("/v1/policy").await.ok().body;
+    let service = format!("/v1/services/{}", two.salon.cut);
+    let resource = format!("/v1/resources/{}", two.salon.chair);
+    let cut = |name: String| json!({"name": name, "length": {"fixed": {"minutes": 60}}});
+    let chair = |name: String| {
+        let (group, zone) = ("Salon", "Europe/Stockholm");
+        json!({"name": name, "kind": "room", "group": group, "time_zone": zone})
+    };
+    let shorter = |minutes: u32| {
+        let mut policy = policy.clone();
+        policy["cancel_before_minutes"] = json!(minutes);
+        policy
+    };
+    for round in 0..10_u32 {
+        let one = |name: &str| format!("{name} {round}");
+        for (path, body, other) in [
+            (&*service, cut(one("Here")), cut(one("There"))),
+            (&*resource, chair(one("Here")), chair(one("There"))),
+            ("/v1/policy", shorter(2 * round), shorter(2 * round + 1)),
+        ] {
+            let version = here.get(path).await.ok().header("etag").to_owned();
+            let seen = [("if-match", version.as_str())];
+            let both = tokio::join!(
+                here.send_with(Method::PUT, path, &body, &seen),
+                there.send_with(Method::PUT, path, &other, &seen),
+            );
+            let (done, refused) = match both.0.status.as_u16() {
+                200 => both,
+                _ => (both.1, both.0),
+            };
+            refused.problem(412, "version_conflict");
+            // Whoever asks next sees what was done, at both.
+            let done = done.ok();
+            let shown = here.get_after(path, &done).await.ok();
+            assert_eq!((&shown.body, shown.header("etag")), (&done.body, done.header("etag")));
+        }
     }
     agree(&two).await;
 }

@@ -231,7 +231,7 @@ fn be_careful(app: &App, rule: ErasureRule) {
     desk.follow().unwrap();
     let (mut policy, _) = desk.read(|reader| reader.catalogue().policy()).unwrap().unwrap();
     policy.erasure = rule;
-    let set = Command::Policy(PolicyCommand::Set(policy));
+    let set = Command::Policy(PolicyCommand::Set { expected: None, policy });
     desk.tenant.ledger.append_blocking(Append::new(set, Actor::System)).unwrap();
 }
 

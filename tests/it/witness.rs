@@ -334,7 +334,7 @@ async fn a_history_that_was_changed_finds_no_witness() {
     let zone: domain::slot::Zone = "Europe/Oslo".parse().unwrap();
     let policy = |zone: &domain::slot::Zone| {
         let policy = domain::policy::Policy::new(zone.clone());
-        domain::Command::Policy(domain::policy::PolicyCommand::Set(policy))
+        domain::Command::Policy(domain::policy::PolicyCommand::Set { expected: None, policy })
     };
     let append = |command| {
         let append = eventstore::Append::new(command, domain::Actor::System);
@@ -434,7 +434,10 @@ async fn what_was_lost_and_what_was_changed_are_told_apart() {
                 break;
             }
             let policy = domain::policy::Policy::new(zone.parse().unwrap());
-            let set = domain::Command::Policy(domain::policy::PolicyCommand::Set(policy));
+            let set = domain::Command::Policy(domain::policy::PolicyCommand::Set {
+                expected: None,
+                policy,
+            });
             let set = eventstore::Append::new(set, domain::Actor::System);
             desk.tenant.ledger.append_blocking(set).unwrap();
         }

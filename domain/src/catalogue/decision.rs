@@ -8,6 +8,7 @@ use super::{
 use crate::book::Book;
 use crate::booking::Price;
 use crate::entry::Draft;
+use crate::tag::Tag;
 
 pub(crate) fn decide(
     book: &Book,
@@ -25,30 +26,47 @@ pub(crate) fn decide(
             sound_resource(book, resource)?;
             Draft::now(ResourceDefined { resource: resource.clone() })
         }
-        CatalogueCommand::ReviseResource { id, resource } => {
+        CatalogueCommand::ReviseResource { id, expected, resource } => {
             book.resources.get(id).ok_or(CatalogueRefusal::ResourceUnknown)?;
+            unchanged(book, Tag::resource(*id), *expected)?;
             sound_resource(book, resource)?;
             Draft::now(ResourceRevised { id: *id, resource: resource.clone() })
         }
         CatalogueCommand::RetireResource(id) => {
             book.resources.get(id).ok_or(CatalogueRefusal::ResourceUnknown)?;
+            if book.retired_resources.contains(id) {
+                return Ok(Vec::new());
+            }
             Draft::now(ResourceRetired { id: *id })
         }
         CatalogueCommand::DefineService(service) => {
             sound_service(book, service)?;
             Draft::now(ServiceDefined { service: service.clone() })
         }
-        CatalogueCommand::ReviseService { id, service } => {
+        CatalogueCommand::ReviseService { id, expected, service } => {
             book.services.get(id).ok_or(CatalogueRefusal::ServiceUnknown)?;
+            unchanged(book, Tag::service(*id), *expected)?;
             sound_service(book, service)?;
             Draft::now(ServiceRevised { id: *id, service: service.clone() })
         }
         CatalogueCommand::RetireService(id) => {
             book.services.get(id).ok_or(CatalogueRefusal::ServiceUnknown)?;
+            if book.retired_services.contains(id) {
+                return Ok(Vec::new());
+            }
             Draft::now(ServiceRetired { id: *id })
         }
     };
     Ok(vec![draft])
+}
+
+fn unchanged(book: &Book, tag: Tag, expected: Option<u32>) -> Result<(), CatalogueRefusal> {
+    match (expected, book.version(tag)) {
+        (Some(expected), current) if expected != current => {
+            Err(CatalogueRefusal::VersionConflict { current })
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
 }
 
 fn named(name: &str) -> Result<(), CatalogueRefusal> {

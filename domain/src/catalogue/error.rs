@@ -24,4 +24,6 @@ pub enum CatalogueRefusal {
     BadPrice,
     #[error("only fields that the tenant collects can be required")]
     BadFields,
+    #[error("it has changed since: it is at version {current}")]
+    VersionConflict { current: u32 },
 }

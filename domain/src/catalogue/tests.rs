@@ -54,7 +54,7 @@ fn a_resource_is_defined_revised_and_retired() {
             ResourceDefined { resource: resource.clone() }.into(),
         ),
         (
-            CatalogueCommand::ReviseResource { id, resource: resource.clone() },
+            CatalogueCommand::ReviseResource { id, expected: None, resource: resource.clone() },
             ResourceRevised { id, resource }.into(),
         ),
         (CatalogueCommand::RetireResource(id), ResourceRetired { id }.into()),
@@ -72,7 +72,7 @@ fn a_service_is_defined_revised_and_retired() {
             ServiceDefined { service: service.clone() }.into(),
         ),
         (
-            CatalogueCommand::ReviseService { id, service: service.clone() },
+            CatalogueCommand::ReviseService { id, expected: None, service: service.clone() },
             ServiceRevised { id, service }.into(),
         ),
         (CatalogueCommand::RetireService(id), ServiceRetired { id }.into()),
@@ -85,13 +85,36 @@ fn a_service_is_defined_revised_and_retired() {
 fn what_does_not_exist_is_neither_revised_nor_retired() {
     let (resource, service) = (ResourceId(99), ServiceId(99));
     let unknown = CatalogueRefusal::ResourceUnknown;
-    let revised = CatalogueCommand::ReviseResource { id: resource, resource: chair() };
+    let revised =
+        CatalogueCommand::ReviseResource { id: resource, expected: None, resource: chair() };
     refused(revised, unknown.clone());
     refused(CatalogueCommand::RetireResource(resource), unknown);
     let unknown = CatalogueRefusal::ServiceUnknown;
-    let revised = CatalogueCommand::ReviseService { id: service, service: shave() };
+    let revised = CatalogueCommand::ReviseService { id: service, expected: None, service: shave() };
     refused(revised, unknown.clone());
     refused(CatalogueCommand::RetireService(service), unknown);
+}
+
+#[test]
+fn what_has_changed_since_it_was_seen_is_not_revised() {
+    let (id, service) = (CUT, shave());
+    let revised = || salon_and([ServiceRevised { id, service: shave() }.into()]);
+    let revise = |expected| CatalogueCommand::ReviseService { id, expected, service: shave() };
+    let event = ServiceRevised { id, service }.into();
+    let stale = CatalogueRefusal::VersionConflict { current: 2 };
+    given(revised()).when(revise(Some(1))).then_refused(stale);
+    given(revised()).when(revise(Some(2))).then(&[event]);
+    let resource = chair();
+    let revise = CatalogueCommand::ReviseResource { id: CHAIR, expected: Some(2), resource };
+    refused(revise, CatalogueRefusal::VersionConflict { current: 1 });
+}
+
+#[test]
+fn what_is_retired_is_not_retired_again() {
+    let retired = salon_and([ResourceRetired { id: CHAIR }.into()]);
+    given(retired).when(CatalogueCommand::RetireResource(CHAIR)).then(&[]);
+    let retired = salon_and([ServiceRetired { id: CUT }.into()]);
+    given(retired).when(CatalogueCommand::RetireService(CUT)).then(&[]);
 }
 
 #[test]

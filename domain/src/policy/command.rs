@@ -4,5 +4,6 @@ use super::Policy;
 
 #[derive(Debug, Clone)]
 pub enum PolicyCommand {
-    Set(Policy),
+    /// Where a version is expected, only what has not changed since.
+    Set { expected: Option<u32>, policy: Policy },
 }

@@ -5,9 +5,14 @@ use super::{ErasureRule, Policy, PolicyCommand, PolicyRefusal, PolicySet};
 use crate::book::Book;
 use crate::entry::Draft;
 use crate::sealed::RetentionClass;
+use crate::tag::Tag;
 
 pub(crate) fn decide(book: &Book, command: &PolicyCommand) -> Result<Vec<Draft>, PolicyRefusal> {
-    let PolicyCommand::Set(policy) = command;
+    let PolicyCommand::Set { expected, policy } = command;
+    let current = book.version(Tag::policy());
+    if expected.is_some_and(|expected| expected != current) {
+        return Err(PolicyRefusal::VersionConflict { current });
+    }
     sound(policy)?;
     for (slug, known) in &book.policy.recipients {
         // Who has something of somebody's is to be told of what becomes of it.

@@ -22,4 +22,6 @@ pub enum PolicyRefusal {
     RecipientDropped(String),
     #[error("there are too many recipients")]
     TooManyRecipients,
+    #[error("the policy has changed since: it is at version {current}")]
+    VersionConflict { current: u32 },
 }

@@ -8,7 +8,7 @@ use crate::sealed::{Field, RetentionClass};
 use crate::testing::{given, policy, salon, salon_and, service};
 
 fn set(policy: &Policy) -> PolicyCommand {
-    PolicyCommand::Set(policy.clone())
+    PolicyCommand::Set { expected: None, policy: policy.clone() }
 }
 
 #[test]
@@ -16,6 +16,15 @@ fn a_policy_is_set() {
     let collect = [Field::Name, Field::HealthNote].into();
     let policy = Policy { collect, cancel_before_minutes: 1440, ..policy() };
     given([]).when(set(&policy)).then(&[PolicySet { policy }.into()]);
+}
+
+#[test]
+fn a_policy_that_has_changed_since_it_was_seen_is_not_set() {
+    let events = || [PolicySet { policy: policy() }.into(), PolicySet { policy: policy() }.into()];
+    let set = |expected| PolicyCommand::Set { expected: Some(expected), policy: policy() };
+    let stale = PolicyRefusal::VersionConflict { current: 2 };
+    given(events()).when(set(1)).then_refused(stale);
+    given(events()).when(set(2)).then(&[PolicySet { policy: policy() }.into()]);
 }
 
 #[test]

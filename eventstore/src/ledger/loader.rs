@@ -11,6 +11,7 @@ use domain::tag::TagKind;
 use domain::{Book, Event, Key, Position, Tag};
 
 use super::appender::{Append, Appended};
+use super::codec;
 use super::index::PersonRow;
 use super::log::{Log, ReadError, Stretch};
 use super::writer::{Job, Reply};
@@ -133,7 +134,7 @@ pub(super) fn first_entry(key: Key, size: u64) -> Option<Position> {
 fn events(log: &Log, positions: &[Position]) -> Result<Vec<(Position, Event)>, ReadError> {
     let mut events = Vec::with_capacity(positions.len());
     for entry in log.reader().entries_at(positions)? {
-        let event = super::codec::decode_event(&entry.bytes)
+        let event = codec::decode_event(&entry.bytes)
             .map_err(|error| ReadError::Entry(entry.position, error))?;
         events.push((entry.position, event));
     }
@@ -158,9 +159,11 @@ pub(crate) fn standing_book(log: &Log, size: u64, shelf: usize) -> Result<Book, 
     positions.sort_unstable();
     positions.dedup();
     let mut book = Book::partial(shelf);
-    for (position, event) in events(log, &positions)? {
-        book.next = position;
-        book.apply_next(&event, &[]);
+    for stored in log.reader().entries_at(&positions)? {
+        let entry = codec::decode(&stored.bytes)
+            .map_err(|error| ReadError::Entry(stored.position, error))?;
+        book.next = stored.position;
+        book.apply_next(&entry.recorded.event, &entry.tags);
     }
     book.next = Position(size);
     Ok(book)

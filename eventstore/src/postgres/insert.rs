@@ -139,8 +139,8 @@ mod tests {
             "INTO idempotency SELECT u.* FROM head_then, unnest($15::int8[], $16::bytea[]";
         assert!(text.contains(into_repeats), "{text}");
         let numbers = text.split('$').skip(1).map(|rest| {
-            let digits = rest.find(|next: char| !next.is_ascii_digit()).unwrap_or(rest.len());
-            rest[..digits].parse::<usize>().unwrap()
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<usize>().unwrap()
         });
         let mut numbers: Vec<usize> = numbers.collect();
         // The guard compares before it sets.

@@ -110,7 +110,7 @@ fn collect(
         return Ok(());
     }
     policy.collect.extend(&missing);
-    let set = Command::Policy(PolicyCommand::Set(policy.clone()));
+    let set = Command::Policy(PolicyCommand::Set { expected: None, policy: policy.clone() });
     if target.settle(set)?.is_ok() {
         report.created.fields.extend(missing.iter().map(|field| field.name().to_owned()));
     }
@@ -151,7 +151,7 @@ fn resource(
             return Ok(Ok(id));
         }
         let larger = Resource { capacity: fits, ..known.clone() };
-        let revise = CatalogueCommand::ReviseResource { id, resource: larger };
+        let revise = CatalogueCommand::ReviseResource { id, expected: None, resource: larger };
         let revised = target.settle(Command::Catalogue(revise))?;
         return Ok(revised.map(|_| {
             report.capacities.push(seats(place, fits));

@@ -167,5 +167,6 @@ fn catalogue(refusal: &CatalogueRefusal) -> &'static str {
         CatalogueRefusal::BadLength => "bad_length",
         CatalogueRefusal::BadPrice => "bad_price",
         CatalogueRefusal::BadFields => "bad_fields",
+        CatalogueRefusal::VersionConflict { .. } => "version_conflict",
     }
 }

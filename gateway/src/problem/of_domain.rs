@@ -130,6 +130,7 @@ impl From<CatalogueRefusal> for Problem {
             CatalogueRefusal::BadLength => Self::invalid("/length", "invalid"),
             CatalogueRefusal::BadPrice => Self::invalid("/price", "invalid"),
             CatalogueRefusal::BadFields => Self::invalid("/requires", "not_collected"),
+            CatalogueRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
         }
     }
 }
@@ -152,6 +153,7 @@ impl From<PolicyRefusal> for Problem {
                 Self::invalid("/recipients", "dropped").because(name)
             }
             PolicyRefusal::TooManyRecipients => Self::invalid("/recipients", "too_many"),
+            PolicyRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
         }
     }
 }

@@ -9,7 +9,7 @@ use eventstore::Append;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answer::{Answer, matches};
+use crate::answer::Answer;
 use crate::caller::{Caller, MaySeePolicy, MaySetPolicy};
 use crate::problem::Problem;
 use crate::sent::{IfMatch, Sent};
@@ -144,12 +144,8 @@ pub(super) async fn set(
     seen: IfMatch,
     Sent(policy): Sent<Policy>,
 ) -> Result<Answer<Policy>, Problem> {
-    let seen = seen.required()?;
-    let _alone = caller.app.revising.lock().await;
-    caller.caught_up_now().await?;
-    let ((_, version), _) = caller.find(|reader| reader.catalogue().policy()).await?;
-    matches(seen, version)?;
-    let command = Command::Policy(PolicyCommand::Set(policy.into()));
+    let set = PolicyCommand::Set { expected: seen.required()?, policy: policy.into() };
+    let command = Command::Policy(set);
     let appended = caller.append(Append::new(command, caller.actor())).await?;
     caller.caught_up_now().await?;
     let ((policy, version), _) = caller.find(|reader| reader.catalogue().policy()).await?;

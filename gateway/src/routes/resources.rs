@@ -207,11 +207,12 @@ pub(super) async fn revise(
     Sent(value): Sent<ResourceIn>,
 ) -> Result<Answer<Resource>, Problem> {
     let (id, seen) = (caller.resource_id(&id)?, seen.required()?);
-    let _alone = caller.app.revising.lock().await;
+    // Before anything is decided, for what is refused must not leave a group behind.
     caller.caught_up_now().await?;
     let (found, _) = find(&caller, id).await?;
     matches(seen, found.0.version)?;
-    let command = CatalogueCommand::ReviseResource { id, resource: wished(&caller, value).await? };
+    let resource = wished(&caller, value).await?;
+    let command = CatalogueCommand::ReviseResource { id, expected: seen, resource };
     let appended = catalogue::append(&caller, command, None).await?;
     caller.caught_up_now().await?;
     let (found, _) = find(&caller, id).await?;
@@ -227,13 +228,6 @@ pub(super) async fn retire(
     Path(id): Path<String>,
 ) -> Result<Answer<Resource>, Problem> {
     let id = caller.resource_id(&id)?;
-    let _alone = caller.app.revising.lock().await;
-    caller.caught_up_now().await?;
-    let (found, position) = find(&caller, id).await?;
-    if found.0.retired {
-        let version = found.0.version;
-        return Ok(Answer::read(shown(&caller, found), position).version(version));
-    }
     let command = CatalogueCommand::RetireResource(id);
     let appended = catalogue::append(&caller, command, None).await?;
     caller.caught_up_now().await?;

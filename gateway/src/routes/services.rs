@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::catalogue::{self, Price};
 use super::shown::Repeat;
-use crate::answer::{Answer, Page, matches};
+use crate::answer::{Answer, Page};
 use crate::caller::{Caller, MayChangeCatalogue, MaySeeCatalogue};
 use crate::problem::Problem;
 use crate::sent::{IfMatch, Once, Sent};
@@ -201,11 +201,7 @@ pub(super) async fn revise(
 ) -> Result<Answer<Service>, Problem> {
     let (id, seen) = (caller.service_id(&id)?, seen.required()?);
     let service = wished(&caller, value)?;
-    let _alone = caller.app.revising.lock().await;
-    caller.caught_up_now().await?;
-    let (item, _) = find(&caller, id).await?;
-    matches(seen, item.version)?;
-    let command = CatalogueCommand::ReviseService { id, service };
+    let command = CatalogueCommand::ReviseService { id, expected: seen, service };
     let appended = catalogue::append(&caller, command, None).await?;
     caller.caught_up_now().await?;
     let (item, _) = find(&caller, id).await?;
@@ -221,13 +217,6 @@ pub(super) async fn retire(
     Path(id): Path<String>,
 ) -> Result<Answer<Service>, Problem> {
     let id = caller.service_id(&id)?;
-    let _alone = caller.app.revising.lock().await;
-    caller.caught_up_now().await?;
-    let (item, position) = find(&caller, id).await?;
-    if item.retired {
-        let version = item.version;
-        return Ok(Answer::read(shown(&caller, item), position).version(version));
-    }
     let command = CatalogueCommand::RetireService(id);
     let appended = catalogue::append(&caller, command, None).await?;
     caller.caught_up_now().await?;

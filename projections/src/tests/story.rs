@@ -75,7 +75,10 @@ impl Story {
             requires: [].into(),
             resources: [].into(),
         };
-        story.wish(&Command::Policy(PolicyCommand::Set(Policy::new(zone))));
+        story.wish(&Command::Policy(PolicyCommand::Set {
+            expected: None,
+            policy: Policy::new(zone),
+        }));
         let name = "House".to_owned();
         story.wish(&Command::Catalogue(CatalogueCommand::DefineGroup { name }));
         story.wish(&Command::Catalogue(CatalogueCommand::DefineResource(resource)));

@@ -289,14 +289,14 @@ impl Simulation {
             0 | 1 => {
                 let (id, capacity) = (self.room(), self.random.u16(1..4));
                 let resource = self.hotel.room("Revised room", capacity);
-                CatalogueCommand::ReviseResource { id, resource }
+                CatalogueCommand::ReviseResource { id, expected: None, resource }
             }
             2 => CatalogueCommand::DefineResource(self.hotel.room("New room", 2)),
             3 if self.random.bool() => CatalogueCommand::RetireResource(self.room()),
             4 | 5 => CatalogueCommand::DefineService(self.new_service()),
             6 => {
                 let (id, service) = (self.service(), self.new_service());
-                CatalogueCommand::ReviseService { id, service }
+                CatalogueCommand::ReviseService { id, expected: None, service }
             }
             _ => return self.policy(),
         };
@@ -322,7 +322,7 @@ impl Simulation {
         }
         let (class, days) = (RetentionClass::Booking, self.random.u32(0..4));
         policy.retention_days.insert(class, days);
-        let command = Command::Policy(PolicyCommand::Set(policy));
+        let command = Command::Policy(PolicyCommand::Set { expected: None, policy });
         Wish::new(Append::new(command, staff().actor), Vec::new())
     }
 

@@ -180,7 +180,7 @@ impl<'a> Filling<'a> {
         let make = |command| -> Result<u64, CliError> {
             Ok(tenant.ledger.append_blocking(Append::new(command, Actor::System))?.first.0)
         };
-        make(Command::Policy(PolicyCommand::Set(policy())))?;
+        make(Command::Policy(PolicyCommand::Set { expected: None, policy: policy() }))?;
         let catalogue = |command| make(Command::Catalogue(command));
         let group = CatalogueCommand::DefineGroup { name: "Bench".to_owned() };
         let group = GroupId(catalogue(group)?);

@@ -80,7 +80,7 @@ impl Salon {
     fn furnish(&self) {
         let mut policy = Policy::new(Zone::utc());
         policy.collect.extend([Field::HealthNote, Field::InvoiceName]);
-        self.tell(Command::Policy(PolicyCommand::Set(policy)));
+        self.tell(Command::Policy(PolicyCommand::Set { expected: None, policy }));
         self.tell(catalogue(CatalogueCommand::DefineGroup { name: "Salon".to_owned() }));
         self.tell(catalogue(CatalogueCommand::DefineResource(Resource {
             capacity: 2,

@@ -222,7 +222,7 @@ pub(super) async fn revise(
         let sql = "UPDATE c_service SET body = ?2, version = version + 1 WHERE id = ?1";
         tx.prepare_cached(sql)?.execute(rusqlite::params![number(id), body]).map(drop)
     });
-    let revise = CatalogueCommand::ReviseService { id: ServiceId(id), service };
+    let revise = CatalogueCommand::ReviseService { id: ServiceId(id), expected: None, service };
     let (ask, answer) = Ask::new(vec![Command::Catalogue(revise)], rows);
     clear.append(Ask { actor, ..ask }, answer).await?;
     Ok(Json(reads::service_of(&clear, id)?))

@@ -67,7 +67,7 @@ fn wait(answer: Answer) -> Result<u64, CliError> {
 
 impl<'a> Filling<'a> {
     fn furnish(clear: &'a Clear, scale: Scale) -> Result<Self, CliError> {
-        let policy = PolicyCommand::Set(place::policy());
+        let policy = PolicyCommand::Set { expected: None, policy: place::policy() };
         make(clear, Command::Policy(policy), Box::new(|_, _| Ok(())))?;
         let group = CatalogueCommand::DefineGroup { name: "Bench".to_owned() };
         let group = GroupId(make(clear, Command::Catalogue(group), Box::new(|_, _| Ok(())))?);
