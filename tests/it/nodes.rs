@@ -1,7 +1,7 @@
 //! Several nodes on one database keep the promises that one keeps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -203,6 +203,40 @@ async fn two_nodes_do_not_revise_over_one_another() {
         }
     }
     agree(&two).await;
+}
+
+/// What is booked while a node opens the ledger is booked for it too, at whichever moment of the opening.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_booked_while_a_node_opens_a_ledger_is_not_sold_again() {
+    let one = TestApp::with(Some(postgres::database()), 1);
+    let salon = one.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let monday: jiff::civil::Date = "2026-03-02".parse().unwrap();
+    for moment in 0..12_u32 {
+        let day = monday + jiff::Span::new().days(7 * i64::from(moment));
+        let wish = salon.wish(&client, &format!("{day}T10:00:00"), &format!("{day}T11:00:00"));
+        let (staff, sent) = (salon.tenant.staff.clone(), wish.clone());
+        let (other, runtime) = (one.beside(2), tokio::runtime::Handle::current());
+        let (done, booked) = mpsc::channel();
+        one.clock.at_moment(moment, move || {
+            let (at_once, waits) = mpsc::channel();
+            runtime.spawn(async move {
+                staff.post("/v1/bookings", &sent).await.created();
+                // Until what is told of it has come and gone.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                drop((at_once, done.send(())));
+            });
+            // Whoever asks for the time may be whom the booking waits for.
+            let _late: Result<(), _> = waits.recv_timeout(Duration::from_millis(500));
+        });
+        let app = Arc::clone(&other.app);
+        tokio::task::spawn_blocking(move || drop(app.desk("salon").unwrap())).await.unwrap();
+        if booked.recv_timeout(Duration::from_secs(1)).is_err() {
+            break;
+        }
+        let there = other.with_key(salon.tenant.staff.key());
+        there.post("/v1/bookings", &wish).await.problem(409, "slot_unavailable");
+    }
 }
 
 /// A request that is repeated at another node was made once.

@@ -66,14 +66,21 @@ impl TestClock {
     }
 
     fn come(&self) {
-        let mut moment = self.moment.lock().unwrap();
-        match moment.take() {
-            Some((0, happens)) => {
-                happens();
-                self.boot_millis.fetch_add(60_000, Ordering::SeqCst);
+        let happens = {
+            let mut moment = self.moment.lock().unwrap();
+            match moment.take() {
+                Some((0, happens)) => Some(happens),
+                Some((later, happens)) => {
+                    *moment = Some((later - 1, happens));
+                    None
+                }
+                None => None,
             }
-            Some((later, happens)) => *moment = Some((later - 1, happens)),
-            None => (),
+        };
+        // Meanwhile others may ask for the time.
+        if let Some(happens) = happens {
+            happens();
+            self.boot_millis.fetch_add(60_000, Ordering::SeqCst);
         }
     }
 

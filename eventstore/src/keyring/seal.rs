@@ -201,19 +201,33 @@ impl Keyring {
     }
 
     /// As [`Self::open`], of seals that were read ahead. They are read again where the ledger has grown since:
-    /// a data key may have ended with an entry, which no lease tells.
+    /// a data key may have ended with an entry, which no lease tells. What changes without an entry are the
+    /// links of keys that hang on a year's, when an erasure is cleared, and how a key is wrapped.
     pub(crate) fn open_ahead(
         &self,
         ticket: &Disclosure,
         seals: &[SealAt],
         ahead: Ahead,
     ) -> Result<Vec<Opening>, KeyError> {
-        if self.log.head()?.frontier.size() == ahead.size
-            && let Some(openings) = self.open_at_once(ticket, ahead.found)?
-        {
-            return Ok(openings);
+        if self.log.head()?.frontier.size() != ahead.size {
+            return self.open(ticket, seals);
         }
-        self.open(ticket, seals)
+        let of_year = |found: &Found| found.data_key.is_some_and(|row| row.year.is_some());
+        let of_year: Vec<bool> = ahead.found.iter().map(of_year).collect();
+        let Some(mut openings) = self.open_at_once(ticket, ahead.found)? else {
+            return self.open(ticket, seals);
+        };
+        let (again, places): (Vec<SealAt>, Vec<&mut Opening>) = seals
+            .iter()
+            .zip(&mut openings)
+            .zip(of_year)
+            .filter(|((_, opening), of_year)| *of_year || matches!(opening, Opening::Tampered))
+            .map(|(both, _)| both)
+            .unzip();
+        for (place, opening) in places.into_iter().zip(self.open(ticket, &again)?) {
+            *place = opening;
+        }
+        Ok(openings)
     }
 
     /// Opens what was read, unless a lease was over before all of it was opened: the machine may have slept

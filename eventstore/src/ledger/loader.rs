@@ -115,6 +115,7 @@ pub(super) fn load(
             (*key, found.collect())
         });
         let person = want.booker.map(|id| (id, rows.get(&id).cloned().unwrap_or_default()));
+        // One of them tells of the days for all.
         Loaded { size, states: states.collect(), person, stretch: stretch.take() }
     });
     Ok(loaded.collect())

@@ -84,7 +84,7 @@ pub struct Head {
 }
 
 /// How many rows of an index are read to see what is not there.
-const STRETCH: usize = 128;
+const ROWS: usize = 128;
 
 /// Neighbouring tags, and which of them have entries, in order.
 #[derive(Debug)]
@@ -256,13 +256,13 @@ impl Log {
     pub(crate) fn stretch(&self, tags: RangeInclusive<Tag>) -> Result<Stretch, ReadError> {
         let (first, last) = tags.into_inner();
         let until = |rows: &[Tag], last: Tag| match rows.last() {
-            Some(reached) if rows.len() >= STRETCH => *reached,
+            Some(reached) if rows.len() >= ROWS => *reached,
             Some(_) | None => last,
         };
         // Memory first, as for positions.
-        let mut booked = self.pending().first_tags(first..=last, STRETCH);
+        let mut booked = self.pending().first_tags(first..=last, ROWS);
         let last = until(&booked, last);
-        let stored = self.reader.first_tags(first..=last, STRETCH)?;
+        let stored = self.reader.first_tags(first..=last, ROWS)?;
         let last = until(&stored, last);
         booked.extend(stored);
         booked.retain(|tag| *tag <= last);

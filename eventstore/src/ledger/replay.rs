@@ -18,7 +18,7 @@ use crate::keyring::{KeyError, Keyring};
 
 /// How many entries a page has at most.
 const PAGE: usize = 4000;
-/// How many pages are read ahead.
+/// How many pages wait for whoever replays, beside the one that is being read.
 const AHEAD: usize = 1;
 
 /// A replay. It ends where it was told to, or at the end of the ledger as it was when it began, or with an

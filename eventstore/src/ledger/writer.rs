@@ -125,6 +125,12 @@ impl Writer {
     ) -> Result<Self, ReadError> {
         let head = log.head()?;
         let size = head.frontier.size();
+        if size > log.size() {
+            // Another node has gone on since the log was opened: what is decided on this head has to know of it.
+            log.take_in(head.indexed, size, |_| ())?;
+            keyring.evict_all();
+            log.grown(size);
+        }
         let loader = loader::start(Arc::clone(log), Arc::clone(keyring), itself);
         let mut writer = Self {
             shared: log.reader().is_shared(),
@@ -293,6 +299,8 @@ impl Writer {
     }
 
     /// Puts loaded state on the shelves, with what was committed since it was read, and what this batch has.
+    /// It may also have been read further than this node has caught up: then the next commit finds another
+    /// node ahead, and what that brought is taken off the shelves again.
     fn install(&mut self, batch: &Batch, loaded: Loaded) -> Result<(), ReadError> {
         if let Some(Stretch { tags, mut booked }) = loaded.stretch
             && let Some(newer) = self.recent.all_since(loaded.size)
@@ -364,8 +372,9 @@ impl Writer {
         let head = self.log.head()?;
         let size = head.frontier.size();
         let pending = index::rebuild(self.log.reader(), head.indexed)?;
-        self.book = loader::standing_book(&self.log, size, SHELF)?;
+        // First: the book is made of what is found by these rows.
         self.log.pending().replace(pending);
+        self.book = loader::standing_book(&self.log, size, SHELF)?;
         self.visits = Shelf::partial(SHELF);
         self.frontier = head.frontier;
         self.recorded_at = head.recorded_at;

@@ -62,6 +62,9 @@ impl Writer {
 
     /// Whether what was refused was refused on the newest state.
     fn still_so(&self) -> Result<(), EngineError> {
+        if self.stale {
+            return Err(EngineError::Spoilt);
+        }
         let head = self.log.head().map_err(EngineError::of_reading)?;
         if head.frontier.size() == self.base { Ok(()) } else { Err(EngineError::Behind) }
     }
