@@ -231,8 +231,8 @@ impl Server {
         Ok(borrowed)
     }
 
-    /// Takes a seat and what is in it: the best there is, or for a while nobody but one that knows the tenant
-    /// where that has a home.
+    /// Takes the seat that fits best, and what is in it. A tenant with a home waits for that, or for one that
+    /// knows it, before it takes any.
     fn take_seat(&self, tenant: &str, home: Option<usize>) -> Result<(usize, Seat), PgError> {
         let best = |seats: &Seats| {
             let fits = seats.iter().enumerate().map(|(number, seat)| match seat {

@@ -161,8 +161,8 @@ impl Writer {
             let stored = || self.stored_person(*handle).ok().flatten();
             if let Some(person) = batch.person(*handle).or_else(stored) {
                 self.visits.remove(&person);
+                // Also where the rows are loaded before this batch is committed, or at this moment.
                 batch.recount(person);
-                // Also for whoever is loading the person's rows at this moment.
                 let now = self.book.next;
                 self.recent.add(std::iter::empty(), std::iter::once((person, now)));
             }
