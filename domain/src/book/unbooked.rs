@@ -81,18 +81,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::book::tests::Chance;
 
     #[test]
     fn it_knows_what_was_read_less_what_was_booked_since() {
         // Tag by tag.
         let (mut known, mut model) = (Unbooked::default(), BTreeSet::new());
-        let mut dice = 7_u64;
-        let mut roll = |sides: u64| {
-            dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (dice >> 33) % sides
-        };
+        let mut chance = Chance(7);
+        let mut roll = |limit| chance.below(limit);
         for _ in 0..2000 {
             if roll(3) == 0 {
                 let first = roll(200);

@@ -61,11 +61,10 @@ pub(crate) fn decide(
 }
 
 fn unchanged(book: &Book, tag: Tag, expected: Option<u32>) -> Result<(), CatalogueRefusal> {
-    match (expected, book.version(tag)) {
-        (Some(expected), current) if expected != current => {
-            Err(CatalogueRefusal::VersionConflict { current })
-        }
-        (Some(_) | None, _) => Ok(()),
+    let current = book.version(tag);
+    match expected.is_some_and(|expected| expected != current) {
+        true => Err(CatalogueRefusal::VersionConflict { current }),
+        false => Ok(()),
     }
 }
 
