@@ -308,17 +308,17 @@ pub trait Writer: Send {
     /// Makes several changes, all or none; answers as [`Self::change`] for each.
     fn change_all(&mut self, changes: &[Paper]) -> Result<Vec<u64>, EngineError>;
 
-    /// Clears a part of what an erasure leaves; with `last` also what is left of the person but
-    /// the fact that there was somebody.
-    fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError>;
+    /// Clears a part of what erasures leave; of those of whom these rows are the last also what is left
+    /// but the fact that there was somebody.
+    fn clear(&mut self, rows: &[Cleared], last_of: &[PersonId]) -> Result<(), EngineError>;
 
     /// Deletes seals whose keys are gone, where the keyring is newer than the ledger.
     fn delete_seals(&mut self, _: &[(Position, u16)]) -> Result<(), EngineError> {
         Ok(())
     }
 
-    /// Takes note that nothing is left of a person.
-    fn cleared(&mut self, person: PersonId) -> Result<(), EngineError>;
+    /// Takes note that nothing is left of these persons.
+    fn cleared(&mut self, persons: &[PersonId]) -> Result<(), EngineError>;
 
     /// Begins a new origin, where the loss of entries was accepted.
     fn reopen(&mut self, origin: u32) -> Result<(), EngineError>;

@@ -518,3 +518,54 @@ fn whoever_has_open_bookings_is_not_erased_before_they_are_over() {
     hotel.erase(person);
     assert_eq!(says(&hotel, registered), ["erased"]);
 }
+
+#[test]
+fn erasures_that_are_asked_for_at_once_are_each_answered_by_themselves() {
+    let mut hotel = Hotel::open(25, &[3]);
+    let guest = |hour, name| hotel.person_at(booked(&hotel, hour, Who::New, name).1);
+    let [first, second, third] =
+        [(1, "a"), (3, "b"), (5, "c")].map(|(hour, name)| guest(hour, name));
+    hotel.pass(24 * 3600);
+    let stays = guest(26, "d");
+    let nobody = PersonId(1_000_000);
+    let ledger = &hotel.tenant().ledger;
+    let (one, two, twice, unknown, booked, three) = hotel.wait(async {
+        tokio::join!(
+            ledger.erase(first),
+            ledger.erase(second),
+            ledger.erase(second),
+            ledger.erase(nobody),
+            ledger.erase(stays),
+            ledger.erase(third),
+        )
+    });
+    assert!(matches!(unknown, Err(eventstore::AppendError::Key(_))), "{unknown:?}");
+    assert!(matches!(booked, Err(eventstore::AppendError::OpenBookings(1))), "{booked:?}");
+    let erased = domain::Refusal::from(domain::person::PersonRefusal::Erased);
+    let again =
+        matches!(twice, Err(eventstore::AppendError::Refused(refused)) if refused == erased);
+    assert!(again, "nobody is erased twice");
+    let fences: BTreeSet<Position> = [one, two, three]
+        .map(|erasure| {
+            let erasure = erasure.unwrap();
+            hotel.wait(erasure.cleared).unwrap().unwrap();
+            assert_eq!(
+                erasure.ended, 3,
+                "what was said when they were registered and of their booking"
+            );
+            erasure.fence
+        })
+        .into();
+    assert_eq!(fences.len(), 3);
+    for person in [first, second, third] {
+        assert_eq!(hotel.state(person), PersonState::Erased);
+    }
+    assert_eq!(hotel.state(stays), PersonState::Live);
+    let marks = fs::read_dir(hotel.keys().join("marks")).unwrap().next().unwrap().unwrap().path();
+    let marks = fs::read_to_string(marks).unwrap();
+    assert_eq!(marks.matches("\"fence\":\"").count(), 3, "one for each: {marks}");
+    hotel.assert_sound();
+    hotel.crash();
+    assert_eq!(hotel.state(third), PersonState::Erased);
+    hotel.assert_sound();
+}

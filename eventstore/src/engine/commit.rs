@@ -28,8 +28,8 @@ pub struct Commit<'a> {
     pub effects: Vec<Effect>,
     pub tags: &'a [(Tag, Position)],
     pub persons: &'a [PersonRow],
-    /// Whose keys end with it.
-    pub fenced: Option<PersonId>,
+    /// Whose keys end with it, and where the fence of each stands.
+    pub fenced: &'a [(PersonId, Position)],
 }
 
 /// What an entry does to keys, links and seals that were there before.
@@ -90,11 +90,6 @@ impl Commit<'_> {
     /// When it is, in seconds since 1970.
     pub(crate) fn second(&self) -> i64 {
         self.head.recorded_at.div_euclid(1_000_000)
-    }
-
-    /// Whose keys end with it, and where the fence stands.
-    pub(crate) fn fence(&self) -> Option<(PersonId, Position)> {
-        Some((self.fenced?, self.batch.entries.last()?.position))
     }
 }
 

@@ -216,11 +216,11 @@ pub trait Provider: Send + Sync {
     /// Where the store cannot be read.
     fn marks(&self, tenant: TenantId) -> Result<Vec<Mark>, ProviderError>;
 
-    /// Adds a mark, durably.
+    /// Adds marks, durably.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError>;
+    fn add_marks(&self, tenant: TenantId, marks: &[Mark]) -> Result<(), ProviderError>;
 
     /// Everything in it, to be kept somewhere else. Nothing is behind it: it is to be encrypted.
     ///

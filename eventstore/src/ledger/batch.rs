@@ -211,7 +211,7 @@ impl Batch {
         self.entries.is_empty() && self.repeats.is_empty() && !self.spoilt
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.answers.is_empty() && !self.spoilt
     }
 }

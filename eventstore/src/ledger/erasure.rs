@@ -26,14 +26,18 @@ use crate::keyring::provider::Mark;
 
 /// Rows that one step clears.
 const STEP: usize = 500;
-/// How long a checkpoint that readers hold up, or a mark that cannot be written, is left alone.
+/// How long a checkpoint that readers hold up is left alone.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long what failed is left alone.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is left of an erasure.
 pub(super) struct Clearing {
     person: PersonId,
     /// Rows still to be cleared; none before they are first looked up.
     rows: Option<Vec<PersonRow>>,
+    /// How many of them, from the end, the step under way clears; none where it cannot take part.
+    step: Option<usize>,
     /// All rows are cleared; what was deleted is still to leave the write-ahead log.
     is_deleted: bool,
     /// What the provider could not be told of yet.
@@ -45,14 +49,88 @@ pub(super) struct Clearing {
 
 impl Clearing {
     fn new(person: PersonId) -> Self {
-        let (rows, unmarked, reply) = Default::default();
-        Self { person, rows, is_deleted: false, unmarked, pause_until: Duration::ZERO, reply }
+        let (rows, step, unmarked, reply) = Default::default();
+        Self { person, rows, step, is_deleted: false, unmarked, pause_until: Duration::ZERO, reply }
+    }
+
+    fn rows(&self) -> &[PersonRow] {
+        self.rows.as_deref().unwrap_or_default()
+    }
+
+    /// The rows of the step under way.
+    fn step_rows(&self) -> &[PersonRow] {
+        let rows = self.rows();
+        rows.get(rows.len() - self.step.unwrap_or_default()..).unwrap_or_default()
+    }
+
+    fn step_done(&mut self) {
+        let (Some(step), Some(rows)) = (self.step.take(), &mut self.rows) else { return };
+        rows.truncate(rows.len() - step);
+        self.is_deleted = rows.is_empty();
+    }
+
+    /// Has it be tried again a while later.
+    fn hold_up(&mut self, error: &AppendError, now: Duration) {
+        tracing::error!(%error, "clearing after an erasure is held up; it is tried again");
+        self.step = None;
+        self.pause_until = now + LONG_PAUSE;
     }
 }
 
+/// How it went with each of several.
+type Each<T> = Vec<Result<T, AppendError>>;
+
+/// A fence that is to be set.
+#[derive(Clone, Copy)]
+struct Fence {
+    id: FenceId,
+    /// How many seals it ends.
+    ended: u64,
+    /// Whose keys it ends, where they are known here.
+    person: Option<PersonId>,
+}
+
 impl Writer {
-    /// Fences a person and destroys their keys. Nothing opens from here on.
-    pub(super) fn erase(&mut self, person: PersonId) -> Result<Erasure, AppendError> {
+    /// Erases persons together, or where that fails each alone; each who asked is told by themselves.
+    pub(super) fn erase_all(&mut self, asked: Vec<(PersonId, Reply<Erasure>)>) {
+        let persons: Vec<PersonId> = asked.iter().map(|(person, _)| *person).collect();
+        let done = match self.alone(|writer| writer.erase(&persons)) {
+            Ok(done) => done,
+            Err(error) if persons.len() == 1 => vec![Err(error)],
+            Err(_) => return asked.into_iter().for_each(|one| self.erase_all(vec![one])),
+        };
+        for (done, (_, reply)) in done.into_iter().zip(asked) {
+            // A caller that went away finds what was done all the same.
+            drop(reply.send(done));
+        }
+    }
+
+    /// Fences persons and destroys their keys. Nothing of them opens from here on.
+    fn erase(&mut self, persons: &[PersonId]) -> Result<Each<Erasure>, AppendError> {
+        let fences = persons.iter().map(|person| self.fence_for(*person)).collect();
+        let set = self.fence(fences)?;
+        let ids: Vec<FenceId> = set.iter().flatten().map(|(fence, _)| fence.id).collect();
+        let marked = self.mark(&ids);
+        let done = set.into_iter().map(|set| {
+            let (fence, position) = set?;
+            // Where not all could be marked at once some may be.
+            let marked = if marked.is_ok() { Ok(()) } else { self.mark(&[fence.id]) };
+            let (reply, cleared) = oneshot::channel();
+            self.resting.store(false, Ordering::Release);
+            self.clearings.extend(fence.person.map(|person| Clearing {
+                unmarked: marked.is_err().then_some(fence.id),
+                reply: Some(reply),
+                ..Clearing::new(person)
+            }));
+            // Without its mark an erasure is not done: it is tried again before the clearing ends.
+            marked?;
+            Ok(Erasure { fence: position, ended: fence.ended, cleared })
+        });
+        Ok(done.collect())
+    }
+
+    /// The fence that ends a person's keys, if nothing stands against it.
+    fn fence_for(&mut self, person: PersonId) -> Result<Fence, AppendError> {
         let info = self.log.reader().person(person)?.ok_or(KeyError::Unknown)?;
         match info.state {
             PersonState::Live | PersonState::Restricted => (),
@@ -69,80 +147,79 @@ impl Writer {
             let open = u32::try_from(open.len()).unwrap_or(u32::MAX);
             return Err(AppendError::OpenBookings(open));
         }
-        let fence = info.fence.ok_or(KeyError::Missing)?;
-        let ended = self.seals_of(person)?;
-        let position = self.fence(fence, ended, Some(person))?;
-        let (reply, cleared) = oneshot::channel();
-        let marked = self.mark(Some(fence));
-        self.resting.store(false, Ordering::Release);
-        self.clearings.push_back(Clearing {
-            unmarked: marked.is_err().then_some(fence),
-            reply: Some(reply),
-            ..Clearing::new(person)
-        });
-        // Without its mark an erasure is not done: it is tried again before the clearing ends.
-        marked?;
-        Ok(Erasure { fence: position, ended, cleared })
+        let id = info.fence.ok_or(KeyError::Missing)?;
+        Ok(Fence { id, ended: self.seals_of(person)?, person: Some(person) })
     }
 
     /// Sets a fence again that an older copy of this ledger does not know, and ends whom it was
     /// set for, where the copy knows them. `ended` seals were ended by it of somebody it does not
     /// know.
-    pub(super) fn refence(&mut self, fence: FenceId, ended: u64) -> Result<(), AppendError> {
-        let info = self.log.reader().person_by_fence(fence)?;
+    pub(super) fn refence(&mut self, id: FenceId, ended: u64) -> Result<(), AppendError> {
+        let info = self.log.reader().person_by_fence(id)?;
         let person = info.map(|info| info.id);
         let ended = person.map_or(Ok(ended), |person| self.seals_of(person))?;
         // What was ended once stays so, whatever was lost since.
-        self.fence(fence, ended, person)?;
+        let set = self.fence(vec![Ok(Fence { id, ended, person })])?;
+        set.into_iter().try_for_each(|set| set.map(drop))?;
         self.resting.store(false, Ordering::Release);
         self.clearings.extend(person.map(Clearing::new));
         Ok(())
     }
 
-    /// Appends the fence and destroys the keys, as one commit.
-    fn fence(
-        &mut self,
-        fence: FenceId,
-        ended: u64,
-        person: Option<PersonId>,
-    ) -> Result<Position, AppendError> {
+    /// Appends fences and destroys the keys, as one commit. Answers of each where it stands, or why it was
+    /// not set.
+    fn fence(&mut self, fences: Each<Fence>) -> Result<Each<(Fence, Position)>, AppendError> {
+        let mut batch = Batch::default();
+        let set: Each<(Fence, Position)> = fences
+            .into_iter()
+            .map(|fence| fence.and_then(|fence| Ok((fence, self.write_fence(&mut batch, fence)?))))
+            .collect();
+        let person = |(fence, position): &(Fence, Position)| Some((fence.person?, *position));
+        let fenced: Vec<(PersonId, Position)> = set.iter().flatten().filter_map(person).collect();
+        if !batch.is_empty() {
+            // In memory their rows would be written late; they go with the clearing instead.
+            self.commit_with(&mut batch, &fenced)?;
+        }
+        for (person, _) in fenced {
+            self.keyring.evict(person);
+            self.visits.remove(&person);
+        }
+        Ok(set)
+    }
+
+    /// Takes a fence's entry into a batch; answers its position.
+    fn write_fence(&mut self, batch: &mut Batch, fence: Fence) -> Result<Position, AppendError> {
         let classes = RetentionClass::ALL.into_iter().filter(|class| class.ends_with_person());
-        let command =
-            Command::Person(PersonCommand::Erase { fence, classes: classes.collect(), ended });
+        let (classes, ended) = (classes.collect(), fence.ended);
+        let command = Command::Person(PersonCommand::Erase { fence: fence.id, classes, ended });
         let now = self.tick();
         let (actor, visits) = (Actor::System, Default::default());
         let context = Context { now, occurred_at: now, actor, visits, held: [].into() };
         let drafts = self.book.decide(&command, &context)?;
-        let position = self.book.next;
-        let mut batch = Batch::default();
+        let first = self.book.next;
         for draft in drafts {
             let cause = self.causes.mint();
             let (recorded_at, occurred_at, actor) = (now, now, Actor::System);
             let position = self.book.next;
             let header = codec::Header { position, recorded_at, occurred_at, actor, cause };
-            self.write(&mut batch, &header, draft)?;
+            self.write(batch, &header, draft)?;
         }
-        // In memory the person's rows would be written late; they go with the clearing instead.
-        self.commit_with(&mut batch, person)?;
-        if let Some(person) = person {
-            self.keyring.evict(person);
-            self.visits.remove(&person);
-        }
-        Ok(position)
+        Ok(first)
     }
 
-    /// Writes the ledger's present size and root into the provider's mark.
-    pub(super) fn mark(&self, fence: Option<FenceId>) -> Result<(), AppendError> {
+    /// Writes the ledger's present size and root into the provider's marks, one for each fence, or one
+    /// without any.
+    pub(super) fn mark(&self, fences: &[FenceId]) -> Result<(), AppendError> {
         let size = self.frontier.size();
         let last = self.log.entry(Position(size.saturating_sub(1)))?;
-        let mark = Mark {
-            fence,
-            size,
-            root: domain::ids::Hash(self.frontier.root()),
-            last_leaf: domain::ids::Hash(last.map(|entry| entry.leaf).unwrap_or_default()),
-            origin: self.origin,
-        };
-        Ok(self.provider.add_mark(self.keyring.tenant, &mark)?)
+        let (root, origin) = (domain::ids::Hash(self.frontier.root()), self.origin);
+        let last_leaf = domain::ids::Hash(last.map(|entry| entry.leaf).unwrap_or_default());
+        let mark = |fence| Mark { fence, size, root, last_leaf, origin };
+        let mut marks: Vec<Mark> = fences.iter().map(|fence| mark(Some(*fence))).collect();
+        if marks.is_empty() {
+            marks.push(mark(None));
+        }
+        Ok(self.provider.add_marks(self.keyring.tenant, &marks)?)
     }
 
     /// Which of the person's bookings are still to come or under way.
@@ -201,14 +278,12 @@ impl Writer {
         let now = self.env.clock.since_boot();
         let left = |clearing: &Clearing| clearing.pause_until <= now && !clearing.is_deleted;
         let gone = |clearing: &Clearing| clearing.pause_until <= now && clearing.is_deleted;
-        if let Some(next) = self.clearings.iter().position(left)
-            && let Some(mut clearing) = self.clearings.remove(next)
-        {
-            if let Err(error) = self.clear_step(&mut clearing) {
-                tracing::error!(%error, "clearing after an erasure is held up; it is tried again");
-                clearing.pause_until = now + 50 * PAUSE;
-            }
-            self.clearings.push_back(clearing);
+        if self.clearings.iter().any(left) {
+            let (mut due, others): (Vec<Clearing>, Vec<Clearing>) =
+                std::mem::take(&mut self.clearings).into_iter().partition(left);
+            self.clear_step(&mut due, now);
+            self.clearings = others;
+            self.clearings.extend(due);
         }
         if self.clearings.iter().any(gone) && !self.clearings.iter().any(left) {
             self.let_go_of_deleted(now);
@@ -222,7 +297,7 @@ impl Writer {
             Ok(false) => PAUSE,
             Err(error) => {
                 tracing::error!(%error, "what was erased stays in the log; it is tried again");
-                50 * PAUSE
+                LONG_PAUSE
             }
         };
         for clearing in self.clearings.iter_mut().filter(|clearing| clearing.is_deleted) {
@@ -232,49 +307,58 @@ impl Writer {
 
     /// Takes note of whom nothing is left of, and tells who waits for it.
     fn end_deleted(&mut self, now: Duration) {
-        for _ in 0..self.clearings.len() {
-            let Some(mut clearing) = self.clearings.pop_front() else { return };
-            let ended = clearing.is_deleted.then(|| self.engine.cleared(clearing.person));
-            match ended {
-                Some(Ok(())) => {
-                    self.keyring.changed(clearing.person);
-                    // Who asked may be gone.
-                    drop(clearing.reply.map(|reply| reply.send(Ok(()))));
-                    continue;
-                }
-                Some(Err(error)) => {
-                    tracing::error!(%error, "an erasure is not noted as done; it is tried again");
-                    clearing.pause_until = now + 50 * PAUSE;
-                }
-                None => (),
-            }
-            self.clearings.push_back(clearing);
+        let (mut deleted, others): (Vec<Clearing>, Vec<Clearing>) =
+            std::mem::take(&mut self.clearings).into_iter().partition(|one| one.is_deleted);
+        self.clearings = others;
+        let persons: Vec<PersonId> = deleted.iter().map(|clearing| clearing.person).collect();
+        if let Err(error) = self.engine.cleared(&persons).map_err(AppendError::from) {
+            deleted.iter_mut().for_each(|clearing| clearing.hold_up(&error, now));
+            self.clearings.extend(deleted);
+            return;
+        }
+        for clearing in deleted {
+            self.keyring.changed(clearing.person);
+            // Who asked may be gone.
+            drop(clearing.reply.map(|reply| reply.send(Ok(()))));
         }
     }
 
-    /// Does a part of what is left.
-    fn clear_step(&mut self, clearing: &mut Clearing) -> Result<(), AppendError> {
-        let person = clearing.person;
+    /// Clears a part of what is left of these persons in one transaction, or where that fails of each alone.
+    fn clear_step(&mut self, due: &mut [Clearing], now: Duration) {
+        let mut room = STEP;
+        for clearing in due.iter_mut() {
+            match self.find_rows(clearing) {
+                Ok(left) => clearing.step = Some(left.min(room)),
+                Err(error) => clearing.hold_up(&error, now),
+            }
+            room -= clearing.step.unwrap_or_default();
+        }
+        let rows: Vec<PersonRow> = due.iter().flat_map(Clearing::step_rows).copied().collect();
+        let is_last = |clearing: &&Clearing| clearing.step == Some(clearing.rows().len());
+        let last_of: Vec<PersonId> =
+            due.iter().filter(is_last).map(|clearing| clearing.person).collect();
+        let cleared = self.seals_in(&rows);
+        let done = cleared.and_then(|cleared| Ok(self.engine.clear(&cleared, &last_of)?));
+        match (done, due) {
+            (Ok(()), due) => due.iter_mut().for_each(Clearing::step_done),
+            (Err(error), [clearing]) => clearing.hold_up(&error, now),
+            (Err(_), due) => due.chunks_mut(1).for_each(|one| self.clear_step(one, now)),
+        }
+    }
+
+    /// Looks up what is to be cleared of a person, if it is not known yet; answers how many rows.
+    fn find_rows(&mut self, clearing: &mut Clearing) -> Result<usize, AppendError> {
         if let Some(fence) = clearing.unmarked {
-            self.mark(Some(fence))?;
+            self.mark(&[fence])?;
             clearing.unmarked = None;
         }
-        let mut rows = match clearing.rows.take() {
-            Some(rows) => rows,
-            None => {
-                // Out of memory first, so that none is written late.
-                let rows = loader::all_rows(&self.log, person)?;
-                self.log.pending().drop_person(person);
-                rows
-            }
-        };
-        let step = rows.split_off(rows.len().saturating_sub(STEP));
-        let last = rows.is_empty();
-        let step = self.seals_in(&step)?;
-        self.engine.clear(person, &step, last)?;
-        clearing.rows = Some(rows);
-        clearing.is_deleted = last;
-        Ok(())
+        if clearing.rows.is_none() {
+            // Out of memory first, so that none is written late.
+            let rows = loader::all_rows(&self.log, clearing.person)?;
+            self.log.pending().drop_person(clearing.person);
+            clearing.rows = Some(rows);
+        }
+        Ok(clearing.rows().len())
     }
 
     /// Which seals go with each row: those of its handle at its position.

@@ -10,7 +10,7 @@ mod nodes;
 mod recent;
 mod standing;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender};
@@ -101,7 +101,7 @@ pub(crate) struct Writer {
     pub(super) env: Environment,
     pub(super) book: Book,
     pub(super) visits: Shelf<PersonId, Visits>,
-    pub(super) clearings: VecDeque<Clearing>,
+    pub(super) clearings: Vec<Clearing>,
     pub(super) resting: Arc<AtomicBool>,
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
@@ -144,7 +144,7 @@ impl Writer {
             env: env.clone(),
             book: Book::partial(SHELF),
             visits: Shelf::partial(SHELF),
-            clearings: VecDeque::new(),
+            clearings: Vec::new(),
             // Until it is known whether an erasure was cut off.
             resting: Arc::default(),
             frontier: head.frontier,
@@ -211,8 +211,8 @@ impl Writer {
         if let Err(error) = self.look_up(appends) {
             tracing::warn!(%error, "requests are looked up one by one");
         }
-        // They are of different callers, who wait for each other nowhere: together they cost one commit.
-        let mut papers = Vec::new();
+        // These are of different callers, who wait for each other nowhere: together they cost one commit.
+        let (mut papers, mut erasures, mut stop) = (Vec::new(), Vec::new(), false);
         for job in jobs {
             match job {
                 Job::Append(append, reply) => self.take(batch, append, reply),
@@ -221,11 +221,7 @@ impl Writer {
                     let error = loaded.err().map_or(AppendError::Stopped, AppendError::from);
                     drop(reply.send(Err(error)));
                 }
-                Job::Erase(person, reply) => {
-                    self.commit(std::mem::take(batch));
-                    let erased = self.alone(|writer| writer.erase(person));
-                    drop(reply.send(erased));
-                }
+                Job::Erase(person, reply) => erasures.push((person, reply)),
                 Job::OpenBookings(person, reply) => {
                     self.commit(std::mem::take(batch));
                     let open = self.open_bookings(person);
@@ -238,7 +234,7 @@ impl Writer {
                 }
                 Job::Mark(reply) => {
                     self.commit(std::mem::take(batch));
-                    let marked = self.alone(|writer| writer.mark(None));
+                    let marked = self.alone(|writer| writer.mark(&[]));
                     drop(reply.send(marked));
                 }
                 Job::Period(class, year, reply) => {
@@ -251,17 +247,21 @@ impl Writer {
                     drop(reply.send(done));
                 }
                 Job::Stop => {
-                    self.commit(std::mem::take(batch));
-                    self.make_all(papers);
-                    return true;
+                    stop = true;
+                    break;
                 }
             }
         }
-        if !papers.is_empty() {
+        if stop || !papers.is_empty() || !erasures.is_empty() {
             self.commit(std::mem::take(batch));
+        }
+        if !papers.is_empty() {
             self.make_all(papers);
         }
-        false
+        if !erasures.is_empty() {
+            self.erase_all(erasures);
+        }
+        stop
     }
 
     /// Makes changes together, or where that fails each by itself: one that cannot be made is nobody else's

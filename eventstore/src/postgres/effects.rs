@@ -6,6 +6,7 @@ use super::{PgError, Tx, int, papers, rotation};
 use crate::engine::{Cleared, Commit, Effect};
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::LookupKind;
+use crate::ledger::index::PersonRow;
 use crate::store::notices::NoticeKind;
 
 /// The transactions of a commit: one for both, or one for each where they are apart.
@@ -45,7 +46,7 @@ impl Both<'_> {
         for effect in &commit.effects {
             self.apply(effect, commit.second())?;
         }
-        if let Some((person, position)) = commit.fence() {
+        for &(person, position) in commit.fenced {
             fence(self.keys(), person, (position, commit.second()))?;
         }
         Ok(())
@@ -141,20 +142,23 @@ pub(super) fn delete_seals(
 
 /// Clears the keys and the link of each row's handle.
 pub(super) fn clear(keyring: &mut Tx, rows: &[Cleared]) -> Result<(), PgError> {
-    for cleared in rows {
-        let row = &cleared.row;
-        // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any
-        // more.
-        let sql = "UPDATE data_key SET person = NULL,
-                   wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END
-                   WHERE id BETWEEN $1 AND $1 + 7";
-        keyring.run(sql, &[&(int(row.handle.0) * 8)])?;
-        let sql = "DELETE FROM person_tag
-                   WHERE person = $1 AND until = $2 AND position = $3 AND handle = $4";
-        let (person, position) = (int(row.person.0), int(row.position.0));
-        keyring.run(sql, &[&person, &row.until, &position, &int(row.handle.0)])?;
-    }
-    Ok(())
+    let column = |of: fn(&PersonRow) -> i64| rows.iter().map(|cleared| of(&cleared.row)).collect();
+    let handles: Vec<i64> = column(|row| int(row.handle.0));
+    let persons: Vec<i64> = column(|row| int(row.person.0));
+    let positions: Vec<i64> = column(|row| int(row.position.0));
+    let until: Vec<i64> = column(|row| row.until);
+    // Accounting keeps its key, which ends with the fiscal year; nobody is linked to it any more.
+    let sql = "UPDATE data_key SET person = NULL,
+               wrapped = CASE WHEN year IS NULL THEN NULL ELSE wrapped END
+               FROM unnest($1::int8[]) of (handle)
+               WHERE id BETWEEN of.handle * 8 AND of.handle * 8 + 7";
+    keyring.run(sql, &[&handles])?;
+    let sql = "DELETE FROM person_tag t
+               USING unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[])
+                   of (person, until, position, handle)
+               WHERE t.person = of.person AND t.until = of.until AND t.position = of.position
+               AND t.handle = of.handle";
+    keyring.run(sql, &[&persons, &until, &positions, &handles]).map(drop)
 }
 
 /// Clears what else there is: nothing but the fact that there was somebody stays.

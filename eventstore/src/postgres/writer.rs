@@ -137,7 +137,7 @@ pub(super) fn stands(ledger: &mut Tx, position: i64, leaf: &[u8]) -> Result<bool
 
 /// Whether a commit does something to rows that were there before.
 pub(super) fn does_more(commit: &Commit<'_>) -> bool {
-    !commit.effects.is_empty() || commit.fenced.is_some() || commit.batch.relists()
+    !commit.effects.is_empty() || !commit.fenced.is_empty() || commit.batch.relists()
 }
 
 /// What the answers to a batch and to its end say.
@@ -191,7 +191,7 @@ impl Writer for PgWriter {
         self.on_keyring(|tx| changes.iter().map(|paper| papers::make(tx, paper)).collect())
     }
 
-    fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError> {
+    fn clear(&mut self, rows: &[Cleared], last_of: &[PersonId]) -> Result<(), EngineError> {
         let seals = rows
             .iter()
             .flat_map(|cleared| cleared.seals.iter().map(|seal| (cleared.row.position, *seal)));
@@ -203,8 +203,8 @@ impl Writer for PgWriter {
             tx = Tx::begin(&self.scope.keyring)?;
         }
         effects::clear(&mut tx, rows)?;
-        if last {
-            effects::bury(&mut tx, person)?;
+        for person in last_of {
+            effects::bury(&mut tx, *person)?;
         }
         Ok(tx.commit()?)
     }
@@ -215,14 +215,15 @@ impl Writer for PgWriter {
         Ok(tx.commit()?)
     }
 
-    fn cleared(&mut self, person: PersonId) -> Result<(), EngineError> {
+    fn cleared(&mut self, persons: &[PersonId]) -> Result<(), EngineError> {
         let state = state(PersonState::Erased);
+        let persons: Vec<i64> = persons.iter().map(|person| int(person.0)).collect();
         self.on_keyring(|tx| {
-            let sql = "UPDATE person SET state = $2 WHERE id = $1";
-            tx.run(sql, &[&int(person.0), &state])?;
+            let sql = "UPDATE person SET state = $2 WHERE id = ANY ($1)";
+            tx.run(sql, &[&persons, &state])?;
             // By that a request is known to be through.
-            let sql = "UPDATE privacy_request SET person = NULL WHERE person = $1";
-            tx.run(sql, &[&int(person.0)]).map(drop)
+            let sql = "UPDATE privacy_request SET person = NULL WHERE person = ANY ($1)";
+            tx.run(sql, &[&persons]).map(drop)
         })
     }
 

@@ -47,7 +47,7 @@ impl Writer for SqliteWriter {
         insert_repeats(&tx, commit.batch)?;
         insert_tags(&tx, commit.tags)?;
         insert_persons(&tx, commit.persons)?;
-        if let Some((person, position)) = commit.fence() {
+        for &(person, position) in commit.fenced {
             let id = int(person.0);
             tx.execute("DELETE FROM retired_key WHERE person = ?1", [id])?;
             let state = PersonState::Erasing.code();
@@ -92,23 +92,21 @@ impl Writer for SqliteWriter {
         Ok(done)
     }
 
-    fn clear(&mut self, person: PersonId, rows: &[Cleared], last: bool) -> Result<(), EngineError> {
+    fn clear(&mut self, rows: &[Cleared], last_of: &[PersonId]) -> Result<(), EngineError> {
         let tx = self.0.transaction()?;
-        for cleared in rows {
-            clear_row(&tx, cleared)?;
-        }
-        if last {
-            bury(&tx, person)?;
-        }
+        rows.iter().try_for_each(|cleared| clear_row(&tx, cleared))?;
+        last_of.iter().try_for_each(|person| bury(&tx, *person))?;
         Ok(tx.commit()?)
     }
 
-    fn cleared(&mut self, person: PersonId) -> Result<(), EngineError> {
-        let (id, state) = (int(person.0), PersonState::Erased.code());
+    fn cleared(&mut self, persons: &[PersonId]) -> Result<(), EngineError> {
+        let state = PersonState::Erased.code();
         let tx = self.0.transaction()?;
-        tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (id, state))?;
-        // By that a request is known to be through.
-        tx.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
+        for id in persons.iter().map(|person| int(person.0)) {
+            tx.execute("UPDATE person SET state = ?2 WHERE id = ?1", (id, state))?;
+            // By that a request is known to be through.
+            tx.execute("UPDATE privacy_request SET person = NULL WHERE person = ?1", [id])?;
+        }
         Ok(tx.commit()?)
     }
 

@@ -77,11 +77,9 @@ pub(super) fn pass(
     let last = reader.entries_at(&[Position(size.saturating_sub(1))])?.pop();
     let last_leaf = domain::ids::Hash(last.map(|entry| entry.leaf).unwrap_or_default());
     let (root, origin) = (domain::ids::Hash(head.frontier.root()), head.origin);
-    for fence in unmarked {
-        let mark = Mark { fence: Some(fence), size, root, last_leaf, origin };
-        provider.add_mark(head.tenant, &mark)?;
-    }
-    Ok(())
+    let mark = |fence| Mark { fence: Some(fence), size, root, last_leaf, origin };
+    let marks: Vec<Mark> = unmarked.into_iter().map(mark).collect();
+    Ok(provider.add_marks(head.tenant, &marks)?)
 }
 
 fn compare(name: &str, reader: &dyn Reader, size: u64, mark: &Mark) -> Result<(), StoreError> {

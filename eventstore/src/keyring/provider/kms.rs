@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::store::{append_line, read_lines};
+use super::store::{append_lines, read_lines};
 use super::vault::{Vault, VaultPlace};
 use super::{Epoch, ProviderError};
 use crate::keyring::key::Key;
@@ -220,7 +220,7 @@ impl Vault for Kms {
         let id = made.key_metadata().map(|key| key.key_id().to_owned());
         let none = || ProviderError::Kms("it made a key without an id".to_owned());
         let line = KeyLine { epoch: epoch.0, id: id.ok_or_else(none)?, deleted: false };
-        Ok(append_line(&self.record, &line)?)
+        Ok(append_lines(&self.record, &[line])?)
     }
 
     fn destroy(&self, epoch: Epoch) -> Result<bool, ProviderError> {
@@ -235,7 +235,7 @@ impl Vault for Kms {
             Ok(()) | Err(ProviderError::NoEpoch(_)) => (),
             Err(error) => return Err(error),
         }
-        append_line(&self.record, &KeyLine { epoch: epoch.0, id, deleted: true })?;
+        append_lines(&self.record, &[KeyLine { epoch: epoch.0, id, deleted: true }])?;
         Ok(true)
     }
 

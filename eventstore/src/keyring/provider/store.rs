@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -142,7 +142,7 @@ impl KeyStore {
     }
 
     fn note(&self, line: &EpochLine) -> Result<(), ProviderError> {
-        append_line(&self.record_path(), line)?;
+        append_lines(&self.record_path(), std::slice::from_ref(line))?;
         Ok(File::open(&self.folder)?.sync_all()?)
     }
 
@@ -254,10 +254,10 @@ impl Provider for KeyStore {
         read_lines(&self.marks_path(tenant))
     }
 
-    fn add_mark(&self, tenant: TenantId, mark: &Mark) -> Result<(), ProviderError> {
+    fn add_marks(&self, tenant: TenantId, marks: &[Mark]) -> Result<(), ProviderError> {
         let path = self.marks_path(tenant);
         let new = !path.exists();
-        append_line(&path, mark)?;
+        append_lines(&path, marks)?;
         if new {
             File::open(self.folder.join("marks"))?.sync_all()?;
         }
@@ -284,20 +284,29 @@ pub(super) fn read_lines<T: serde::de::DeserializeOwned>(
     lines.map(|line| serde_json::from_str(line).map_err(damaged)).collect()
 }
 
-/// Adds a line to a private file, durably.
-pub(super) fn append_line<T: Serialize>(path: &Path, value: &T) -> Result<(), std::io::Error> {
+/// Adds lines to a private file, durably.
+pub(super) fn append_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), std::io::Error> {
     let mut file =
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    file.set_len(whole_lines(path)?)?;
-    file.write_all(&line)?;
+    let mut lines = Vec::new();
+    for value in values {
+        serde_json::to_writer(&mut lines, value)?;
+        lines.push(b'\n');
+    }
+    cut_off_half_a_line(&file, path)?;
+    file.write_all(&lines)?;
     file.sync_data()
 }
 
-/// How much of the file is whole lines: a crash may have cut the last one off.
-fn whole_lines(path: &Path) -> Result<u64, std::io::Error> {
+/// A crash may have come into the middle of the last line, of which nobody was told.
+fn cut_off_half_a_line(file: &File, path: &Path) -> Result<(), std::io::Error> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(()) };
+    let mut end = [0];
+    file.read_exact_at(&mut end, last)?;
+    if end == *b"\n" {
+        return Ok(());
+    }
     let bytes = fs::read(path)?;
-    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    Ok(u64::try_from(end).unwrap_or(0))
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    file.set_len(u64::try_from(whole).unwrap_or(0))
 }

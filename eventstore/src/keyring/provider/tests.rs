@@ -124,9 +124,8 @@ fn an_epoch_key_is_never_overwritten() {
 fn marks_are_kept_in_order_and_by_tenant() {
     let (_folder, provider) = store();
     assert_eq!(provider.marks(SALON).unwrap(), []);
-    for size in [1, 5, 9] {
-        provider.add_mark(SALON, &mark(size)).unwrap();
-    }
+    provider.add_marks(SALON, &[mark(1)]).unwrap();
+    provider.add_marks(SALON, &[mark(5), mark(9)]).unwrap();
     assert_eq!(provider.marks(SALON).unwrap(), [1, 5, 9].map(mark));
     assert_eq!(provider.marks(TenantId([4; 16])).unwrap(), []);
 }
@@ -135,18 +134,18 @@ fn marks_are_kept_in_order_and_by_tenant() {
 #[test]
 fn a_mark_that_was_cut_off_is_none_and_in_nobody_s_way() {
     let (_folder, provider) = store();
-    provider.add_mark(SALON, &mark(1)).unwrap();
+    provider.add_marks(SALON, &[mark(1)]).unwrap();
     let mut file = OpenOptions::new().append(true).open(provider.marks_path(SALON)).unwrap();
     file.write_all(b"{\"fence\":[1,1").unwrap();
     assert_eq!(provider.marks(SALON).unwrap(), [mark(1)]);
-    provider.add_mark(SALON, &mark(2)).unwrap();
+    provider.add_marks(SALON, &[mark(2)]).unwrap();
     assert_eq!(provider.marks(SALON).unwrap(), [1, 2].map(mark));
 }
 
 #[test]
 fn a_mark_that_cannot_be_read_is_not_passed_over() {
     let (_folder, provider) = store();
-    provider.add_mark(SALON, &mark(1)).unwrap();
+    provider.add_marks(SALON, &[mark(1)]).unwrap();
     let mut file = OpenOptions::new().append(true).open(provider.marks_path(SALON)).unwrap();
     file.write_all(b"no mark\n").unwrap();
     assert!(matches!(provider.marks(SALON), Err(ProviderError::Damaged(_))));

@@ -52,7 +52,7 @@ impl Writer {
         }
         let done = match self.shared && batch.is_talk() {
             true => self.still_so(),
-            false => self.commit_with(&mut batch, None),
+            false => self.commit_with(&mut batch, &[]),
         };
         match done {
             Err(EngineError::Behind) => self.again(batch),
@@ -69,11 +69,11 @@ impl Writer {
         if head.frontier.size() == self.base { Ok(()) } else { Err(EngineError::Behind) }
     }
 
-    /// Commits a batch that may fence somebody, or makes everything in memory anew.
+    /// Commits a batch that may fence some, or makes everything in memory anew.
     pub(in crate::ledger) fn commit_with(
         &mut self,
         batch: &mut Batch,
-        fenced: Option<PersonId>,
+        fenced: &[(PersonId, Position)],
     ) -> Result<(), EngineError> {
         let moves = self.moves(batch);
         let touched: Vec<PersonId> = batch.replaced.iter().map(|(person, _)| *person).collect();
@@ -104,7 +104,7 @@ impl Writer {
         &mut self,
         batch: &Batch,
         moves: &Moves,
-        fenced: Option<PersonId>,
+        fenced: &[(PersonId, Position)],
     ) -> Result<(), EngineError> {
         let commit = Commit {
             base: self.base,
@@ -202,7 +202,7 @@ impl Writer {
             effects: Vec::new(),
             tags: &tags,
             persons: &persons,
-            fenced: None,
+            fenced: &[],
         };
         self.engine.commit(&commit)?;
         let mut pending = self.log.pending();

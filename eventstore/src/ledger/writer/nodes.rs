@@ -54,7 +54,7 @@ impl Writer {
     }
 
     /// Does something on the newest state, while no other node can commit.
-    pub(super) fn alone<T>(
+    pub(in crate::ledger) fn alone<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, AppendError>,
     ) -> Result<T, AppendError> {
@@ -89,7 +89,7 @@ impl Writer {
                 for (append, reply) in waiting {
                     self.take_now(&mut batch, Box::new(append), reply);
                 }
-                self.commit_with(&mut batch, None)
+                self.commit_with(&mut batch, &[])
             }
             Err(error) => {
                 waiting.into_iter().for_each(|(_, reply)| {
