@@ -297,12 +297,8 @@ pub enum Audit {
         /// The log's verifier key from a source of your own [default: FROM/log.vkey].
         #[arg(long, requires = "from")]
         vkey: Option<PathBuf>,
-        /// The key of a witness that is to have signed the checkpoint too. May be named several times.
-        #[arg(long, requires = "from")]
-        witness: Vec<Witness>,
-        /// How many of the witnesses have to have signed [default: all].
-        #[arg(long, requires = "witness")]
-        quorum: Option<usize>,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Writes the log as files for everybody's tools: checkpoint, tiles, verifier key.
     Export {
@@ -338,6 +334,8 @@ pub enum Audit {
         /// The log's verifier key from a source of your own [default: the one in the receipt].
         #[arg(long)]
         vkey: Option<PathBuf>,
+        #[command(flatten)]
+        asked: Asked,
         #[arg(long, value_enum, default_value = "en")]
         language: Language,
     },
@@ -346,7 +344,20 @@ pub enum Audit {
         file: PathBuf,
         #[arg(long)]
         vkey: PathBuf,
+        #[command(flatten)]
+        asked: Asked,
     },
+}
+
+/// Who else is asked for.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The key of a witness that is to have signed the checkpoint too. May be named several times.
+    #[arg(long)]
+    pub witness: Vec<Witness>,
+    /// How many of the witnesses have to have signed [default: all].
+    #[arg(long, requires = "witness")]
+    pub quorum: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

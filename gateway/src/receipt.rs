@@ -16,19 +16,18 @@ use eventstore::keyring::KeyError;
 use eventstore::keyring::log_key::verifiers;
 use eventstore::ledger::codec;
 use eventstore::ledger::log::ReadError;
-use eventstore::proof::checkpoint::{Checkpoint, Origin};
-use eventstore::proof::inclusion;
-use eventstore::proof::nodes::{self, Nodes, Tree};
+use eventstore::proof::checkpoint::Origin;
 use eventstore::proof::note::{NoteError, Signer, Verifier};
-use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError};
+use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError, path};
+use eventstore::proof::witness::{Unwitnessed, Witness, signed_by};
 use eventstore::tree::Hash;
-use eventstore::{Log, PersonId, StoreError, Tenant};
+use eventstore::{PersonId, StoreError, Tenant};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::desk::Desk;
-use crate::recipients;
+use crate::{recipients, witnesses};
 
 /// The first words of every receipt's text.
 const FORMAT: &str = "tidbok erasure receipt 1";
@@ -120,6 +119,8 @@ pub enum Invalid {
     Proof(#[from] ReceiptError),
     #[error("the entry that it proves is not the erasure that it speaks of")]
     Entry,
+    #[error(transparent)]
+    Unwitnessed(#[from] Unwitnessed),
 }
 
 /// Why a second receipt is not signed.
@@ -256,7 +257,7 @@ pub fn confirm(
     let backups = Backups { out_of_reach_at, out_of_reach: true, ..statement.backups };
     let signed_at = app.env.clock.now();
     let statement = Statement { backups, recipients, signed_at, ..statement };
-    Ok(write(tenant, statement, |fence, size| from_all(tenant.log(), fence, size))?)
+    Ok(write(tenant, statement, |fence, size| path(tenant.log(), fence, size))?)
 }
 
 fn broken() -> StoreError {
@@ -279,28 +280,16 @@ fn erasure_at(tenant: &Tenant, fence: Position) -> Result<Option<(Timestamp, Era
 fn write(
     tenant: &Tenant,
     statement: Statement,
-    prove: impl FnOnce(u64, u64) -> Result<Vec<Hash>, ReadError>,
+    path: impl Fn(u64, u64) -> Result<Vec<Hash>, ReadError>,
 ) -> Result<String, StoreError> {
-    let (log, signer) = (tenant.log(), signer(tenant)?);
-    let head = log.head()?;
-    let size = head.frontier.size();
-    let entry = log.entry(Position(statement.fence))?.ok_or_else(broken)?;
-    let path = prove(statement.fence, size)?;
-    let checkpoint = Checkpoint::of(&head).signed(&signer);
-    let index = statement.fence;
-    let proof = EntryProof { index, entry: entry.bytes, path, checkpoint }.write();
+    let signer = signer(tenant)?;
+    let witnessed = witnesses::kept(tenant.folder());
+    let proof = EntryProof::of(tenant.log(), statement.fence, &signer, witnessed.as_deref(), path)?;
+    let proof = proof.ok_or_else(broken)?.write();
     let text = serde_json::to_string(&statement).map_err(std::io::Error::from)?;
     let signed = signer.sign(&format!("{text}\n"));
     let file = File { signed, statement, proof, vkey: signer.verifier().to_string() };
     Ok(serde_json::to_string_pretty(&file).map_err(std::io::Error::from)?)
-}
-
-/// Proves an entry where there is no desk with the tree: by reading the log.
-fn from_all(log: &Log, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
-    let mut nodes = Nodes::default();
-    nodes.follow(log, size)?;
-    let leaves = |from, count| nodes::leaves(log, from, count);
-    inclusion::prove(&Tree { nodes: &nodes, leaves: &leaves }, index, size)
 }
 
 /// Checks a receipt with nothing but itself, or against a key from elsewhere; answers what it says
@@ -332,4 +321,13 @@ pub fn check(text: &str, vkey: Option<&Verifier>) -> Result<(Statement, Verifier
         && erased.ended == statement.seals_ended
         && classes.eq(statement.destroyed.iter().cloned());
     if same { Ok((statement, verifier)) } else { Err(Invalid::Entry) }
+}
+
+/// Whether so many of these witnesses have signed the checkpoint under which a receipt's fence is proved.
+///
+/// # Errors
+/// Where fewer have, or it is no receipt.
+pub fn signed_by_witnesses(text: &str, all: &[Witness], need: usize) -> Result<(), Invalid> {
+    let file: File = serde_json::from_str(text)?;
+    Ok(signed_by(&EntryProof::read(&file.proof)?.checkpoint, all, need)?)
 }

@@ -21,7 +21,9 @@ use base64::engine::general_purpose::STANDARD;
 use eventstore::proof::checkpoint::{Checkpoint, Origin};
 use eventstore::proof::consistency;
 use eventstore::proof::note::Verifier;
+use eventstore::store::rotation::WINDOW;
 use eventstore::tree::{Hash, hash};
+use gateway::receipt::{self, Left};
 use gateway::witnesses::{FILE, NamedWitness, Witnesses, kept};
 use gateway::{App, Desk, clock};
 use system_tests::{Salon, TestApp, database, keyring_of, on_postgres, postgres, tell};
@@ -274,6 +276,76 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     assert!(twice.error.contains("twice"), "{}", twice.error);
     let forged = one.replace("one", "two");
     assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
+}
+
+/// A proof outlives the server: who checks it years later has nobody else to ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_and_receipts_hold_what_witnesses_have_signed() {
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (_, stranger) = Own::start("witness.example/stranger", 2).await;
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    let desk = &salon.tenant.desk;
+    let look = async || assert!(app.app.witnesses.look(desk).await.unwrap());
+    block_in_place(|| one.trust(desk));
+    let bookings = ["09", "11"].map(|hour| format!("2026-03-02T{hour}:00:00"));
+    let first = salon.booked(&client, &bookings[0], &bookings[1]).await;
+    look().await;
+    let second = salon.booked(&client, &bookings[1], "2026-03-02T12:00:00").await;
+
+    let path = |name: &str| app.folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("log.vkey"), block_in_place(|| vkey(desk)).to_string()).unwrap();
+    if let Some(ledger) = &app.ledger {
+        fs::write(path("ledger"), ledger).unwrap();
+    }
+    let tidbok = |args: &[&str]| {
+        let (data, keys) = (app.folder.path().join("data"), path("keys"));
+        block_in_place(|| run(&data, &[&["--json", "--keys", &keys, "audit"], args].concat()))
+    };
+    let prove = |booking: &str| {
+        let to = path("proof");
+        tidbok(&["proof", "--tenant", "salon", "--booking", booking, "--to", &to]).ended(0).json()
+    };
+    let check = |witness: &NamedWitness| {
+        let (vkey, witness) = (path("log.vkey"), witness.witness.to_string());
+        tidbok(&["check-proof", &path("proof"), "--vkey", &vkey, "--witness", &witness])
+    };
+    assert_eq!(prove(&first)["witnessed"], true);
+    check(&named).ended(0);
+    let refused = check(&stranger).ended(1).json()["reason"].to_string();
+    assert!(refused.contains("witness.example/stranger"), "{refused}");
+    // What they have not signed yet is proved by the log's own signature.
+    assert_eq!(prove(&second)["witnessed"], false);
+    check(&named).ended(1);
+    look().await;
+    assert_eq!(prove(&second)["witnessed"], true);
+    check(&named).ended(0);
+
+    // A receipt too, though the log has grown since.
+    let person = salon.tenant.person(&client);
+    let erased = gateway::erasure::erase(desk, person, true).await.unwrap();
+    look().await;
+    salon.tenant.client("Birgit").await;
+    let signed = block_in_place(|| {
+        desk.inclusion(0, desk.tenant.log().size()).unwrap();
+        let left = Left { kept: Vec::new(), recipients: Vec::new() };
+        receipt::sign(&app.app, desk, client, (erased.fence, left), WINDOW).unwrap()
+    });
+    fs::write(path("receipt"), signed).unwrap();
+    let check = |witness: &NamedWitness| {
+        tidbok(&["receipt", &path("receipt"), "--witness", &witness.witness.to_string()])
+    };
+    check(&named).ended(0);
+    check(&stranger).ended(1);
+
+    // What was signed of another history proves nothing of this one.
+    block_in_place(|| {
+        let head = desk.tenant.log().head().unwrap();
+        let signer = desk.tenant.keyring().signer(&Origin::of(&head)).unwrap();
+        let other = Checkpoint { root: [7; 32], ..Checkpoint::of(&head) };
+        fs::write(desk.tenant.folder().join(FILE), other.signed(&signer)).unwrap();
+    });
+    assert_eq!(prove(&first)["witnessed"], false);
+    tidbok(&["check-proof", &path("proof"), "--vkey", &path("log.vkey")]).ended(0);
 }
 
 /// However many tenants wait for a witness that does not answer, what else is due is done.

@@ -6,10 +6,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use domain::Position;
 
 use super::checkpoint::Checkpoint;
 use super::inclusion;
-use super::note::{NoteError, Verifier};
+use super::nodes::{self, Nodes, Tree};
+use super::note::{NoteError, Signer, Verifier};
+use crate::ledger::log::{Log, ReadError};
 use crate::tree::{Hash, leaf_hash};
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
@@ -27,6 +30,18 @@ pub enum ReceiptError {
     Root,
 }
 
+/// The hashes that lead from an entry to the root of a tree of this size, where no tree is at hand: by reading
+/// the log.
+///
+/// # Errors
+/// Where it cannot be read, or is not as large.
+pub fn path(log: &Log, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+    let mut nodes = Nodes::default();
+    nodes.follow(log, size)?;
+    let leaves = |from, count| nodes::leaves(log, from, count);
+    inclusion::prove(&Tree { nodes: &nodes, leaves: &leaves }, index, size)
+}
+
 /// The proof of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -38,6 +53,41 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The proof of an entry, none where there is none: under the checkpoint that witnesses have signed where
+    /// that goes as far, and under the log's own of now where it does not. `path` answers the hashes that lead
+    /// from an entry to the root of a tree of some size.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn of(
+        log: &Log,
+        index: u64,
+        signer: &Signer,
+        witnessed: Option<&str>,
+        path: impl Fn(u64, u64) -> Result<Vec<Hash>, ReadError>,
+    ) -> Result<Option<Self>, ReadError> {
+        let Some(entry) = log.entry(Position(index))? else { return Ok(None) };
+        let head = log.head()?;
+        let now = Checkpoint::of(&head);
+        let told = witnessed.and_then(|note| {
+            // After an exchange of the key it may be signed by none but the one before.
+            let told = Checkpoint::open(note, signer.verifier()).ok()?;
+            let goes_as_far =
+                told.origin == now.origin && (index + 1..=now.size).contains(&told.size);
+            goes_as_far.then_some((told, note))
+        });
+        if let Some((told, note)) = told {
+            let path = path(index, told.size)?;
+            // What witnesses have signed may be of another history than this copy of the ledger has.
+            if inclusion::root(&entry.leaf, index, told.size, &path) == Some(told.root) {
+                let checkpoint = note.to_owned();
+                return Ok(Some(Self { index, entry: entry.bytes, path, checkpoint }));
+            }
+        }
+        let (path, checkpoint) = (path(index, now.size)?, now.signed(signer));
+        Ok(Some(Self { index, entry: entry.bytes, path, checkpoint }))
+    }
+
     /// The proof as a file.
     pub fn write(&self) -> String {
         let extra = STANDARD.encode(&self.entry);

@@ -59,6 +59,27 @@ impl Witness {
     }
 }
 
+/// Too few witnesses have signed a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{have} of the witnesses have signed the checkpoint, and {need} are asked for; not {who}")]
+pub struct Unwitnessed {
+    have: usize,
+    need: usize,
+    /// Those who have not.
+    who: String,
+}
+
+/// Whether so many of these witnesses have signed a note.
+///
+/// # Errors
+/// Where fewer have.
+pub fn signed_by(note: &str, witnesses: &[Witness], need: usize) -> Result<(), Unwitnessed> {
+    let lacking = |witness: &&Witness| !witness.has_signed(note);
+    let who: Vec<&str> = witnesses.iter().filter(lacking).map(Witness::name).collect();
+    let have = witnesses.len() - who.len();
+    if have < need { Err(Unwitnessed { have, need, who: who.join(", ") }) } else { Ok(()) }
+}
+
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = u32::from_be_bytes(self.id);

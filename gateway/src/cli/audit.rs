@@ -16,7 +16,7 @@ use super::console::Console;
 use super::{CliError, Outcome};
 use crate::audit::{Replay, Scope, Told};
 use crate::clock;
-use crate::config::{Audit, Place};
+use crate::config::{Asked, Audit, Place};
 use crate::witnesses;
 
 pub(super) fn run(
@@ -25,11 +25,12 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     match command {
-        Audit::Verify { from: Some(from), since, vkey, witness, quorum, .. } => {
-            let quorum = witnesses::quorum(&witness.iter().collect::<Vec<_>>(), *quorum)
-                .map_err(|error| CliError::Usage(format!("--witness, --quorum: this {error}")))?;
-            let asked = (witness.as_slice(), quorum);
+        Audit::Verify { from: Some(from), since, vkey, asked, .. } => {
+            let asked = (asked.witness.as_slice(), quorum(asked)?);
             folder::check(from, since.as_deref(), vkey.as_deref(), asked, console)
+        }
+        Audit::Verify { from: None, asked, .. } if !asked.witness.is_empty() => {
+            Err(CliError::Usage("--witness is for a log in a folder, with --from".to_owned()))
         }
         Audit::Verify { from: None, tenant, since, .. } => {
             let tenant = tenant.as_deref().unwrap_or_default();
@@ -45,10 +46,13 @@ pub(super) fn run(
             };
             proofs::write(&view, id, to, console)
         }
-        Audit::Receipt { file, vkey, language } => {
-            receipt::check(file, vkey.as_deref(), *language, console)
+        Audit::Receipt { file, vkey, asked, language } => {
+            let asked = (asked.witness.as_slice(), quorum(asked)?);
+            receipt::check(file, vkey.as_deref(), asked, *language, console)
         }
-        Audit::CheckProof { file, vkey } => proofs::check(file, vkey, console),
+        Audit::CheckProof { file, vkey, asked } => {
+            proofs::check(file, vkey, (asked.witness.as_slice(), quorum(asked)?), console)
+        }
         Audit::Replay { tenant, resource, booking, as_of } => {
             let view = open(place, tenant)?;
             let scope = scope(&view.ids, resource.as_deref(), booking.as_deref())?;
@@ -62,6 +66,12 @@ pub(super) fn run(
             replay(&Replay { log: &view.log, ids: &view.ids, scope, as_of }, console)
         }
     }
+}
+
+/// How many of the witnesses that are asked for have to have signed.
+fn quorum(asked: &Asked) -> Result<usize, CliError> {
+    witnesses::quorum(&asked.witness.iter().collect::<Vec<_>>(), asked.quorum)
+        .map_err(|error| CliError::Usage(format!("--witness, --quorum: this {error}")))
 }
 
 fn open(place: &Place, tenant: &str) -> Result<TenantView, CliError> {

@@ -20,7 +20,7 @@ use crate::proof::checkpoint::{self, Checkpoint};
 use crate::proof::nodes::Nodes;
 use crate::proof::note::{NoteError, Verifier};
 use crate::proof::tile::{self, Tile};
-use crate::proof::witness::Witness;
+use crate::proof::witness::{self, Witness};
 use crate::proof::{bundle, nodes};
 use crate::tree::{self, Frontier, Hash};
 
@@ -51,11 +51,8 @@ impl Checked {
     /// Has it found unless so many of these witnesses have signed the folder's checkpoint.
     pub fn hold_to(&mut self, folder: &Path, witnesses: &[Witness], need: usize) {
         let note = fs::read_to_string(folder.join(checkpoint::FILE)).unwrap_or_default();
-        let lacking = |witness: &&Witness| !witness.has_signed(&note);
-        let who: Vec<&str> = witnesses.iter().filter(lacking).map(Witness::name).collect();
-        let have = witnesses.len() - who.len();
-        if have < need {
-            self.add(None, &LogFault::Unwitnessed { have, need, who: who.join(", ") });
+        if let Err(unwitnessed) = witness::signed_by(&note, witnesses, need) {
+            self.add(None, &unwitnessed.into());
         }
     }
 }

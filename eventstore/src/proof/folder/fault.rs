@@ -3,6 +3,8 @@
 use domain::Position;
 use domain::book::audit::Violation;
 
+use crate::proof::witness::Unwitnessed;
+
 /// Something that no honest log has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogFault {
@@ -35,10 +37,8 @@ pub enum LogFault {
     Rollback { old: u64, now: u64 },
     #[error("fork: the first {0} entries are not those of the older checkpoint")]
     Fork(u64),
-    #[error(
-        "{have} of the witnesses have signed the checkpoint, and {need} are asked for; not {who}"
-    )]
-    Unwitnessed { have: usize, need: usize, who: String },
+    #[error(transparent)]
+    Unwitnessed(#[from] Unwitnessed),
 }
 
 impl LogFault {
@@ -58,7 +58,7 @@ impl LogFault {
             Self::OtherLog(_) => "other_log",
             Self::Rollback { .. } => "rollback",
             Self::Fork(_) => "fork",
-            Self::Unwitnessed { .. } => "unwitnessed",
+            Self::Unwitnessed(_) => "unwitnessed",
         }
     }
 }
