@@ -95,11 +95,19 @@ impl Ledger {
         }
         engine.follow(&log, &keyring);
         let (sender, queue) = mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(engine, &log, &keyring, provider, env, sender.clone())?;
+        let writer = Writer::new(
+            engine,
+            &log,
+            &keyring,
+            provider,
+            env,
+            Gather::from(queue),
+            sender.clone(),
+        )?;
         let resting = writer.resting();
         let writer = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer.run(Gather::from(queue)))
+            .spawn(move || writer.run())
             .map_err(LedgerError::Thread)?;
         Ok(Self { log, keyring, sender: Some(sender), resting, writer: Mutex::new(Some(writer)) })
     }

@@ -99,6 +99,7 @@ impl Writer {
             Err(error) if persons.len() == 1 => vec![Err(error)],
             Err(_) => return asked.into_iter().for_each(|one| self.erase_all(vec![one])),
         };
+        self.queue.look();
         for (done, (_, reply)) in done.into_iter().zip(asked) {
             // A caller that went away finds what was done all the same.
             drop(reply.send(done));

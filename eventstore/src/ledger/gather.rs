@@ -4,6 +4,9 @@
 //! tend to ask again at once. A batch is therefore not over when nobody waits any more, but when
 //! nobody else is to be expected: it takes in whoever comes while it is decided, and gives those who
 //! were just answered a moment to come back. Who is alone never waits for others.
+//!
+//! Who asks again may be there before the last of them is answered. So who waits is looked up
+//! before anybody is answered: whoever comes later may be one of them, and is not expected twice.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -16,6 +19,8 @@ const MOMENT: Duration = Duration::from_micros(100);
 /// A queue from which batches are gathered.
 pub struct Gather<T> {
     queue: Receiver<T>,
+    /// Who waited when the last one was answered.
+    waiting: Vec<T>,
     /// How many the last batch has, or this one by now.
     taken: usize,
     /// How many this one is expected to have.
@@ -24,7 +29,13 @@ pub struct Gather<T> {
 
 impl<T> Gather<T> {
     pub fn from(queue: Receiver<T>) -> Self {
-        Self { queue, taken: 0, expected: 0 }
+        Self { queue, waiting: Vec::new(), taken: 0, expected: 0 }
+    }
+
+    /// Sees who waits, before somebody is answered.
+    pub fn look(&mut self) {
+        let room = MOST.saturating_sub(self.waiting.len());
+        self.waiting.extend(self.queue.try_iter().take(room));
     }
 
     /// Begins a batch with all who wait; if there is nobody, with the first who comes.
@@ -33,9 +44,10 @@ impl<T> Gather<T> {
     /// Where nobody came for so long, or nobody is left who could.
     pub fn begin(&mut self, patience: Duration) -> Result<Vec<T>, RecvTimeoutError> {
         let answered = std::mem::take(&mut self.taken);
-        let mut all: Vec<T> = self.queue.try_iter().take(MOST).collect();
-        // Those who have waited were not among those who were answered.
+        let mut all = std::mem::take(&mut self.waiting);
+        // Those who waited then were not among those who were answered.
         self.expected = (answered + all.len()).min(MOST);
+        all.extend(self.queue.try_iter().take(MOST - all.len()));
         if all.is_empty() {
             all.push(self.queue.recv_timeout(patience)?);
             all.extend(self.queue.try_iter().take(MOST - 1));
@@ -46,8 +58,9 @@ impl<T> Gather<T> {
 
     /// Who has come since; nobody once the batch is over.
     pub fn more(&mut self) -> Vec<T> {
-        let mut more: Vec<T> =
-            self.queue.try_iter().take(MOST.saturating_sub(self.taken)).collect();
+        let room = MOST.saturating_sub(self.taken);
+        let mut more: Vec<T> = self.waiting.drain(..room.min(self.waiting.len())).collect();
+        more.extend(self.queue.try_iter().take(room - more.len()));
         if more.is_empty() && self.taken < self.expected {
             more.extend(self.queue.recv_timeout(MOMENT));
         }
@@ -82,8 +95,9 @@ mod tests {
         sender.send(1).unwrap();
         gather.begin(LONG).unwrap();
         assert!(gather.more().is_empty());
-        // One waits, and the one who was answered.
+        // One waits when the first is answered, and that one is to come back.
         sender.send(2).unwrap();
+        gather.look();
         assert_eq!(gather.begin(LONG).unwrap(), [2]);
         assert_eq!(gather.expected, 2);
         // Who is alone is expected alone.
@@ -91,6 +105,32 @@ mod tests {
         sender.send(1).unwrap();
         gather.begin(LONG).unwrap();
         assert!(gather.more().is_empty());
+    }
+
+    /// Else who is alone would wait for itself each time.
+    #[test]
+    fn who_is_back_before_the_next_batch_begins_is_not_expected_again() {
+        let (sender, queue) = sync_channel(8);
+        let mut gather = Gather::from(queue);
+        sender.send(1).unwrap();
+        gather.begin(LONG).unwrap();
+        gather.look();
+        sender.send(1).unwrap();
+        assert_eq!(gather.begin(LONG).unwrap(), [1]);
+        assert_eq!(gather.expected, 1);
+    }
+
+    /// What is done alone in the middle of a batch answers somebody too.
+    #[test]
+    fn who_was_seen_in_the_middle_of_a_batch_is_in_it() {
+        let (sender, queue) = sync_channel(8);
+        let mut gather = Gather::from(queue);
+        sender.send(1).unwrap();
+        gather.begin(LONG).unwrap();
+        sender.send(2).unwrap();
+        gather.look();
+        sender.send(3).unwrap();
+        assert_eq!(gather.more(), [2, 3]);
     }
 
     #[test]

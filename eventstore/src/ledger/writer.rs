@@ -111,6 +111,7 @@ pub(crate) struct Writer {
     pub(super) looked: Looked,
     pub(super) causes: Causes,
     pub(super) recent: Recent,
+    pub(super) queue: Gather<Job>,
     loader: std::sync::mpsc::Sender<LoadJob>,
 }
 
@@ -121,6 +122,7 @@ impl Writer {
         keyring: &Arc<Keyring>,
         provider: Arc<dyn Provider>,
         env: &Environment,
+        queue: Gather<Job>,
         itself: SyncSender<Job>,
     ) -> Result<Self, ReadError> {
         let head = log.head()?;
@@ -154,6 +156,7 @@ impl Writer {
             looked: Looked::new(),
             causes: Causes::new(env),
             recent: Recent::from(size),
+            queue,
             loader,
         };
         writer.book = loader::standing_book(log, size, SHELF)?;
@@ -166,10 +169,10 @@ impl Writer {
     }
 
     /// Works until it is told to stop or nobody is left to ask.
-    pub(crate) fn run(mut self, mut queue: Gather<Job>) {
+    pub(crate) fn run(mut self) {
         self.resume_erasures();
         loop {
-            let jobs = match queue.begin(self.clearing_due().unwrap_or(IDLE)) {
+            let jobs = match self.queue.begin(self.clearing_due().unwrap_or(IDLE)) {
                 Ok(jobs) => jobs,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -183,7 +186,7 @@ impl Writer {
                 }
                 continue;
             }
-            if self.work(jobs, &mut queue) {
+            if self.work(jobs) {
                 break;
             }
             self.clear();
@@ -192,13 +195,13 @@ impl Writer {
     }
 
     /// Does what was asked, and with it what is asked meanwhile; says whether to stop.
-    fn work(&mut self, mut jobs: Vec<Job>, queue: &mut Gather<Job>) -> bool {
+    fn work(&mut self, mut jobs: Vec<Job>) -> bool {
         let mut batch = Batch::default();
         while !jobs.is_empty() {
             if self.decide_all(&mut batch, jobs) {
                 return true;
             }
-            jobs = queue.more();
+            jobs = self.queue.more();
         }
         self.commit(batch);
         false
@@ -275,6 +278,7 @@ impl Writer {
                 alone.map(|change| self.engine.change(&change)).collect()
             }
         };
+        self.queue.look();
         for (done, reply) in done.into_iter().zip(replies) {
             drop(reply.send(done.map_err(AppendError::from)));
         }

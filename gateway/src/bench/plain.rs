@@ -272,6 +272,7 @@ impl PlainWriter {
             if self.commit(&mut rows).is_err() {
                 return;
             }
+            queue.look();
             for (reply, appended) in rows.replies {
                 // A caller that went away needs no answer.
                 reply.send(Ok(appended)).ok();

@@ -56,7 +56,10 @@ impl Writer {
         };
         match done {
             Err(EngineError::Behind) => self.again(batch),
-            done => batch.tell(done),
+            done => {
+                self.queue.look();
+                batch.tell(done);
+            }
         }
     }
 

@@ -103,6 +103,7 @@ impl Writer {
             // Also where the end of the transaction that held the head was lost.
             self.reset();
         }
+        self.queue.look();
         batch.tell(done);
     }
 
