@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
 
 use domain::tag::TagKind;
 use domain::{Book, Event, Key, Position, Tag};
@@ -38,12 +39,38 @@ pub(crate) struct Loaded {
     pub stretch: Option<Stretch>,
 }
 
-/// Starts the loader. It ends when the writer does.
-pub(crate) fn start(
-    log: Arc<Log>,
-    keyring: Arc<Keyring>,
-    writer: SyncSender<Job>,
-) -> mpsc::Sender<LoadJob> {
+/// The loader's thread. It is over when this is gone: what it holds of log and keyring is let go of by then,
+/// and with it what only the process may outlive, such as an HSM's module.
+pub(crate) struct Loader {
+    jobs: Option<mpsc::Sender<LoadJob>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Has a command's state loaded.
+    ///
+    /// # Errors
+    /// With the job, where nobody can load anything.
+    pub(crate) fn send(&self, job: LoadJob) -> Result<(), LoadJob> {
+        match &self.jobs {
+            Some(jobs) => jobs.send(job).map_err(|refused| refused.0),
+            None => Err(job),
+        }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("loading ended in a bug; what was committed is safe");
+        }
+    }
+}
+
+/// Starts the loader. What it hands in to the writer is refused once the writer's queue is gone, which must
+/// therefore go before it.
+pub(crate) fn start(log: Arc<Log>, keyring: Arc<Keyring>, writer: SyncSender<Job>) -> Loader {
     let (sender, queue) = mpsc::channel::<LoadJob>();
     let work = move || {
         while let Ok(first) = queue.recv() {
@@ -66,10 +93,11 @@ pub(crate) fn start(
             }
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("loader".to_owned()).spawn(work) {
+    let thread = std::thread::Builder::new().name("loader".to_owned()).spawn(work);
+    if let Err(error) = &thread {
         tracing::error!(%error, "no thread for loading; commands on cold state will be refused");
     }
-    sender
+    Loader { jobs: Some(sender), thread: thread.ok() }
 }
 
 /// What one command lacks.

@@ -27,7 +27,7 @@ use super::codec;
 use super::erasure::Clearing;
 use super::gather::Gather;
 use super::index;
-use super::loader::{self, LoadJob, Loaded, Visits};
+use super::loader::{self, Loaded, Loader, Visits};
 use super::log::{Log, ReadError, Stretch};
 use crate::engine::{self, Change, EngineError, Paper};
 use crate::environment::Environment;
@@ -111,8 +111,9 @@ pub(crate) struct Writer {
     pub(super) looked: Looked,
     pub(super) causes: Causes,
     pub(super) recent: Recent,
+    /// Goes before the loader, which may wait for room in it.
     pub(super) queue: Gather<Job>,
-    loader: std::sync::mpsc::Sender<LoadJob>,
+    loader: Loader,
 }
 
 impl Writer {

@@ -317,3 +317,14 @@ fn somebody_new_is_sealed_though_all_leases_are_taken_back_meanwhile() {
     let sealed = sealing.seal::<Contact>(&part, Event::KIND_PERSON_REGISTERED, 0, &fields);
     assert!(sealed.is_ok(), "another node has erased somebody else");
 }
+
+/// Keys may be behind a module of somebody else's, which must not be called while the program ends.
+#[test]
+fn nobody_holds_a_keyring_any_more_once_its_ledger_is_closed() {
+    for _ in 0..50 {
+        let Salon { dir: _dir, tenant, _store: store, .. } = salon();
+        let keyring = Arc::downgrade(tenant.ledger.keyring());
+        drop((store, tenant));
+        assert_eq!(keyring.strong_count(), 0);
+    }
+}

@@ -23,7 +23,7 @@ impl Writer {
         let (keys, booker) = self.missing(batch, &append);
         if !keys.is_empty() || booker.is_some() {
             if let Err(refused) = self.loader.send(LoadJob { keys, booker, append, reply }) {
-                drop(refused.0.reply.send(Err(AppendError::Stopped)));
+                drop(refused.reply.send(Err(AppendError::Stopped)));
             }
             return;
         }
