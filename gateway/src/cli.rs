@@ -60,6 +60,8 @@ pub enum CliError {
     Replay(#[from] crate::audit::ReplayError),
     #[error(transparent)]
     Export(#[from] eventstore::proof::folder::ExportError),
+    #[error(transparent)]
+    Prove(#[from] eventstore::proof::receipt::ProveError),
     #[error(
         "the tenant is from before logs were signed: it gets its key when a server next opens it"
     )]
@@ -133,6 +135,7 @@ impl CliError {
             | Self::Append(_)
             | Self::Backup(_)
             | Self::Export(_)
+            | Self::Prove(_)
             | Self::NoLogKey
             | Self::Request(_)
             | Self::File(..)

@@ -18,7 +18,7 @@ use eventstore::ledger::codec;
 use eventstore::ledger::log::ReadError;
 use eventstore::proof::checkpoint::Origin;
 use eventstore::proof::note::{NoteError, Signer, Verifier};
-use eventstore::proof::receipt::{Receipt as EntryProof, ReceiptError, path};
+use eventstore::proof::receipt::{ProveError, Receipt as EntryProof, ReceiptError, path};
 use eventstore::proof::witness::{Unwitnessed, Witness, signed_by};
 use eventstore::tree::Hash;
 use eventstore::{PersonId, StoreError, Tenant};
@@ -284,7 +284,20 @@ fn write(
 ) -> Result<String, StoreError> {
     let signer = signer(tenant)?;
     let witnessed = witnesses::kept(tenant.folder());
-    let proof = EntryProof::of(tenant.log(), statement.fence, &signer, witnessed.as_deref(), path)?;
+    let prove =
+        |witnessed| EntryProof::of(tenant.log(), statement.fence, &signer, witnessed, &path);
+    let proof = match prove(witnessed.as_deref()) {
+        // Who was erased is to have a receipt all the same: what the log itself says.
+        Err(error @ ProveError::Contradicted(_)) => {
+            tracing::error!(%error, "a receipt is without the signatures of witnesses");
+            prove(None)
+        }
+        proof => proof,
+    };
+    let proof = proof.map_err(|error| match error {
+        ProveError::Read(error) => StoreError::from(error),
+        ProveError::Contradicted(_) => broken(),
+    })?;
     let proof = proof.ok_or_else(broken)?.write();
     let text = serde_json::to_string(&statement).map_err(std::io::Error::from)?;
     let signed = signer.sign(&format!("{text}\n"));

@@ -33,7 +33,7 @@ use tokio::task::block_in_place;
 use crate::away::Silent;
 use crate::hotel::copy_files;
 use crate::others::{said, with_python};
-use crate::program::run;
+use crate::program::{Said, run};
 
 /// A witness as C2SP describes it, and how it is at the moment.
 struct Own {
@@ -132,7 +132,7 @@ impl Own {
     }
 
     fn trust(&self, desk: &Desk) {
-        self.logs.lock().unwrap().push(vkey(desk));
+        self.logs.lock().unwrap().push(vkey_of(desk));
     }
 }
 
@@ -174,7 +174,7 @@ impl Errors {
     }
 }
 
-fn vkey(desk: &Desk) -> Verifier {
+fn vkey_of(desk: &Desk) -> Verifier {
     let origin = Origin::of(&desk.tenant.log().head().unwrap());
     desk.tenant.keyring().signer(&origin).unwrap().verifier().clone()
 }
@@ -218,7 +218,7 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     let published = async || {
         let answer = auditor.get("/v1/log/checkpoint").await.ok();
         let note = String::from_utf8(answer.bytes).unwrap();
-        (Checkpoint::open(&note, &block_in_place(|| vkey(desk))).unwrap().size, note)
+        (Checkpoint::open(&note, &block_in_place(|| vkey_of(desk))).unwrap().size, note)
     };
     let look = async || app.app.witnesses.look(desk).await.unwrap();
     // Nobody knows the log; then one does, which is not enough.
@@ -278,74 +278,101 @@ async fn a_checkpoint_is_published_once_enough_witnesses_have_signed_it() {
     assert!(verify(&["--witness", &forged]).ended(2).error.contains("verifier key"));
 }
 
+/// A path beside a program's data.
+fn beside(app: &TestApp, name: &str) -> String {
+    app.folder.path().join(name).to_str().unwrap().to_owned()
+}
+
+/// Runs an audit on a program's data.
+fn audit(app: &TestApp, args: &[&str]) -> Said {
+    if let Some(ledger) = &app.ledger {
+        fs::write(beside(app, "ledger"), ledger).unwrap();
+    }
+    let (data, keys) = (app.folder.path().join("data"), beside(app, "keys"));
+    block_in_place(|| run(&data, &[&["--json", "--keys", &keys, "audit"], args].concat()))
+}
+
+fn prove(app: &TestApp, booking: &str) -> Said {
+    let to = beside(app, "proof");
+    audit(app, &["proof", "--tenant", "salon", "--booking", booking, "--to", &to])
+}
+
 /// A proof outlives the server: who checks it years later has nobody else to ask.
 #[tokio::test(flavor = "multi_thread")]
-async fn proofs_and_receipts_hold_what_witnesses_have_signed() {
+async fn a_proof_holds_what_witnesses_have_signed() {
     let (one, named) = Own::start("witness.example/one", 1).await;
     let (_, stranger) = Own::start("witness.example/stranger", 2).await;
     let (app, salon, client) = salon(witnessed(&[&named], None)).await;
     let desk = &salon.tenant.desk;
-    let look = async || assert!(app.app.witnesses.look(desk).await.unwrap());
     block_in_place(|| one.trust(desk));
-    let bookings = ["09", "11"].map(|hour| format!("2026-03-02T{hour}:00:00"));
-    let first = salon.booked(&client, &bookings[0], &bookings[1]).await;
-    look().await;
-    let second = salon.booked(&client, &bookings[1], "2026-03-02T12:00:00").await;
+    let first = salon.booked(&client, "2026-03-02T09:00:00", "2026-03-02T10:00:00").await;
+    assert!(app.app.witnesses.look(desk).await.unwrap());
+    let second = salon.booked(&client, "2026-03-02T10:00:00", "2026-03-02T11:00:00").await;
 
-    let path = |name: &str| app.folder.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("log.vkey"), block_in_place(|| vkey(desk)).to_string()).unwrap();
-    if let Some(ledger) = &app.ledger {
-        fs::write(path("ledger"), ledger).unwrap();
-    }
-    let tidbok = |args: &[&str]| {
-        let (data, keys) = (app.folder.path().join("data"), path("keys"));
-        block_in_place(|| run(&data, &[&["--json", "--keys", &keys, "audit"], args].concat()))
-    };
-    let prove = |booking: &str| {
-        let to = path("proof");
-        tidbok(&["proof", "--tenant", "salon", "--booking", booking, "--to", &to]).ended(0).json()
-    };
+    let vkey = beside(&app, "log.vkey");
+    fs::write(&vkey, block_in_place(|| vkey_of(desk)).to_string()).unwrap();
     let check = |witness: &NamedWitness| {
-        let (vkey, witness) = (path("log.vkey"), witness.witness.to_string());
-        tidbok(&["check-proof", &path("proof"), "--vkey", &vkey, "--witness", &witness])
+        let (proof, witness) = (beside(&app, "proof"), witness.witness.to_string());
+        audit(&app, &["check-proof", &proof, "--vkey", &vkey, "--witness", &witness])
     };
-    assert_eq!(prove(&first)["witnessed"], true);
+    assert_eq!(prove(&app, &first).ended(0).json()["witnessed"], true);
     check(&named).ended(0);
     let refused = check(&stranger).ended(1).json()["reason"].to_string();
     assert!(refused.contains("witness.example/stranger"), "{refused}");
     // What they have not signed yet is proved by the log's own signature.
-    assert_eq!(prove(&second)["witnessed"], false);
+    assert_eq!(prove(&app, &second).ended(0).json()["witnessed"], false);
     check(&named).ended(1);
-    look().await;
-    assert_eq!(prove(&second)["witnessed"], true);
+    assert!(app.app.witnesses.look(desk).await.unwrap());
+    assert_eq!(prove(&app, &second).ended(0).json()["witnessed"], true);
     check(&named).ended(0);
 
-    // A receipt too, though the log has grown since.
+    // A ledger that is not what was signed says so: another history, or an older copy.
+    for more in [0, 1] {
+        block_in_place(|| sign_another(desk, more));
+        let error = prove(&app, &first).ended(1).error;
+        assert!(error.contains("history was changed"), "{error}");
+    }
+}
+
+/// Has the log's key sign another history of so many more entries, as if witnesses had signed it.
+fn sign_another(desk: &Desk, more: u64) {
+    let head = desk.tenant.log().head().unwrap();
+    let signer = desk.tenant.keyring().signer(&Origin::of(&head)).unwrap();
+    let now = Checkpoint::of(&head);
+    let other = Checkpoint { root: [7; 32], size: now.size + more, ..now };
+    fs::write(desk.tenant.folder().join(FILE), other.signed(&signer)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_holds_what_witnesses_have_signed() {
+    let (one, named) = Own::start("witness.example/one", 1).await;
+    let (_, stranger) = Own::start("witness.example/stranger", 2).await;
+    let (app, salon, client) = salon(witnessed(&[&named], None)).await;
+    let desk = &salon.tenant.desk;
+    block_in_place(|| one.trust(desk));
     let person = salon.tenant.person(&client);
     let erased = gateway::erasure::erase(desk, person, true).await.unwrap();
-    look().await;
+    assert!(app.app.witnesses.look(desk).await.unwrap());
+    // The tree at hand has grown since.
     salon.tenant.client("Birgit").await;
-    let signed = block_in_place(|| {
-        desk.inclusion(0, desk.tenant.log().size()).unwrap();
+    block_in_place(|| desk.inclusion(0, desk.tenant.log().size()).unwrap());
+    let sign = || {
         let left = Left { kept: Vec::new(), recipients: Vec::new() };
-        receipt::sign(&app.app, desk, client, (erased.fence, left), WINDOW).unwrap()
-    });
-    fs::write(path("receipt"), signed).unwrap();
+        receipt::sign(&app.app, desk, client.clone(), (erased.fence, left), WINDOW).unwrap()
+    };
+    let file = beside(&app, "receipt");
+    fs::write(&file, block_in_place(sign)).unwrap();
     let check = |witness: &NamedWitness| {
-        tidbok(&["receipt", &path("receipt"), "--witness", &witness.witness.to_string()])
+        audit(&app, &["receipt", &file, "--witness", &witness.witness.to_string()])
     };
     check(&named).ended(0);
     check(&stranger).ended(1);
-
-    // What was signed of another history proves nothing of this one.
-    block_in_place(|| {
-        let head = desk.tenant.log().head().unwrap();
-        let signer = desk.tenant.keyring().signer(&Origin::of(&head)).unwrap();
-        let other = Checkpoint { root: [7; 32], ..Checkpoint::of(&head) };
-        fs::write(desk.tenant.folder().join(FILE), other.signed(&signer)).unwrap();
+    // Who is erased has their receipt whatever was signed.
+    let own = block_in_place(|| {
+        sign_another(desk, 1);
+        sign()
     });
-    assert_eq!(prove(&first)["witnessed"], false);
-    tidbok(&["check-proof", &path("proof"), "--vkey", &path("log.vkey")]).ended(0);
+    receipt::check(&own, None).unwrap();
 }
 
 /// However many tenants wait for a witness that does not answer, what else is due is done.
@@ -569,7 +596,7 @@ async fn a_witness_of_others_signs_what_continues() {
     let named: NamedWitness = format!("{key}=http://{listen}").parse().unwrap();
     let (app, salon, client) = salon(witnessed(&[&named], None)).await;
     let desk = &salon.tenant.desk;
-    let log_key = block_in_place(|| vkey(desk));
+    let log_key = block_in_place(|| vkey_of(desk));
     let add = ["add-log", "--origin", log_key.name(), "--vkey", &log_key.to_string(), "--config"];
     said(Command::new(&witness).args(add).arg(&config));
     let serve = ["serve", "--log-level", "ERROR", "--config"];

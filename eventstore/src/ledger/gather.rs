@@ -71,18 +71,24 @@ impl<T> Gather<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
+    use std::sync::mpsc::{SyncSender, sync_channel};
 
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
 
-    #[test]
-    fn a_batch_has_whoever_comes_while_it_is_decided() {
+    /// A batch that has the first who came.
+    fn begun() -> (SyncSender<u8>, Gather<u8>) {
         let (sender, queue) = sync_channel(8);
         let mut gather = Gather::from(queue);
         sender.send(1).unwrap();
         assert_eq!(gather.begin(LONG).unwrap(), [1]);
+        (sender, gather)
+    }
+
+    #[test]
+    fn a_batch_has_whoever_comes_while_it_is_decided() {
+        let (sender, mut gather) = begun();
         sender.send(2).unwrap();
         assert_eq!(gather.more(), [2]);
         assert!(gather.more().is_empty());
@@ -90,10 +96,7 @@ mod tests {
 
     #[test]
     fn those_who_were_answered_are_expected_again() {
-        let (sender, queue) = sync_channel(8);
-        let mut gather = Gather::from(queue);
-        sender.send(1).unwrap();
-        gather.begin(LONG).unwrap();
+        let (sender, mut gather) = begun();
         assert!(gather.more().is_empty());
         // One waits when the first is answered, and that one is to come back.
         sender.send(2).unwrap();
@@ -110,10 +113,7 @@ mod tests {
     /// Else who is alone would wait for itself each time.
     #[test]
     fn who_is_back_before_the_next_batch_begins_is_not_expected_again() {
-        let (sender, queue) = sync_channel(8);
-        let mut gather = Gather::from(queue);
-        sender.send(1).unwrap();
-        gather.begin(LONG).unwrap();
+        let (sender, mut gather) = begun();
         gather.look();
         sender.send(1).unwrap();
         assert_eq!(gather.begin(LONG).unwrap(), [1]);
@@ -123,10 +123,7 @@ mod tests {
     /// What is done alone in the middle of a batch answers somebody too.
     #[test]
     fn who_was_seen_in_the_middle_of_a_batch_is_in_it() {
-        let (sender, queue) = sync_channel(8);
-        let mut gather = Gather::from(queue);
-        sender.send(1).unwrap();
-        gather.begin(LONG).unwrap();
+        let (sender, mut gather) = begun();
         sender.send(2).unwrap();
         gather.look();
         sender.send(3).unwrap();

@@ -30,6 +30,18 @@ pub enum ReceiptError {
     Root,
 }
 
+/// Why no proof is made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(
+        "witnesses have signed {0} entries of this log, and the ledger's first are others or fewer: an older \
+         copy was put back, or history was changed. Nothing was proved"
+    )]
+    Contradicted(u64),
+}
+
 /// The hashes that lead from an entry to the root of a tree of this size, where no tree is at hand: by reading
 /// the log.
 ///
@@ -58,33 +70,36 @@ impl Receipt {
     /// from an entry to the root of a tree of some size.
     ///
     /// # Errors
-    /// Where the ledger cannot be read.
+    /// Where the ledger cannot be read, or is not what witnesses have signed.
     pub fn of(
         log: &Log,
         index: u64,
         signer: &Signer,
         witnessed: Option<&str>,
         path: impl Fn(u64, u64) -> Result<Vec<Hash>, ReadError>,
-    ) -> Result<Option<Self>, ReadError> {
+    ) -> Result<Option<Self>, ProveError> {
         let Some(entry) = log.entry(Position(index))? else { return Ok(None) };
         let head = log.head()?;
         let now = Checkpoint::of(&head);
         let told = witnessed.and_then(|note| {
             // After an exchange of the key it may be signed by none but the one before.
             let told = Checkpoint::open(note, signer.verifier()).ok()?;
-            let goes_as_far =
-                told.origin == now.origin && (index + 1..=now.size).contains(&told.size);
-            goes_as_far.then_some((told, note))
+            (told.origin == now.origin && told.size > index).then_some((told, note))
         });
-        if let Some((told, note)) = told {
-            let path = path(index, told.size)?;
-            // What witnesses have signed may be of another history than this copy of the ledger has.
-            if inclusion::root(&entry.leaf, index, told.size, &path) == Some(told.root) {
-                let checkpoint = note.to_owned();
-                return Ok(Some(Self { index, entry: entry.bytes, path, checkpoint }));
+        let (path, checkpoint) = match told {
+            Some((told, _)) if told.size > now.size => {
+                return Err(ProveError::Contradicted(told.size));
             }
-        }
-        let (path, checkpoint) = (path(index, now.size)?, now.signed(signer));
+            Some((told, note)) => {
+                let path = path(index, told.size)?;
+                let root = inclusion::root(&entry.leaf, index, told.size, &path);
+                if root != Some(told.root) {
+                    return Err(ProveError::Contradicted(told.size));
+                }
+                (path, note.to_owned())
+            }
+            None => (path(index, now.size)?, now.signed(signer)),
+        };
         Ok(Some(Self { index, entry: entry.bytes, path, checkpoint }))
     }
 
