@@ -1,8 +1,11 @@
 //! Replaying a ledger page by page, with the next page read ahead.
 
+use domain::book::Command;
 use domain::booking::Change;
+use domain::catalogue::CatalogueCommand;
 use domain::ledger::ReadPurpose;
 use domain::{Position, RetentionClass};
+use eventstore::Append;
 use eventstore::ledger::replay::{Page, Replay};
 use gateway::intake::Who;
 
@@ -45,6 +48,27 @@ fn a_replay_has_every_entry_and_opens_every_seal_in_order() {
     let part = Replay::of(log, Position(3)..Position(5)).unwrap();
     let part: Vec<_> = part.flat_map(|page| page.unwrap().entries).collect();
     assert_eq!(part.iter().map(|(stored, _)| stored.position.0).collect::<Vec<_>>(), [3, 4]);
+}
+
+/// Threads that take turns read them; nobody who replays sees which.
+#[test]
+fn a_long_replay_has_its_pages_in_order() {
+    let hotel = Hotel::open(43, &[]);
+    let group = |number| CatalogueCommand::DefineGroup { name: format!("Hall {number}") };
+    let hand_in = |number| {
+        let append = Append::new(Command::Catalogue(group(number)), staff().actor);
+        hotel.tenant().ledger.hand_in(append).unwrap()
+    };
+    let answers: Vec<_> = (0..9000).map(hand_in).collect();
+    for answer in answers {
+        answer.blocking_recv().unwrap().unwrap();
+    }
+    let size = hotel.tenant().log().size();
+    for from in [0, 1, size - 4001, size - 1, size, size + 1] {
+        let pages = Replay::of(hotel.tenant().log(), Position(from)..Position(u64::MAX)).unwrap();
+        let positions = pages.flat_map(|page| page.unwrap().entries).map(|(at, _)| at.position.0);
+        assert!(positions.eq(from..size), "from {from}");
+    }
 }
 
 /// What was read ahead is as old as the page that is being used.

@@ -44,6 +44,8 @@ fn a_body_of_another_shape_is_not_guessed_at() {
     let event = &one_of_each_kind()[0];
     let read = decode(event.kind(), event.version(), b"{}");
     assert!(matches!(read, Err(DecodeError::Malformed(_))), "{read:?}");
+    let read = decode(event.kind(), event.version(), b"{\"zone\":\"\xff\"}");
+    assert!(matches!(read, Err(DecodeError::NotText(_))), "{read:?}");
 }
 
 #[test]

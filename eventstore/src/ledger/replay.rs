@@ -1,8 +1,10 @@
 //! Replaying a ledger: its entries in order, a page at a time, with their seals if these are to be opened.
 //!
-//! The next pages are read while one is in use, on a thread of their own: who replays pays for what they do
-//! with an entry or for reading it, whichever takes longer, and not for both.
+//! The next pages are read while one is in use, on threads of their own that take turns: one waits for the
+//! ledger while another decodes what it was given. Who replays pays for what they do with an entry or for
+//! reading it, whichever takes longer, and not for both.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,13 +20,16 @@ use crate::keyring::{KeyError, Keyring};
 
 /// How many entries a page has at most.
 const PAGE: usize = 4000;
-/// How many pages wait for whoever replays, beside the one that is being read.
+/// How many threads read, each every so many pages.
+const READERS: usize = 2;
+/// How many pages of each reader wait for whoever replays, beside the one that it is reading.
 const AHEAD: usize = 1;
 
 /// A replay. It ends where it was told to, or at the end of the ledger as it was when it began, or with an
 /// error: never early without one.
 pub struct Replay {
-    pages: Receiver<Result<Page, ReadError>>,
+    /// Each hands in every so manieth page; whose turn it is stands first.
+    readers: VecDeque<Receiver<Result<Page, ReadError>>>,
     left: u64,
 }
 
@@ -54,14 +59,21 @@ impl Replay {
     }
 
     fn begin(log: &Arc<Log>, entries: Range<Position>, seals: bool) -> Result<Self, ReadError> {
-        let (sender, pages) = sync_channel(AHEAD);
-        let (from, log) = (entries.start, Arc::clone(log));
         // As it is committed: another node may have gone on without this one's having heard.
         let size = log.head()?.frontier.size();
-        let left = entries.end.0.min(size).saturating_sub(from.0);
-        let work = move || read(&log, from, left, seals, &sender);
-        thread::Builder::new().name("replay".to_owned()).spawn(work).map_err(ReadError::Thread)?;
-        Ok(Self { pages, left })
+        let all = entries.start.0..entries.end.0.min(size);
+        let first_pages = all.clone().step_by(PAGE).take(READERS);
+        let readers = first_pages
+            .map(|first| {
+                let ((sender, pages), log) = (sync_channel(AHEAD), Arc::clone(log));
+                let (end, starts) = (all.end, (first..all.end).step_by(PAGE * READERS));
+                let work = move || read(&log, starts, end, seals, &sender);
+                thread::Builder::new().name("replay".to_owned()).spawn(work)?;
+                Ok(pages)
+            })
+            .collect::<Result<_, _>>()
+            .map_err(ReadError::Thread)?;
+        Ok(Self { readers, left: all.end.saturating_sub(all.start) })
     }
 }
 
@@ -72,7 +84,8 @@ impl Iterator for Replay {
         if self.left == 0 {
             return None;
         }
-        let page = self.pages.recv().unwrap_or(Err(ReadError::Stopped));
+        let page = self.readers.front()?.recv().unwrap_or(Err(ReadError::Stopped));
+        self.readers.rotate_left(1);
         self.left = match &page {
             Ok(page) => self.left.saturating_sub(length(page.entries.len())),
             Err(_) => 0,
@@ -98,23 +111,21 @@ impl Page {
     }
 }
 
-/// Reads pages until nobody wants them any more.
+/// Reads the pages that start here until nobody wants them any more.
 fn read(
     log: &Log,
-    mut next: Position,
-    mut left: u64,
+    starts: impl Iterator<Item = u64>,
+    end: u64,
     seals: bool,
     pages: &SyncSender<Result<Page, ReadError>>,
 ) {
-    while left > 0 {
-        let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = read_page(log, next, limit, seals);
+    for start in starts {
+        let limit = usize::try_from(end - start).unwrap_or(PAGE).min(PAGE);
+        let page = read_page(log, Position(start), limit, seals);
         let failed = page.is_err();
         if pages.send(page).is_err() || failed {
             return;
         }
-        next.0 += length(limit);
-        left -= length(limit);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Reading seals and their data keys, neighbours together.
 
-use std::collections::BTreeMap;
-
 use tokio_postgres::Row;
 use zeroize::Zeroizing;
 
@@ -112,22 +110,30 @@ pub(super) fn find(scope: &Scope, seals: &[SealAt]) -> Result<Vec<SealRow>, PgEr
         None => together(scope, &sealed, &keyed),
         Some(_) => apart(scope, &sealed, &keyed),
     }?;
-    let mut ciphertexts: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
-    let mut keys: BTreeMap<i64, DataKeyRow> = BTreeMap::new();
+    let (mut ciphertexts, mut keys) = (Vec::new(), Vec::new());
     for row in &rows {
         let id: i64 = get(row, 0)?;
         if get(row, 4)? {
-            ciphertexts.insert(id, get(row, 1)?);
+            ciphertexts.push((id, get::<&[u8]>(row, 1)?));
         } else {
-            keys.insert(id, data_key(row)?);
+            keys.push((id, data_key(row)?));
         }
     }
+    // As they come from an index, they are nearly in order already.
+    ciphertexts.sort_unstable_by_key(|(id, _)| *id);
+    keys.sort_unstable_by_key(|(id, _)| *id);
     let found = seals.iter().map(|at| SealRow {
-        data_key: keys.get(&key_id(at)).copied(),
+        data_key: at_id(&keys, key_id(at)).copied(),
         // What is decrypted in place is overwritten; what lay in the answer is ciphertext.
-        ciphertext: ciphertexts.get(&seal_id(at)).cloned().map(Zeroizing::new),
+        ciphertext: at_id(&ciphertexts, seal_id(at)).map(|bytes| Zeroizing::new(bytes.to_vec())),
     });
     Ok(found.collect())
+}
+
+/// What has this id, among what is sorted by it.
+fn at_id<T>(sorted: &[(i64, T)], id: i64) -> Option<&T> {
+    let index = sorted.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+    sorted.get(index).map(|(_, found)| found)
 }
 
 /// A row of `id, wrapped, person, year`.
