@@ -11,6 +11,7 @@ mod loader;
 pub mod log;
 pub(crate) mod mend;
 mod mover;
+mod pace;
 pub mod replay;
 mod writer;
 

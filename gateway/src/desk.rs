@@ -142,6 +142,7 @@ impl Desk {
             let next = models.next();
             let entries = self.tenant.log().entries(next, CATCH_UP)?;
             if entries.is_empty() {
+                self.tenant.log().followed(next);
                 return Ok(next);
             }
             feed(&entries, |feeds| models.apply(feeds))?;
@@ -150,6 +151,7 @@ impl Desk {
                 return Err(DeskError::Stopped(next));
             }
             self.reflected.send_replace(models.next().0);
+            self.tenant.log().followed(models.next());
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::codec::{self, CodecError, Entry};
 use super::index::{self, Pending, TagRow};
 use super::mover::Mover;
+use super::pace::Pace;
 use crate::engine::{EngineError, Reader, TagMover};
 use crate::keyring::provider::TenantId;
 use crate::postgres::PgError;
@@ -102,6 +103,7 @@ pub struct Log {
     pending: Mutex<Pending>,
     size: watch::Sender<u64>,
     mover: OnceLock<Arc<Mover>>,
+    pace: Pace,
 }
 
 impl Log {
@@ -121,7 +123,8 @@ impl Log {
         let head = reader.head()?;
         let pending = index::rebuild(reader.as_ref(), head.indexed)?;
         let size = watch::Sender::new(head.frontier.size());
-        Ok(Self { reader, pending: Mutex::new(pending), size, mover: OnceLock::new() })
+        let (pending, mover, pace) = (Mutex::new(pending), OnceLock::new(), Pace::default());
+        Ok(Self { reader, pending, size, mover, pace })
     }
 
     /// Has late rows moved beside whoever commits.
@@ -163,6 +166,17 @@ impl Log {
             }
             grown
         });
+    }
+
+    /// Read models have taken in everything before this position. The writer does not leave them behind from
+    /// here on, unless they stop.
+    pub fn followed(&self, next: Position) {
+        self.pace.followed(next.0, self.size());
+    }
+
+    /// Rests a moment where read models would otherwise be left behind.
+    pub(super) fn keep_pace(&self) {
+        self.pace.keep(self.size());
     }
 
     /// Takes in the index rows of what other nodes have committed, up to a size: the table has those of

@@ -173,6 +173,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.resume_erasures();
         loop {
+            self.log.keep_pace();
             let jobs = match self.queue.begin(self.clearing_due().unwrap_or(IDLE)) {
                 Ok(jobs) => jobs,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),

@@ -46,16 +46,21 @@ pub(super) fn measure(
         }
         made.push(size as f64 / start.elapsed().as_secs_f64());
     }
-    let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
-    let mut late = vec![];
+    let (mut alone, mut followed, mut late) = (vec![], vec![], vec![]);
     for _ in 0..extent.runs {
-        late.push(lag(rig, &desk, extent.run)?);
+        alone.push(rig.rate(64, extent.run, Wish::Anywhere)?);
+        desk.follow()?;
+        let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
+        let lag = Lag::watch(&rig.runtime, &desk);
+        followed.push(rig.rate(64, extent.run, Wish::Anywhere)?);
+        late.push(lag.p99()?);
+        following.abort();
     }
-    following.abort();
     let most = vec![250.0; late.len()];
     Ok(vec![
         Figure::new("follow", "entries/s", &made, "reading alone", &read, "at least 50,000/s"),
         Figure::new("follow_lag_p99", "ms", &late, "what it may be", &most, "under 250 ms"),
+        Figure::new("append_followed", "bookings/s", &followed, "not followed", &alone, "shown"),
     ])
 }
 
@@ -68,13 +73,6 @@ fn entries(rig: &Rig) -> Result<u64, CliError> {
         let Some(last) = entries.last() else { return Ok(next) };
         next = last.position.0 + 1;
     }
-}
-
-/// How far read models are behind while 64 callers book, in milliseconds.
-fn lag(rig: &mut Rig, desk: &Arc<Desk>, run: Duration) -> Result<f64, CliError> {
-    let lag = Lag::watch(&rig.runtime, desk);
-    rig.rate(64, run, Wish::Anywhere)?;
-    lag.p99()
 }
 
 /// Somebody who looks all the time how far read models are behind.

@@ -1,0 +1,96 @@
+//! Pace: a ledger is not written faster than its read models can follow.
+//!
+//! Callers who leave nothing of a machine would otherwise leave those who read seconds behind, and ever
+//! further. So who follows says how far they are, and the writer rests a moment before each batch while that
+//! is out of reach. Only who was within reach is waited for: one who has a whole ledger to catch up with, or
+//! does not move any more, holds up nobody.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many entries behind is within reach: less than a tenth of a second's work of read models.
+const REACH: u64 = 2000;
+/// How many behind is too far to be waited for.
+const LOST: u64 = 4 * REACH;
+/// How long a batch waits at most: ten times what its commit takes.
+const REST: Duration = Duration::from_millis(10);
+
+/// How far who follows a ledger is.
+#[derive(Default)]
+pub(super) struct Pace {
+    follower: Mutex<Follower>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Follower {
+    /// How many entries it has seen.
+    seen: u64,
+    /// Whether it was within reach, and has not been lost since.
+    keeps_up: bool,
+}
+
+impl Pace {
+    /// Who follows has seen so many entries of so many.
+    pub(super) fn followed(&self, seen: u64, size: u64) {
+        let mut follower = self.lock();
+        follower.seen = seen;
+        follower.keeps_up |= size.saturating_sub(seen) <= REACH;
+        self.moved.notify_all();
+    }
+
+    /// Rests while a ledger of this size is out of reach of who follows it.
+    pub(super) fn keep(&self, size: u64) {
+        let mut follower = self.lock();
+        follower.keeps_up &= size.saturating_sub(follower.seen) <= LOST;
+        let behind = |follower: &mut Follower| {
+            follower.keeps_up && size.saturating_sub(follower.seen) > REACH
+        };
+        drop(self.moved.wait_timeout_while(follower, REST, behind));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Follower> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn would_rest(pace: &Pace, size: u64) -> bool {
+        pace.keep(size);
+        let follower = pace.lock();
+        follower.keeps_up && size - follower.seen > REACH
+    }
+
+    #[test]
+    fn who_keeps_up_is_waited_for() {
+        let pace = Pace::default();
+        pace.followed(10, 10);
+        assert!(!would_rest(&pace, 10 + REACH));
+        assert!(would_rest(&pace, 11 + REACH));
+        pace.followed(11, 11 + REACH);
+        assert!(!would_rest(&pace, 11 + REACH));
+    }
+
+    #[test]
+    fn who_never_followed_or_has_everything_to_catch_up_with_is_not() {
+        let pace = Pace::default();
+        assert!(!would_rest(&pace, 10 * REACH));
+        pace.followed(REACH, 10 * REACH);
+        assert!(!would_rest(&pace, 10 * REACH));
+    }
+
+    #[test]
+    fn who_was_lost_is_not_until_within_reach_again() {
+        let pace = Pace::default();
+        pace.followed(0, 0);
+        assert!(would_rest(&pace, LOST));
+        assert!(!would_rest(&pace, LOST + 1));
+        pace.followed(2, LOST + 1);
+        assert!(!would_rest(&pace, LOST + 1));
+        pace.followed(LOST, LOST + 1);
+        assert!(would_rest(&pace, LOST + 1 + REACH));
+    }
+}
