@@ -132,7 +132,7 @@ fn five_things(address: &str, data: &Path, guide: &Guide, keys: &Keys) -> String
 3. Look at the statistics:
    curl -s -H 'Authorization: Bearer {admin}' '{address}/v1/statistics?by=service,outcome'
 
-4. Erase that client, and look at the statistics again: only the cancelled booking has moved:
+4. Erase that client, and look at the statistics again: only what they had booked has moved, to cancelled:
    {tidbok} erase --tenant {tenant} --person {client_id} --cancel-open
 
 5. Verify the whole history, and read it with its blanks:
