@@ -142,7 +142,6 @@ impl Desk {
             let next = models.next();
             let entries = self.tenant.log().entries(next, CATCH_UP)?;
             if entries.is_empty() {
-                self.tenant.log().followed(next);
                 return Ok(next);
             }
             feed(&entries, |feeds| models.apply(feeds))?;
@@ -151,7 +150,6 @@ impl Desk {
                 return Err(DeskError::Stopped(next));
             }
             self.reflected.send_replace(models.next().0);
-            self.tenant.log().followed(models.next());
         }
     }
 
@@ -165,7 +163,10 @@ impl Desk {
             let Some(strong) = desk.upgrade() else { return };
             if *strong.reflected.borrow() < size {
                 let followed = tokio::task::spawn_blocking(move || {
-                    strong.follow().map_err(|error| (error, strong.tenant.name().to_owned()))
+                    // Who goes on following is waited for; who follows once is not.
+                    let log = strong.tenant.log();
+                    let followed = strong.follow_with(&|next, _| log.followed(Position(next)));
+                    followed.map_err(|error| (error, strong.tenant.name().to_owned()))
                 });
                 if let Ok(Err((error, tenant))) = followed.await {
                     tracing::error!(%error, tenant, "read models stopped");

@@ -8,12 +8,14 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many entries behind is within reach: less than a tenth of a second's work of read models.
-const REACH: u64 = 2000;
-/// How many behind is too far to be waited for.
-const LOST: u64 = 4 * REACH;
+/// How many entries behind is within reach: a hundredth of a second of read models by themselves, a tenth beside
+/// callers who leave them little of the machine.
+const REACH: u64 = 1500;
 /// How long a batch waits at most: ten times what its commit takes.
 const REST: Duration = Duration::from_millis(10);
+/// After how many rests in which they have not moved nobody waits for them any more: half a second, longer
+/// than read models take for all that is within reach.
+const PATIENCE: u32 = 50;
 
 /// How far who follows a ledger is.
 #[derive(Default)]
@@ -26,14 +28,17 @@ pub(super) struct Pace {
 struct Follower {
     /// How many entries it has seen.
     seen: u64,
-    /// Whether it was within reach, and has not been lost since.
+    /// Whether it was within reach, and has moved since.
     keeps_up: bool,
+    /// How often it was waited for since it has moved.
+    rests: u32,
 }
 
 impl Pace {
     /// Who follows has seen so many entries of so many.
     pub(super) fn followed(&self, seen: u64, size: u64) {
         let mut follower = self.lock();
+        follower.rests = 0;
         follower.seen = seen;
         follower.keeps_up |= size.saturating_sub(seen) <= REACH;
         self.moved.notify_all();
@@ -41,12 +46,15 @@ impl Pace {
 
     /// Rests while a ledger of this size is out of reach of who follows it.
     pub(super) fn keep(&self, size: u64) {
-        let mut follower = self.lock();
-        follower.keeps_up &= size.saturating_sub(follower.seen) <= LOST;
         let behind = |follower: &mut Follower| {
             follower.keeps_up && size.saturating_sub(follower.seen) > REACH
         };
-        drop(self.moved.wait_timeout_while(follower, REST, behind));
+        let waited = self.moved.wait_timeout_while(self.lock(), REST, behind);
+        let (mut follower, rested) = waited.unwrap_or_else(PoisonError::into_inner);
+        if rested.timed_out() {
+            follower.rests += 1;
+            follower.keeps_up = follower.rests < PATIENCE;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Follower> {
@@ -83,14 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn who_was_lost_is_not_until_within_reach_again() {
+    fn who_does_not_move_is_lost_until_within_reach_again() {
         let pace = Pace::default();
         pace.followed(0, 0);
-        assert!(would_rest(&pace, LOST));
-        assert!(!would_rest(&pace, LOST + 1));
-        pace.followed(2, LOST + 1);
-        assert!(!would_rest(&pace, LOST + 1));
-        pace.followed(LOST, LOST + 1);
-        assert!(would_rest(&pace, LOST + 1 + REACH));
+        assert!((1..PATIENCE).all(|_| would_rest(&pace, 10 * REACH)));
+        pace.followed(1, 10 * REACH);
+        assert!((1..PATIENCE).all(|_| would_rest(&pace, 10 * REACH)));
+        assert!(!would_rest(&pace, 10 * REACH));
+        pace.followed(2, 10 * REACH);
+        assert!(!would_rest(&pace, 10 * REACH));
+        pace.followed(10 * REACH, 10 * REACH);
+        assert!(would_rest(&pace, 11 * REACH + 1));
     }
 }

@@ -28,7 +28,7 @@ const AHEAD: usize = 1;
 /// A replay. It ends where it was told to, or at the end of the ledger as it was when it began, or with an
 /// error: never early without one.
 pub struct Replay {
-    /// Each hands in every so manieth page; whose turn it is stands first.
+    /// One of each thread; whose page is next stands first.
     readers: VecDeque<Receiver<Result<Page, ReadError>>>,
     left: u64,
 }

@@ -46,15 +46,18 @@ pub(super) fn measure(
         }
         made.push(size as f64 / start.elapsed().as_secs_f64());
     }
+    let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
     let (mut alone, mut followed, mut late) = (vec![], vec![], vec![]);
     for _ in 0..extent.runs {
-        alone.push(rig.rate(64, extent.run, Wish::Anywhere)?);
-        desk.follow()?;
-        let following = rig.runtime.spawn(Desk::keep_following(Arc::downgrade(&desk)));
         let lag = Lag::watch(&rig.runtime, &desk);
         followed.push(rig.rate(64, extent.run, Wish::Anywhere)?);
         late.push(lag.p99()?);
-        following.abort();
+    }
+    following.abort();
+    // Until nobody waits for who has stopped.
+    rig.rate(64, extent.run, Wish::Anywhere)?;
+    for _ in 0..extent.runs {
+        alone.push(rig.rate(64, extent.run, Wish::Anywhere)?);
     }
     let most = vec![250.0; late.len()];
     Ok(vec![
