@@ -161,6 +161,8 @@ impl Desk {
         loop {
             let size = *growth.borrow_and_update();
             let Some(strong) = desk.upgrade() else { return };
+            // Others may have followed meanwhile, such as who rebuilds.
+            strong.tenant.log().followed(strong.position());
             if *strong.reflected.borrow() < size {
                 let followed = tokio::task::spawn_blocking(move || {
                     // Who goes on following is waited for; who follows once is not.

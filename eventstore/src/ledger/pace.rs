@@ -38,9 +38,12 @@ impl Pace {
     /// Who follows has seen so many entries of so many.
     pub(super) fn followed(&self, seen: u64, size: u64) {
         let mut follower = self.lock();
-        follower.rests = 0;
+        let in_reach = size.saturating_sub(seen) <= REACH;
+        if in_reach || seen > follower.seen {
+            follower.rests = 0;
+        }
         follower.seen = seen;
-        follower.keeps_up |= size.saturating_sub(seen) <= REACH;
+        follower.keeps_up |= in_reach;
         self.moved.notify_all();
     }
 
@@ -100,6 +103,13 @@ mod tests {
         assert!(!would_rest(&pace, 10 * REACH));
         pace.followed(2, 10 * REACH);
         assert!(!would_rest(&pace, 10 * REACH));
+        // Saying the same again is no step.
+        pace.followed(10 * REACH, 10 * REACH);
+        assert!((1..PATIENCE).all(|_| {
+            pace.followed(10 * REACH, 12 * REACH);
+            would_rest(&pace, 12 * REACH)
+        }));
+        assert!(!would_rest(&pace, 12 * REACH));
         pace.followed(10 * REACH, 10 * REACH);
         assert!(would_rest(&pace, 11 * REACH + 1));
     }
