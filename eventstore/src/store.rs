@@ -39,7 +39,8 @@ use crate::ledger::appender::Append;
 use crate::ledger::log::{Log, SharedReader};
 pub use cluster::Databases;
 pub use error::StoreError;
-use lock::{Hands, Lock};
+pub use lock::FileLock;
+use lock::Hands;
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
 
@@ -59,7 +60,7 @@ pub struct Store {
     caught_up: AtomicU32,
     /// Tenants in files that are being exported, imported or removed.
     hands: Arc<Hands>,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 impl Store {
@@ -83,7 +84,7 @@ impl Store {
         env: Environment,
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(dir.join("tenants"))?;
-        let lock = Lock::take(dir)?;
+        let lock = lock::lock(dir)?;
         let place = Place::at(databases, &env)?;
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;

@@ -19,7 +19,6 @@ mod value;
 mod when;
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use domain::policy::Policy;
@@ -27,6 +26,7 @@ use domain::slot::Zone;
 use eventstore::AppendError;
 use eventstore::keyring::KeyError;
 use eventstore::ledger::log::ReadError;
+use eventstore::store::FileLock;
 
 pub use mapping::{MappingError, Unfit};
 pub use report::{Created, Refused, RefusedRow, Report, Seats};
@@ -128,13 +128,9 @@ pub fn run(
 }
 
 /// Keeps a second import out, which would not see this one's rows in time.
-fn lock(desk: &Desk) -> Result<File, ImportError> {
-    let file = File::create(desk.tenant.folder().join("import.lock")).map_err(ImportError::Lock)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ImportError::Running),
-        Err(TryLockError::Error(error)) => Err(ImportError::Lock(error)),
-    }
+fn lock(desk: &Desk) -> Result<FileLock, ImportError> {
+    let taken = FileLock::take(&desk.tenant.folder().join("import.lock"));
+    taken.map_err(ImportError::Lock)?.ok_or(ImportError::Running)
 }
 
 /// The second walk, with everything that the first has found.

@@ -2,34 +2,44 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 
-/// Held as long as the directory is written.
-pub(super) struct Lock(File);
+/// A file that one holder at a time has locked, among processes and within one.
+#[derive(Debug)]
+pub struct FileLock(File);
 
-impl Lock {
-    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("tidbok.lock");
+impl FileLock {
+    /// Nothing where somebody else has it. The file is made where there is none.
+    ///
+    /// # Errors
+    /// Where the file cannot be made, opened or locked.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-impl Drop for Lock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing would not do: a child that is just being started has the file open too, until
         // it is another program.
         if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "the data directory's lock ends with the process");
+            tracing::warn!(%error, "a lock is held until the process ends");
         }
     }
+}
+
+/// Held as long as the directory is written.
+pub(super) fn lock(dir: &Path) -> Result<FileLock, StoreError> {
+    FileLock::take(&dir.join("tidbok.lock"))?.ok_or(StoreError::Locked)
 }
 
 /// The tenants of which somebody does something with all there is.
@@ -68,20 +78,20 @@ mod tests {
     #[test]
     fn one_at_a_time_has_the_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = Lock::take(dir.path()).unwrap();
-        assert!(matches!(Lock::take(dir.path()), Err(StoreError::Locked)));
-        drop(lock);
-        assert!(Lock::take(dir.path()).is_ok());
+        let held = lock(dir.path()).unwrap();
+        assert!(matches!(lock(dir.path()), Err(StoreError::Locked)));
+        drop(held);
+        assert!(lock(dir.path()).is_ok());
     }
 
     /// What a child has between its making and its becoming another program.
     #[test]
     fn a_lock_that_is_let_go_is_free_though_a_child_has_its_file() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = Lock::take(dir.path()).unwrap();
-        let inherited = lock.0.try_clone().unwrap();
-        drop(lock);
-        assert!(Lock::take(dir.path()).is_ok());
+        let held = lock(dir.path()).unwrap();
+        let inherited = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(lock(dir.path()).is_ok());
         drop(inherited);
     }
 }
