@@ -3,7 +3,8 @@
 //! Each ledger has two schemas of its own, for the ledger and for the keyring, owned by a role that
 //! cannot log in. A transaction takes on the tenant's second role, which may add and read entries
 //! but not change them, and sees no schema but its own: a statement that is wrong for one tenant
-//! cannot reach another's rows.
+//! cannot reach another's rows. Where commits of a tenant follow one another their session has taken
+//! on the role before.
 
 mod apart;
 mod changes;
@@ -21,6 +22,7 @@ mod migrate;
 mod moving;
 mod papers;
 mod pool;
+mod prepared;
 mod reader;
 mod rotation;
 mod seals;
@@ -186,6 +188,8 @@ impl Scope {
             server: Arc::clone(server),
             tenant: Arc::from(path),
             begin: format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {path}"),
+            turn: format!("SET ROLE {role}; SET search_path = {path}"),
+            schemas: Arc::new([ledger.clone(), keyring.clone()]),
         };
         match &home.keyring {
             None => {
@@ -219,6 +223,10 @@ struct Part {
     tenant: Arc<str>,
     /// What a transaction begins with.
     begin: String,
+    /// What has a whole session act for the tenant, for commits that are one statement each.
+    turn: String,
+    /// The ledger's schema and the keyring's.
+    schemas: Arc<[String; 2]>,
 }
 
 impl Part {

@@ -45,6 +45,7 @@ mod replay;
 mod requests;
 mod restore;
 mod retention;
+mod roles;
 mod rotation;
 mod simulation;
 mod site;

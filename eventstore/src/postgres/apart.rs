@@ -82,7 +82,7 @@ pub(super) fn write(
 ) -> Result<Outcome, Failed> {
     let mut ledger = held.map_or_else(|| Tx::begin(&scope.ledger), Ok)?;
     let form = rows.form(Place::Ledger);
-    let statement = ledger.prepared(form.statement())?;
+    let statement = form.prepare(&mut ledger, &scope.ledger)?;
     if ledger.wait(rows.send(ledger.connection(), form, &statement))?.is_empty() {
         ledger.end("ROLLBACK")?;
         return Ok(Outcome::Behind);
@@ -111,14 +111,14 @@ fn keys(
 ) -> Result<Tx, PgError> {
     let mut keyring = Tx::begin_with(&scope.keyring, PATIENCE)?;
     let form = rows.form(Place::Keyring);
-    let statement = keyring.prepared(form.statement())?;
+    let statement = form.prepare(&mut keyring, &scope.keyring)?;
     let written = match keyring.wait(rows.send(keyring.connection(), form, &statement)) {
         Err(PgError::Locked(_)) => {
             // What somebody left who was cut off.
             drop(keyring);
             settle(scope, ledger)?;
             keyring = Tx::begin(&scope.keyring)?;
-            let statement = keyring.prepared(form.statement())?;
+            let statement = form.prepare(&mut keyring, &scope.keyring)?;
             keyring.wait(rows.send(keyring.connection(), form, &statement))?
         }
         written => written?,

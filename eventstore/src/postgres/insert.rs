@@ -4,9 +4,16 @@
 //! table costs the server about as much as two rows, whether it gets any or not. So a statement names
 //! the tables of new persons and of repeats only where a batch has some; there are few forms, for each is
 //! planned for each tenant.
+//!
+//! It names its tables with their schemas: under a role that is another tenant's it is refused, wherever
+//! it is sent.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+use tokio_postgres::Statement;
+
+use super::{Borrowed, Part, PgError, Tx};
 
 /// Where a statement writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,18 +49,20 @@ impl Table {
     /// Into what, the types of the columns that are given, and what follows those of each row.
     fn insert(self) -> (&'static str, &'static [&'static str], &'static str) {
         match self {
-            Self::Entry => ("entry", &["int8", "bytea", "bytea"], ""),
-            Self::Seal => ("seal", &["int8", "bytea"], ""),
+            Self::Entry => ("{ledger}.entry", &["int8", "bytea", "bytea"], ""),
+            Self::Seal => ("{ledger}.seal", &["int8", "bytea"], ""),
             Self::Person => (
-                "person (id, fence, fields, keys, lookups, state)",
+                "{keyring}.person (id, fence, fields, keys, lookups, state)",
                 &["int8", "bytea", "int4", "bytea", "bytea"],
                 ", 1",
             ),
-            Self::Lookup => ("lookup", &["bytea", "int8"], ""),
-            Self::DataKey => ("data_key", &["int8", "int8", "int2", "bytea"], ""),
-            Self::Repeat => ("idempotency", &["int8", "bytea", "bytea", "int8", "int4"], ""),
+            Self::Lookup => ("{keyring}.lookup", &["bytea", "int8"], ""),
+            Self::DataKey => ("{keyring}.data_key", &["int8", "int8", "int2", "bytea"], ""),
+            Self::Repeat => {
+                ("{keyring}.idempotency", &["int8", "bytea", "bytea", "int8", "int4"], "")
+            }
             Self::PersonTag => (
-                "person_tag",
+                "{keyring}.person_tag",
                 &["int8", "int8", "int8", "int8", "int8", "int4", "int2", "int2"],
                 "",
             ),
@@ -77,7 +86,8 @@ impl Form {
         all.into_iter().filter(|(_, named)| *named).map(|(table, _)| table)
     }
 
-    /// The statement. Its first parameters are the guard's.
+    /// The statement, in which `{ledger}` and `{keyring}` stand for the tenant's schemas. Its first
+    /// parameters are the guard's.
     pub(super) fn statement(self) -> &'static str {
         static STATEMENTS: LazyLock<BTreeMap<Form, String>> = LazyLock::new(|| {
             let mut all = BTreeMap::new();
@@ -94,16 +104,31 @@ impl Form {
         STATEMENTS.get(&self).map_or("", String::as_str)
     }
 
+    /// The statement, where a connection knows it for the tenant that has borrowed it.
+    pub(super) fn known(self, borrowed: &Borrowed) -> Option<Statement> {
+        borrowed.knows_by_name(self.statement())
+    }
+
+    /// Has a transaction's connection know the statement for a tenant.
+    pub(super) fn prepare(self, tx: &mut Tx, part: &Part) -> Result<Statement, PgError> {
+        let [ledger, keyring] = &*part.schemas;
+        tx.prepared_by_name(self.statement(), |sql| {
+            sql.replace("{ledger}", ledger).replace("{keyring}", keyring)
+        })
+    }
+
     fn text(self) -> String {
         let (guard, mut given) = match self.place {
             Place::Both | Place::Ledger => (
-                "UPDATE head SET size = $2, frontier = $3, recorded_at = $4,
+                "UPDATE {ledger}.head SET size = $2, frontier = $3, recorded_at = $4,
                  indexed = greatest(indexed, $5) WHERE id = 1 AND size = $1 RETURNING 1",
                 5,
             ),
-            Place::Keyring => {
-                ("UPDATE counter SET next = $2 WHERE name = 'size' AND next = $1 RETURNING 1", 2)
-            }
+            Place::Keyring => (
+                "UPDATE {keyring}.counter SET next = $2
+                 WHERE name = 'size' AND next = $1 RETURNING 1",
+                2,
+            ),
         };
         let mut text = format!("WITH head_then AS ({guard})");
         for (number, table) in self.tables().enumerate() {
@@ -134,9 +159,8 @@ mod tests {
     fn a_statement_names_the_tables_of_its_form_and_numbers_its_parameters_in_their_order() {
         let form = Form { place: Place::Both, persons: false, repeats: true };
         let text = form.statement();
-        assert!(!text.contains("INTO person (") && !text.contains("INTO lookup"), "{text}");
-        let into_repeats =
-            "INTO idempotency SELECT u.* FROM head_then, unnest($15::int8[], $16::bytea[]";
+        assert!(!text.contains("person (") && !text.contains("lookup"), "{text}");
+        let into_repeats = "INTO {keyring}.idempotency SELECT u.* FROM head_then, unnest($15::int8[], $16::bytea[]";
         assert!(text.contains(into_repeats), "{text}");
         let numbers = text.split('$').skip(1).map(|rest| {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

@@ -1,10 +1,8 @@
 //! Connections to one server: a bounded number of seats, each lent to one transaction at a time.
 //!
-//! A statement is planned for the tables of one tenant, and planned anew where it comes to another's: that
-//! costs more than carrying it out. So a connection keeps statements for several tenants, and a tenant's commits
-//! have a seat where they are at home.
+//! A statement that comes to another tenant is planned anew, which costs more than carrying it out. So a
+//! tenant's commits have a seat where they are at home.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,12 +13,11 @@ use tokio_postgres::{Client, Config, Statement};
 
 use super::PgError;
 use super::dial::Dial;
+use super::prepared::{Known, Prepared};
 use crate::wait::{blocking, drive, wait};
 
 /// How many connections a node keeps to a server at most.
 const CONNECTIONS: usize = 16;
-/// Of how many tenants a connection keeps the statements. The server keeps a plan for each of them.
-const TENANTS: usize = 16;
 /// How long a commit waits for the connection where it is at home before it takes another, on which its
 /// statements are planned anew.
 const AT_HOME: Duration = Duration::from_millis(20);
@@ -71,37 +68,6 @@ enum Fit {
     Empty,
 }
 
-/// Statements that are prepared on a connection, by tenant.
-#[derive(Default)]
-struct Prepared(Vec<(Arc<str>, BTreeMap<&'static str, Statement>)>);
-
-impl Prepared {
-    fn has(&self, tenant: &str) -> bool {
-        self.0.iter().any(|(of, _)| **of == *tenant)
-    }
-
-    /// Has what follows be a tenant's. One more than are kept takes over the statements of the one that has
-    /// not been here for longest: they are planned anew, and need not be prepared.
-    fn turn_to(&mut self, tenant: &Arc<str>) {
-        let known = self.0.iter().position(|(of, _)| of == tenant);
-        let statements = match known.or((self.0.len() >= TENANTS).then_some(0)) {
-            Some(place) => self.0.remove(place).1,
-            None => BTreeMap::new(),
-        };
-        self.0.push((Arc::clone(tenant), statements));
-    }
-
-    fn get(&self, sql: &'static str) -> Option<Statement> {
-        self.0.last()?.1.get(sql).cloned()
-    }
-
-    fn keep(&mut self, sql: &'static str, statement: Statement) {
-        if let Some((_, statements)) = self.0.last_mut() {
-            statements.insert(sql, statement);
-        }
-    }
-}
-
 /// A connection and what drives it: a runtime for it alone, run by whoever waits for an answer on that very
 /// thread. An answer that another thread takes in and hands over is two wakings later.
 struct Connection {
@@ -109,6 +75,9 @@ struct Connection {
     driver: JoinHandle<()>,
     runtime: Option<Runtime>,
     prepared: Prepared,
+    /// For whom a statement acts that is in no transaction of its own. Whatever is in one takes on
+    /// the role of the tenant that it is for.
+    acts_for: Option<Arc<str>>,
 }
 
 impl Connection {
@@ -118,7 +87,8 @@ impl Connection {
         match drive(&runtime, dial.connect(|_| true)) {
             Ok((client, driver)) => {
                 let prepared = Prepared::default();
-                Ok(Self { client: Some(client), driver, runtime: Some(runtime), prepared })
+                let (client, runtime) = (Some(client), Some(runtime));
+                Ok(Self { client, driver, runtime, prepared, acts_for: None })
             }
             Err(error) => {
                 // Who asks may be a worker of another runtime, which must not wait for this one's end.
@@ -133,6 +103,18 @@ impl Connection {
             Some(runtime) => drive(runtime, future),
             None => wait(future),
         }
+    }
+
+    /// Turns it to whoever has borrowed it. What is no tenant's is done as who has logged in.
+    fn turn_to(&mut self, tenant: &Arc<str>) -> Result<(), PgError> {
+        self.prepared.turn_to(tenant);
+        if tenant.is_empty() && self.acts_for.is_some() {
+            let client = self.client.as_ref().ok_or(PgError::Closed)?;
+            let reset = client.batch_execute("RESET ROLE; RESET search_path");
+            self.wait(reset).map_err(PgError::of)?;
+            self.acts_for = None;
+        }
+        Ok(())
     }
 
     /// Whether it has not ended as far as is known now.
@@ -226,7 +208,7 @@ impl Server {
             Seat::Idle(connection) if connection.is_alive() => connection,
             Seat::Idle(_) | Seat::Empty | Seat::Lent => Box::new(Connection::open(&self.dial)?),
         };
-        connection.prepared.turn_to(&tenant);
+        connection.turn_to(&tenant)?;
         borrowed.connection = Some(connection);
         Ok(borrowed)
     }
@@ -339,14 +321,62 @@ impl Borrowed {
         if let Some(statement) = self.knows(sql) {
             return Ok(statement);
         }
-        let statement = self.wait(self.client()?.prepare(sql)).map_err(PgError::of)?;
-        let connection = self.connection.as_mut().ok_or(PgError::Closed)?;
-        connection.prepared.keep(sql, statement.clone());
+        let statement = self.prepare(sql)?;
+        if let Some(known) = self.now_mut() {
+            known.by_path.insert(sql, statement.clone());
+        }
         Ok(statement)
     }
 
     pub(super) fn knows(&self, sql: &'static str) -> Option<Statement> {
-        self.connection.as_ref()?.prepared.get(sql)
+        self.now()?.by_path.get(sql).cloned()
+    }
+
+    /// As [`Self::prepared`], of a text into which the names of the tenant's schemas are `written`.
+    pub(super) fn prepared_by_name(
+        &mut self,
+        sql: &'static str,
+        written: impl FnOnce(&str) -> String,
+    ) -> Result<Statement, PgError> {
+        if let Some(statement) = self.knows_by_name(sql) {
+            return Ok(statement);
+        }
+        let statement = self.prepare(&written(sql))?;
+        if let Some(known) = self.now_mut() {
+            known.by_name.insert(sql, statement.clone());
+        }
+        Ok(statement)
+    }
+
+    pub(super) fn knows_by_name(&self, sql: &'static str) -> Option<Statement> {
+        self.now()?.by_name.get(sql).cloned()
+    }
+
+    fn prepare(&self, sql: &str) -> Result<Statement, PgError> {
+        self.wait(self.client()?.prepare(sql)).map_err(PgError::of)
+    }
+
+    fn now(&self) -> Option<&Known> {
+        self.connection.as_ref()?.prepared.now()
+    }
+
+    fn now_mut(&mut self) -> Option<&mut Known> {
+        self.connection.as_mut()?.prepared.now_mut()
+    }
+
+    /// Whether a statement in no transaction of its own acts for whoever has borrowed this.
+    pub(super) fn acts(&self) -> bool {
+        let acts_for = self.connection.as_ref().and_then(|own| own.acts_for.as_ref());
+        acts_for.is_some() && acts_for == self.now().map(|known| &known.tenant)
+    }
+
+    /// Takes note that its session was turned to whoever has borrowed it. Where that is not committed,
+    /// the connection is not handed back.
+    pub(super) fn acts_from_now(&mut self) {
+        let tenant = self.now().map(|known| Arc::clone(&known.tenant));
+        if let Some(connection) = &mut self.connection {
+            connection.acts_for = tenant;
+        }
     }
 
     /// Hands the connection back for the next transaction.

@@ -19,20 +19,26 @@ impl Tx {
 
     /// As [`Self::begin`], with more that is set for the transaction.
     pub(super) fn begin_with(part: &Part, more: &str) -> Result<Self, PgError> {
-        Self::begin_on(part.server.borrow_for(&part.tenant)?, part, more)
+        let begin = format!("BEGIN; {}{more}", part.begin);
+        Self::begin_on(part.server.borrow_for(&part.tenant)?, part, &begin)
     }
 
-    /// As [`Self::begin_with`], on a connection that is at hand.
-    pub(super) fn begin_on(borrowed: Borrowed, part: &Part, more: &str) -> Result<Self, PgError> {
-        let begin = format!("BEGIN; {}{more}", part.begin);
-        match borrowed.wait(borrowed.client()?.batch_execute(&begin)) {
+    /// As [`Self::begin`], on a connection that is at hand; it acts for the tenant from then on.
+    pub(super) fn turn(borrowed: Borrowed, part: &Part) -> Result<Self, PgError> {
+        let mut tx = Self::begin_on(borrowed, part, &format!("BEGIN; {}", part.turn))?;
+        tx.0.acts_from_now();
+        Ok(tx)
+    }
+
+    fn begin_on(borrowed: Borrowed, part: &Part, begin: &str) -> Result<Self, PgError> {
+        match borrowed.wait(borrowed.client()?.batch_execute(begin)) {
             Ok(()) => Ok(Self(borrowed)),
             Err(error) if error.code().is_none() => {
                 // A connection that died while it lay idle.
                 drop(borrowed);
                 part.server.let_go();
                 let borrowed = part.server.borrow_for(&part.tenant)?;
-                borrowed.wait(borrowed.client()?.batch_execute(&begin)).map_err(PgError::of)?;
+                borrowed.wait(borrowed.client()?.batch_execute(begin)).map_err(PgError::of)?;
                 Ok(Self(borrowed))
             }
             Err(error) => Err(PgError::of(error)),
@@ -50,6 +56,15 @@ impl Tx {
 
     pub(super) fn prepared(&mut self, sql: &'static str) -> Result<Statement, PgError> {
         self.0.prepared(sql)
+    }
+
+    /// As [`Borrowed::prepared_by_name`].
+    pub(super) fn prepared_by_name(
+        &mut self,
+        sql: &'static str,
+        written: impl FnOnce(&str) -> String,
+    ) -> Result<Statement, PgError> {
+        self.0.prepared_by_name(sql, written)
     }
 
     pub(super) fn rows(

@@ -55,62 +55,56 @@ impl PgWriter {
             return apart::write(&self.scope, prefix, held, commit, &rows);
         }
         let (form, more) = (rows.form(Place::Both), does_more(commit));
-        let mut tx = match held {
-            Some(held) => held,
-            None if more => Tx::begin(&self.scope.ledger)?,
-            None => {
-                let Part { server, tenant, .. } = &self.scope.ledger;
-                let borrowed = server.borrow_at_home(tenant)?;
-                match borrowed.knows(form.statement()) {
-                    Some(statement) => return self.send_whole(borrowed, &rows, form, &statement),
-                    // On this very one, which then knows it.
-                    None => Tx::begin_on(borrowed, &self.scope.ledger, "")?,
-                }
-            }
-        };
-        let statement = tx.prepared(form.statement())?;
-        if more {
-            if tx.wait(rows.send(tx.connection(), form, &statement))?.is_empty() {
-                tx.end("ROLLBACK")?;
-                return Ok(Outcome::Behind);
-            }
-            Both { ledger: &mut tx, keyring: None }.what_else(commit)?;
-            tx.commit().map_err(Failed::Ending)?;
-            return Ok(Outcome::Done);
+        if held.is_none() && !more {
+            return self.write_alone(&rows, form);
         }
-        let client = tx.connection().client()?;
-        // The guard writes nothing where it finds another size, so the end need not wait for it.
-        let (written, ended) = tx.wait(async {
-            let written = rows.send(tx.connection(), form, &statement);
-            tokio::join!(written, client.batch_execute("COMMIT"))
-        });
-        let outcome = outcome(written, ended)?;
-        tx.done();
-        Ok(outcome)
+        let mut tx = held.map_or_else(|| Tx::begin(&self.scope.ledger), Ok)?;
+        let statement = form.prepare(&mut tx, &self.scope.ledger)?;
+        if !more {
+            return write_and_end(tx, &rows, form, &statement);
+        }
+        if tx.wait(rows.send(tx.connection(), form, &statement))?.is_empty() {
+            tx.end("ROLLBACK")?;
+            return Ok(Outcome::Behind);
+        }
+        Both { ledger: &mut tx, keyring: None }.what_else(commit)?;
+        tx.commit().map_err(Failed::Ending)?;
+        Ok(Outcome::Done)
     }
 
-    /// A whole transaction in one round trip.
-    fn send_whole(
-        &self,
-        borrowed: Borrowed,
-        rows: &Rows<'_>,
-        form: Form,
-        statement: &Statement,
-    ) -> Result<Outcome, Failed> {
-        let begin = format!("BEGIN; {}", self.scope.ledger.begin);
-        let client = borrowed.client()?;
-        let (begun, written, ended) = borrowed.wait(async {
-            tokio::join!(
-                client.batch_execute(&begin),
-                rows.send(&borrowed, form, statement),
-                client.batch_execute("COMMIT"),
-            )
-        });
-        // Where it did not begin, nothing after it was done.
-        begun.map_err(|error| Failed::Ending(PgError::of(error)))?;
-        let outcome = outcome(written, ended)?;
-        borrowed.done();
-        Ok(outcome)
+    /// Writes a batch that is one statement, on the connection where the tenant's commits are at home. The first
+    /// takes on the tenant's role for the session, those that follow are nothing but their statement: to begin and
+    /// to end would be two more answers, and each wakes this thread.
+    fn write_alone(&self, rows: &Rows<'_>, form: Form) -> Result<Outcome, Failed> {
+        let part = &self.scope.ledger;
+        let mut borrowed = part.server.borrow_at_home(&part.tenant)?;
+        let mut known = form.known(&borrowed);
+        if let Some(statement) = &known
+            && borrowed.acts()
+        {
+            match borrowed.wait(rows.send(&borrowed, form, statement)) {
+                // A role that was made anew has the old one's name, and not its rights.
+                Err(PgError::Forbidden(_)) => {
+                    drop(borrowed);
+                    borrowed = part.server.borrow_for(&part.tenant)?;
+                    known = None;
+                }
+                written => {
+                    let outcome = outcome(written, Ok(()))?;
+                    borrowed.done();
+                    return Ok(outcome);
+                }
+            }
+        }
+        match known {
+            Some(statement) => send_whole(borrowed, part, rows, form, &statement),
+            None => {
+                // On this very one, which then knows it.
+                let mut tx = Tx::turn(borrowed, part)?;
+                let statement = form.prepare(&mut tx, part)?;
+                write_and_end(tx, rows, form, &statement)
+            }
+        }
     }
 
     /// Whether a commit whose answer was lost stands. Whoever has the head's row has seen the end
@@ -127,6 +121,49 @@ impl PgWriter {
         tx.commit()?;
         Ok(if stands { Outcome::Done } else { Outcome::Behind })
     }
+}
+
+/// Begins, writes and ends in one round trip.
+fn send_whole(
+    mut borrowed: Borrowed,
+    part: &Part,
+    rows: &Rows<'_>,
+    form: Form,
+    statement: &Statement,
+) -> Result<Outcome, Failed> {
+    let begin = format!("BEGIN; {}", part.turn);
+    borrowed.acts_from_now();
+    let client = borrowed.client()?;
+    let (begun, written, ended) = borrowed.wait(async {
+        tokio::join!(
+            client.batch_execute(&begin),
+            rows.send(&borrowed, form, statement),
+            client.batch_execute("COMMIT"),
+        )
+    });
+    // Where it did not begin, nothing after it was done.
+    begun.map_err(|error| Failed::Ending(PgError::of(error)))?;
+    let outcome = outcome(written, ended)?;
+    borrowed.done();
+    Ok(outcome)
+}
+
+/// Writes and ends what has begun. The guard writes nothing where it finds another size, so the end
+/// need not wait for it.
+fn write_and_end(
+    tx: Tx,
+    rows: &Rows<'_>,
+    form: Form,
+    statement: &Statement,
+) -> Result<Outcome, Failed> {
+    let client = tx.connection().client()?;
+    let (written, ended) = tx.wait(async {
+        let written = rows.send(tx.connection(), form, statement);
+        tokio::join!(written, client.batch_execute("COMMIT"))
+    });
+    let outcome = outcome(written, ended)?;
+    tx.done();
+    Ok(outcome)
 }
 
 /// Whether the ledger has this entry.
