@@ -208,7 +208,11 @@ impl Server {
             Seat::Idle(connection) if connection.is_alive() => connection,
             Seat::Idle(_) | Seat::Empty | Seat::Lent => Box::new(Connection::open(&self.dial)?),
         };
-        connection.turn_to(&tenant)?;
+        if connection.turn_to(&tenant).is_err() {
+            // It has ended, or has lost what it was: another one is nobody's yet.
+            connection = Box::new(Connection::open(&self.dial)?);
+            connection.turn_to(&tenant)?;
+        }
         borrowed.connection = Some(connection);
         Ok(borrowed)
     }
