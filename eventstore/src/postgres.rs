@@ -36,7 +36,8 @@ use tokio_postgres::{Row, error::SqlState};
 
 use crate::keyring::provider::TenantId;
 use crate::store::Which;
-pub(crate) use directory::{Directory, Held, Keyrings, Placed, State};
+pub use directory::State;
+pub(crate) use directory::{Directory, Held, Keyrings, Placed};
 pub(crate) use follow::Watch;
 pub(crate) use found::found;
 pub(crate) use load::load;

@@ -78,12 +78,26 @@ fn is_hash(value: &Value) -> bool {
     text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
+/// Whoever finds a tenant out of use is told how it came to that and what to do.
+#[test]
+fn a_tenant_out_of_use_is_listed_with_what_comes_next() {
+    let place = Place::salon();
+    let folder = place.path("out");
+    place.run(&["tenant", "export", "--tenant", "salon", "--to", &folder]).ended(0);
+    let listed = place.run(&["tenant", "list"]).ended(0).out;
+    assert!(listed.starts_with("salon  out of use: exported; import brings it back"), "{listed}");
+    let listed = place.json(&["tenant", "list"]);
+    assert_eq!((&listed[0]["in_use"], &listed[0]["state"]), (&json!(false), &json!("exported")));
+    place.run(&["tenant", "import", "--from", &folder]).ended(0);
+    assert_eq!(place.run(&["tenant", "list"]).ended(0).out, "salon\n");
+}
+
 #[test]
 fn a_tenant_is_made_filled_and_counted() {
     let place = Place::new();
     let made = place.json(&["tenant", "create", "salon", "--zone", "Europe/Stockholm"]);
     assert_eq!(made, json!({"tenant": "salon"}));
-    let listed = json!([{"tenant": "salon", "server": null, "in_use": true}]);
+    let listed = json!([{"tenant": "salon", "server": null, "in_use": true, "state": "in_use"}]);
     assert_eq!(place.json(&["tenant", "list"]), listed);
     let rehearsed = place.import(&["--dry-run"]);
     assert_eq!((&rehearsed["imported"], &rehearsed["dry_run"]), (&json!(6), &json!(true)));

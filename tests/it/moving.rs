@@ -12,6 +12,7 @@ use eventstore::StoreError;
 use eventstore::ledger::audit::verify;
 use eventstore::store::backup::Which;
 use eventstore::store::cluster::NamedServer;
+use eventstore::store::listing::State;
 use gateway::app::AppError;
 use serde_json::Value;
 use system_tests::{Caller, Salon, TestApp, keyring_of, postgres};
@@ -465,6 +466,8 @@ async fn a_move_that_was_cut_off_goes_on_or_back() {
     postgres::run(&main, close);
     block_in_place(|| app.app.follow_moves());
     app.with_key(both.0.key()).get("/v1/bookings").await.is(503);
+    let listed = block_in_place(|| app.app.store.listed().unwrap());
+    assert_eq!(listed[0].state, State::Moving);
     assert!(block_in_place(|| app.app.store.move_to("salon", "main").unwrap()));
     assert_eq!(seen(&app, &both, &client).await, before);
     // Closed, with half of it at the other server: on.

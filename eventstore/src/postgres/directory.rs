@@ -76,9 +76,9 @@ fn open(server: &Arc<Server>, made: &str, make: &str) -> Result<(), PgError> {
     Ok(())
 }
 
-/// What is known of a tenant's place.
+/// How a tenant stands in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     InUse,
     /// Out of use, and being written into a folder; if that was cut off, not all of it is there.
     Exporting,

@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 use super::place::{Place, Site, out_of_use};
 use super::{Store, StoreError};
 use crate::keyring::provider::TenantId;
-use crate::postgres::{Placed, State};
+use crate::postgres::Placed;
+pub use crate::postgres::State;
 
 /// A tenant and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +14,7 @@ pub struct Listed {
     pub name: String,
     /// The other server that it is on.
     pub server: Option<String>,
-    /// Out of use: exported, or on its way.
-    pub closed: bool,
+    pub state: State,
 }
 
 impl Store {
@@ -24,18 +24,15 @@ impl Store {
     /// Where the directory cannot be read.
     pub fn listed(&self) -> Result<Vec<Listed>, StoreError> {
         let Place::Server(cluster) = &self.place else {
-            let mut all = Vec::new();
-            for (closed, names) in [(false, self.tenants()?), (true, out_of_use(&self.dir)?)] {
-                all.extend(names.into_iter().map(|name| Listed { name, server: None, closed }));
-            }
-            // One in use comes first, and may have something left beside it by an import.
-            all.sort_by(|one, other| one.name.cmp(&other.name));
-            all.dedup_by(|one, other| one.name == other.name);
-            return Ok(all);
+            let mut all = out_of_use(&self.dir)?;
+            // What an import may have left beside a tenant in use says nothing of it.
+            all.extend(self.tenants()?.into_iter().map(|name| (name, State::InUse)));
+            let listed = |(name, state)| Listed { name, server: None, state };
+            return Ok(all.into_iter().map(listed).collect());
         };
         let listed = |(name, placed): (String, Placed)| {
-            let closed = placed.state != State::InUse;
-            Listed { name, server: placed.server, closed }
+            let Placed { server, state, .. } = placed;
+            Listed { name, server, state }
         };
         Ok(cluster.main.directory.all()?.into_iter().map(listed).collect())
     }

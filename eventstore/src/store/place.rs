@@ -1,6 +1,6 @@
 //! Where the ledgers of a store lie: in files of the data directory, or on a server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,19 +258,22 @@ fn tenant_names(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// The tenants in files that were exported and not removed, or not imported to the end.
-pub(super) fn out_of_use(dir: &Path) -> Result<Vec<String>, StoreError> {
-    let mut names = Vec::new();
+/// The tenants in files that are out of use. An import puts what it brings beside what was exported.
+pub(super) fn out_of_use(dir: &Path) -> Result<BTreeMap<String, State>, StoreError> {
+    let mut files = Vec::new();
     for file in fs::read_dir(dir.join("tenants"))? {
-        let name = file?.file_name().into_string().unwrap_or_default();
-        let Some(name) = name.strip_prefix('.') else { continue };
-        let ends = [".exporting", ".exported", ".arriving"];
-        let name = ends.into_iter().find_map(|end| name.strip_suffix(end));
-        names.extend(name.map(str::to_owned));
+        files.extend(file?.file_name().into_string());
     }
-    names.sort();
-    names.dedup();
-    Ok(names)
+    let mut found = BTreeMap::new();
+    for (end, state) in [
+        (".exported", State::Exported),
+        (".exporting", State::Exporting),
+        (".arriving", State::Arriving),
+    ] {
+        let names = files.iter().filter_map(|file| file.strip_prefix('.')?.strip_suffix(end));
+        found.extend(names.map(|name| (name.to_owned(), state)));
+    }
+    Ok(found)
 }
 
 pub(super) fn is_tenant_name(name: &str) -> bool {

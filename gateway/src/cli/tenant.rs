@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eventstore::keyring::provider::TenantId;
-use eventstore::store::listing::Listed;
+use eventstore::store::listing::{Listed, State};
 use serde_json::json;
 
 use super::console::Console;
@@ -35,8 +35,9 @@ pub(super) fn run(
             let all = app.store.listed()?;
             let rows: Vec<_> = all
                 .iter()
-                .map(|Listed { name, server, closed }| {
-                    json!({ "tenant": name, "server": server, "in_use": !closed })
+                .map(|Listed { name, server, state }| {
+                    let (state, in_use) = (called(*state).0, *state == State::InUse);
+                    json!({ "tenant": name, "server": server, "in_use": in_use, "state": state })
                 })
                 .collect();
             let lines: Vec<String> = all.iter().map(line).collect();
@@ -68,12 +69,30 @@ pub(super) fn run(
 }
 
 /// A tenant of the list: with where it is, unless that is where most are.
-fn line(Listed { name, server, closed }: &Listed) -> String {
+fn line(Listed { name, server, state }: &Listed) -> String {
     let mut line = name.clone();
     if let Some(server) = server {
         line = format!("{line}  on {server}");
     }
-    if *closed { format!("{line}  out of use") } else { line }
+    match called(*state).1 {
+        "" => line,
+        next => format!("{line}  out of use: {next}"),
+    }
+}
+
+/// What a state is called, and of one that is out of use what was done to it and what can be done next.
+fn called(state: State) -> (&'static str, &'static str) {
+    match state {
+        State::InUse => ("in_use", ""),
+        State::Exporting => ("exporting", "being exported; if that was cut off, export it again"),
+        State::Exported => {
+            ("exported", "exported; import brings it back, remove deletes what is left here")
+        }
+        State::Moving => {
+            ("moving", "on its way to another server; if that was cut off, place it again")
+        }
+        State::Arriving => ("arriving", "arriving; if that was cut off, place or import it again"),
+    }
 }
 
 fn place(app: &Arc<App>, name: &str, on: &str, console: &mut Console) -> Result<(), CliError> {

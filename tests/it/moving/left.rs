@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eventstore::StoreError;
+use eventstore::store::listing::State;
 use gateway::app::AppError;
 use serde_json::json;
 use system_tests::{Caller, TestApp, keyring_of, on_postgres, postgres};
@@ -20,6 +21,11 @@ fn export(app: &TestApp, to: &Path) {
 
 fn remove(app: &TestApp) -> Result<(), StoreError> {
     block_in_place(|| app.app.store.remove("salon")).map(drop)
+}
+
+/// How the only tenant stands.
+fn state(app: &TestApp) -> State {
+    block_in_place(|| app.app.store.listed().unwrap())[0].state
 }
 
 /// Where a store in files has something of a tenant's.
@@ -172,6 +178,7 @@ async fn what_was_not_exported_whole_is_not_removed() {
         Some(ledger) => drop(postgres::run(ledger, "UPDATE tidbok.tenant SET state = 4")),
         None => fs::rename(at(&app, ".salon.exported"), at(&app, ".salon.exporting")).unwrap(),
     }
+    assert_eq!(state(&app), State::Exporting);
     let refused = remove(&app).unwrap_err();
     assert!(matches!(refused, StoreError::NotWhole(_)), "{refused:?}");
     app.with_key(staff.key()).get("/v1/bookings").await.is(503);
@@ -196,7 +203,9 @@ async fn what_was_not_exported_whole_is_not_removed() {
 async fn an_arrival_that_was_overtaken_gives_way() {
     for comes_back in [true, false] {
         let Out { app, staff, folder } = exported().await;
+        assert_eq!(state(&app), State::Exported);
         cut_off_an_arrival(&app, &app, folder.path());
+        assert_eq!(state(&app), State::Arriving);
         app.clock.advance(jiff::SignedDuration::from_secs(1));
         let elsewhere = app.beside_on(None, None, 7);
         block_in_place(|| elsewhere.app.store.import(folder.path(), None).unwrap());
