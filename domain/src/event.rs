@@ -145,7 +145,7 @@ events! {
     ServiceDefined(ServiceDefined) = 44 v 1, "service.defined";
     ServiceRevised(ServiceRevised) = 45 v 1, "service.revised";
     ServiceRetired(ServiceRetired) = 46 v 1, "service.retired";
-    PolicySet(PolicySet) = 50 v 2 and 1, "policy.set";
+    PolicySet(PolicySet) = 50 v 3 and 2 and 1, "policy.set";
     LedgerReopened(Reopened) = 60 v 1, "ledger.reopened";
     KeysRotated(Rotated) = 61 v 1, "keys.rotated";
     PeriodEnded(PeriodEnded) = 62 v 1, "period.ended";

@@ -40,8 +40,8 @@ pub fn of(tenant: &Tenant) -> Result<BTreeMap<String, Recipient>, ReadError> {
 ///
 /// # Errors
 /// Where the keyring cannot be read or written.
-pub async fn secret(tenant: &Tenant, recipient: &str) -> Result<String, AppendError> {
-    let key = tenant.webhook_key(recipient).await?;
+pub async fn secret(tenant: &Tenant, recipient: &str, number: u32) -> Result<String, AppendError> {
+    let key = tenant.webhook_key(recipient, number).await?;
     Ok(format!("whsec_{}", STANDARD.encode(key.as_slice())))
 }
 
@@ -72,8 +72,8 @@ pub async fn send(app: &App, tenant: &Tenant) -> Result<Option<Timestamp>, Appen
     let mut next: Option<i64> = None;
     for (name, recipient) in of(tenant)? {
         // Without one they are told by staff, who have a list.
-        let Some(endpoint) = recipient.endpoint else { continue };
-        let again_at = send_to(app, tenant, &name, &endpoint).await?;
+        let Recipient { endpoint: Some(endpoint), secret_number, .. } = recipient else { continue };
+        let again_at = send_to(app, tenant, &name, (&endpoint, secret_number)).await?;
         next = next.into_iter().chain(again_at).min();
     }
     Ok(next.and_then(|at| Timestamp::from_second(at).ok()))
@@ -84,7 +84,7 @@ async fn send_to(
     app: &App,
     tenant: &Tenant,
     name: &str,
-    endpoint: &str,
+    to: (&str, u32),
 ) -> Result<Option<i64>, AppendError> {
     loop {
         let page = tenant.notices(Notices::WaitingFor(name))?;
@@ -94,7 +94,7 @@ async fn send_to(
         for notice in page {
             let now = app.env.clock.now().as_second();
             let again_at = match notice.next_at <= now {
-                true => deliver(app, tenant, &notice, endpoint).await?,
+                true => deliver(app, tenant, &notice, to).await?,
                 false => Some(notice.next_at),
             };
             if again_at.is_some() {
@@ -110,7 +110,7 @@ async fn deliver(
     app: &App,
     tenant: &Tenant,
     notice: &Notice,
-    endpoint: &str,
+    (endpoint, number): (&str, u32),
 ) -> Result<Option<i64>, AppendError> {
     let now = app.env.clock.now().as_second();
     let wait = AGAIN.get(usize::try_from(notice.attempts).unwrap_or(usize::MAX));
@@ -121,8 +121,13 @@ async fn deliver(
     }
     let id = tenant.ids().show(IdKind::Notice, notice.id);
     let body = body(tenant, notice);
-    let key = tenant.webhook_key(&notice.recipient).await?;
-    let signature = signature(key.as_slice(), &id, now, &body);
+    let mut signatures = Vec::new();
+    // The one before as well: they exchange it when they come to it.
+    for number in number.saturating_sub(1)..=number {
+        let key = tenant.webhook_key(&notice.recipient, number).await?;
+        signatures.push(signature(key.as_slice(), &id, now, &body));
+    }
+    let signature = signatures.join(" ");
     let delivery = Delivery { id: id.clone(), timestamp: now, signature, body };
     match app.outbound.post(endpoint, delivery).await {
         Ok(()) => {

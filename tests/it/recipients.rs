@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::hmac;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gateway::{reactors, receipt};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -160,6 +163,56 @@ async fn a_notice_is_sent_until_it_is_acknowledged() {
     let secret = salon.tenant.admin.get("/v1/recipients/books/secret").await.ok();
     assert!(secret.body["secret"].as_str().unwrap().starts_with("whsec_"));
     salon.tenant.admin.get("/v1/recipients/nobody/secret").await.problem(404, "not_found");
+}
+
+/// A secret that others may know is exchanged: the next notice is signed with the new one, and with the former
+/// for as long as the recipient has not exchanged it; no former one comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_a_recipient_is_exchanged() {
+    let (app, inbox) = (TestApp::default(), Inbox::default());
+    let (salon, client) = salon(&app, &inbox.open().await).await;
+    give(&salon, "books", &client).await;
+    let path = format!("/v1/clients/{client}/restrict");
+    let mut known = Vec::new();
+    for number in 0..3 {
+        let numbered = |policy: &mut Value| {
+            policy["recipients"]["books"]["secret_number"] = json!(number);
+        };
+        salon.tenant.change_policy(numbered).await;
+        let secret = salon.tenant.admin.get("/v1/recipients/books/secret").await.ok();
+        known.insert(0, secret.body["secret"].as_str().unwrap().to_owned());
+        salon.tenant.staff.post(&path, &json!({"ground": "objection"})).await.ok();
+        look(&app, &salon).await;
+        let came = inbox.came();
+        let (headers, body) = &came[0];
+        let signed: Vec<bool> =
+            known.iter().map(|secret| is_signed(secret, headers, &body.to_string())).collect();
+        assert_eq!(signed, [true, true, false][..signed.len()], "the newest and the one before");
+        let path = format!("/v1/clients/{client}/unrestrict");
+        salon.tenant.staff.post(&path, &json!({})).await.ok();
+        look(&app, &salon).await;
+        inbox.came();
+    }
+    let seen = salon.tenant.admin.get("/v1/policy").await.ok();
+    let mut back = seen.body.clone();
+    back["recipients"]["books"].as_object_mut().unwrap().remove("secret_number");
+    let seen = [("if-match", seen.header("etag"))];
+    let put = axum::http::Method::PUT;
+    let refused = salon.tenant.admin.send_with(put, "/v1/policy", &back, &seen).await;
+    let refused = refused.problem(422, "validation");
+    assert!(refused.body.to_string().contains("secret_taken_back"), "{}", refused.body);
+}
+
+/// Whether one of the signatures is that of a secret, as Standard Webhooks checks it.
+fn is_signed(secret: &str, headers: &HeaderMap, body: &str) -> bool {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+    let of = |name: &str| headers[name].to_str().unwrap();
+    let signed = format!("{}.{}.{body}", of("webhook-id"), of("webhook-timestamp"));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    of("webhook-signature").split(' ').any(|signature| {
+        let tag = STANDARD.decode(signature.strip_prefix("v1,").unwrap()).unwrap();
+        hmac::verify(&key, signed.as_bytes(), &tag).is_ok()
+    })
 }
 
 /// F63: a receipt lists who was told and who has said so; where somebody tells them by hand it is

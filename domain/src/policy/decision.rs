@@ -16,8 +16,11 @@ pub(crate) fn decide(book: &Book, command: &PolicyCommand) -> Result<Vec<Draft>,
     sound(policy)?;
     for (slug, known) in &book.policy.recipients {
         // Who has something of somebody's is to be told of what becomes of it.
-        if !policy.recipients.contains_key(slug) {
+        let Some(next) = policy.recipients.get(slug) else {
             return Err(PolicyRefusal::RecipientDropped(known.name.clone()));
+        };
+        if next.secret_number < known.secret_number {
+            return Err(PolicyRefusal::SecretTakenBack(slug.clone()));
         }
     }
     for service in book.services.values() {

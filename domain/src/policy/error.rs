@@ -20,6 +20,8 @@ pub enum PolicyRefusal {
     BadRecipient(String),
     #[error("the recipient {0} may have data and is still to be told: retire it instead")]
     RecipientDropped(String),
+    #[error("the recipient {0} has a newer secret: a former one may be known to others")]
+    SecretTakenBack(String),
     #[error("there are too many recipients")]
     TooManyRecipients,
     #[error("the policy has changed since: it is at version {current}")]

@@ -38,6 +38,15 @@ pub struct Recipient {
     #[serde(default)]
     pub retired: bool,
     pub role: RecipientRole,
+    /// Which of their secrets notices are signed with, and with it the one before: another one begins where
+    /// it may have become known. None of before comes back.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub secret_number: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_first(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The European Economic Area: the Union, Iceland, Liechtenstein and Norway.

@@ -87,6 +87,7 @@ fn recipient() -> Recipient {
         purpose: "sending mail".to_owned(),
         retired: false,
         role: RecipientRole::Processor,
+        secret_number: 0,
     }
 }
 
@@ -102,6 +103,17 @@ fn a_recipient_is_retired_and_never_dropped() {
     given(known()).when(set(&policy())).then_refused(dropped);
     let retired = with("mail", Recipient { retired: true, ..recipient() });
     given(known()).when(set(&retired)).then(&[PolicySet { policy: retired }.into()]);
+}
+
+/// A policy written from an older one, or by a program that does not know the number, would bring back what
+/// others may know.
+#[test]
+fn a_secret_that_was_exchanged_does_not_come_back() {
+    let numbered = |secret_number| with("mail", Recipient { secret_number, ..recipient() });
+    let known = || salon_and([PolicySet { policy: numbered(2) }.into()]);
+    let refused = PolicyRefusal::SecretTakenBack("mail".to_owned());
+    given(known()).when(set(&numbered(1))).then_refused(refused);
+    given(known()).when(set(&numbered(3))).then(&[PolicySet { policy: numbered(3) }.into()]);
 }
 
 #[test]

@@ -168,6 +168,7 @@ fn recipient() -> Recipient {
         purpose: "bookkeeping".to_owned(),
         retired: false,
         role: RecipientRole::Processor,
+        secret_number: 1,
     }
 }
 

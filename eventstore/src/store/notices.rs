@@ -108,11 +108,15 @@ impl Tenant {
         Ok(self.log().reader().notices(which)?)
     }
 
-    /// What notices to a recipient are signed with; theirs alone.
+    /// What notices to a recipient are signed with; theirs alone, and another one for each number.
     ///
     /// # Errors
     /// Where the keyring cannot be read or written.
-    pub async fn webhook_key(&self, recipient: &str) -> Result<Zeroizing<[u8; 32]>, AppendError> {
+    pub async fn webhook_key(
+        &self,
+        recipient: &str,
+        number: u32,
+    ) -> Result<Zeroizing<[u8; 32]>, AppendError> {
         let keyring = self.keyring();
         let key = match keyring.secret(SECRET_WEBHOOKS) {
             Err(KeyError::Missing) => {
@@ -122,7 +126,12 @@ impl Tenant {
             }
             known => known?,
         };
-        Ok(Zeroizing::new(*key.key.derived(recipient.as_bytes()).expose()))
+        // No recipient is called with a space.
+        let name = match number {
+            0 => recipient.to_owned(),
+            number => format!("{recipient} {number}"),
+        };
+        Ok(Zeroizing::new(*key.key.derived(name.as_bytes()).expose()))
     }
 
     /// Takes a notice on, to be taken on again at a second since 1970; whether nobody else has.

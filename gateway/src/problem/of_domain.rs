@@ -152,6 +152,9 @@ impl From<PolicyRefusal> for Problem {
             PolicyRefusal::RecipientDropped(name) => {
                 Self::invalid("/recipients", "dropped").because(name)
             }
+            PolicyRefusal::SecretTakenBack(slug) => {
+                Self::invalid("/recipients", "secret_taken_back").because(slug)
+            }
             PolicyRefusal::TooManyRecipients => Self::invalid("/recipients", "too_many"),
             PolicyRefusal::VersionConflict { .. } => Code::VersionConflict.into(),
         }

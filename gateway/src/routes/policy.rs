@@ -73,19 +73,33 @@ pub(crate) struct Recipient {
     /// `processor`, `controller` or `authority`.
     #[schema(value_type = String, example = "processor")]
     role: RecipientRole,
+    /// Which of their secrets notices are signed with, and with it the one before. One more begins another; no
+    /// former one comes back.
+    #[serde(default)]
+    secret_number: u32,
 }
 
 impl From<Recipient> for policy::Recipient {
     fn from(of: Recipient) -> Self {
-        let Recipient { classes, country, endpoint, name, purpose, retired, role } = of;
-        Self { classes, country, endpoint, name, purpose, retired, role }
+        let Recipient { classes, country, endpoint, name, purpose, retired, role, secret_number } =
+            of;
+        Self { classes, country, endpoint, name, purpose, retired, role, secret_number }
     }
 }
 
 impl From<policy::Recipient> for Recipient {
     fn from(of: policy::Recipient) -> Self {
-        let policy::Recipient { classes, country, endpoint, name, purpose, retired, role } = of;
-        Self { classes, country, endpoint, name, purpose, retired, role }
+        let policy::Recipient {
+            classes,
+            country,
+            endpoint,
+            name,
+            purpose,
+            retired,
+            role,
+            secret_number,
+        } = of;
+        Self { classes, country, endpoint, name, purpose, retired, role, secret_number }
     }
 }
 

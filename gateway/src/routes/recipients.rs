@@ -77,8 +77,8 @@ pub(super) async fn secret(
     caller: Caller<MayKeepRecipients>,
     Path(id): Path<String>,
 ) -> Result<Answer<SecretOut>, Problem> {
-    known(&caller, &id)?;
-    let secret = recipients::secret(caller.tenant(), &id).await?;
+    let known = recipients::of(caller.tenant())?.remove(&id).ok_or(Code::NotFound)?;
+    let secret = recipients::secret(caller.tenant(), &id, known.secret_number).await?;
     Ok(Answer::read(SecretOut { secret }, caller.desk().position()))
 }
 

@@ -60,6 +60,7 @@ pub(super) fn policy() -> Policy {
         purpose: "to work on bookings".to_owned(),
         retired: false,
         role: RecipientRole::Processor,
+        secret_number: 0,
     };
     policy.recipients = (0..RECIPIENTS).map(|number| (recipient(number), given(number))).collect();
     policy
