@@ -20,7 +20,7 @@ use crate::wait::{blocking, drive, wait};
 const CONNECTIONS: usize = 16;
 /// How long a commit waits for the connection where it is at home before it takes another, on which its
 /// statements are planned anew.
-const AT_HOME: Duration = Duration::from_millis(20);
+const AT_HOME: Duration = Duration::from_millis(200);
 /// How long who finds all connections in use waits for one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to come about, and how long a silent peer is believed in.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_postgres::Statement;
 
 /// Of how many tenants a connection keeps the statements. The server keeps a plan for each of them.
-const TENANTS: usize = 16;
+const TENANTS: usize = 32;
 
 /// Statements that are prepared on a connection, by tenant, each by its text or what that is made of.
 #[derive(Default)]
