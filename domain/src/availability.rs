@@ -17,7 +17,7 @@ pub struct Offer {
 /// The free times of one resource for one service that start within `window`, every
 /// `step_minutes` from opening.
 ///
-/// `held` answers for each UTC day that the window touches, and for the days around it.
+/// `held` answers for each UTC day that an offer with its buffers touches: see [`offered_minutes`].
 pub fn offers<'a>(
     service: &Service,
     resource: &Resource,
@@ -25,11 +25,7 @@ pub fn offers<'a>(
     step_minutes: u32,
     held: impl Fn(Date) -> Option<&'a Day>,
 ) -> Vec<Offer> {
-    let minutes = match service.length {
-        Length::Fixed { minutes } => minutes,
-        Length::Between { from_minutes, .. } => from_minutes,
-        Length::Nights { .. } => 24 * 60,
-    };
+    let minutes = offered_minutes(service);
     let zone = &resource.zone;
     let first = zone.local(window.start()).date();
     let last = zone.local(window.end()).date();
@@ -55,6 +51,15 @@ pub fn offers<'a>(
     offers.sort_by_key(|offer| offer.slot);
     offers.dedup_by_key(|offer| offer.slot);
     offers
+}
+
+/// How long the times are that are offered for a service, in minutes.
+pub fn offered_minutes(service: &Service) -> u32 {
+    match service.length {
+        Length::Fixed { minutes } => minutes,
+        Length::Between { from_minutes, .. } => from_minutes,
+        Length::Nights { .. } => 24 * 60,
+    }
 }
 
 fn starts(opening: Slot, step_minutes: u32) -> impl Iterator<Item = Timestamp> {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::availability::offers;
+use domain::availability::{offered_minutes, offers};
 use domain::catalogue::{Resource, Service};
 use domain::slot::{Slot, Zone};
 use domain::{ResourceId, ServiceId};
 use eventstore::IdKind;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use projections::Reader;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -188,8 +188,14 @@ fn free_times(
     resource: &Resource,
     now: Timestamp,
 ) -> Result<Vec<(Slot, u32)>, Problem> {
-    let first = wish.window.days().next().and_then(|date| date.yesterday().ok());
-    let last = wish.window.days().last().and_then(|date| date.tomorrow().ok());
+    // What is offered may begin at the last moment of the window, and its buffers reach on.
+    let reach = |minutes: u32| Span::new().days(i64::from(minutes.div_ceil(24 * 60)) + 1);
+    let (before, after) = (
+        reach(service.buffer_before.into()),
+        reach(offered_minutes(service) + u32::from(service.buffer_after)),
+    );
+    let first = wish.window.days().next().and_then(|date| date.checked_sub(before).ok());
+    let last = wish.window.days().last().and_then(|date| date.checked_add(after).ok());
     let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
     let days = reader.occupancy().days(id, first..=last)?;
     let found = offers(service, resource, wish.window, wish.step, |date| days.get(&date));

@@ -123,3 +123,38 @@ async fn bookings_are_counted_by_facets() {
     let unknown = salon.tenant.auditor.get("/v1/statistics?by=name").await;
     unknown.problem(422, "validation").at("?by");
 }
+
+/// What is held days after the window, or before it by a long buffer, is no free time either.
+#[tokio::test]
+async fn long_times_are_not_offered_where_their_end_is_held() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let admin = &salon.tenant.admin;
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let hours: Vec<_> = days.map(|day| json!({"day": day, "from": "00:00", "to": "24:00"})).into();
+    let cottage = json!({
+        "name": "Cottage", "kind": "room", "capacity": 1, "group": "Cottages",
+        "time_zone": "UTC", "hours": hours,
+    });
+    let cottage = admin.post("/v1/resources", &cottage).await.created().id();
+    let week = json!({
+        "name": "Week", "length": {"fixed": {"minutes": 10_080}}, "resource_ids": [cottage],
+    });
+    let week = admin.post("/v1/services", &week).await.created().id();
+    let wish = json!({
+        "service_id": week, "resource_ids": [cottage], "client_id": client,
+        "start": "2026-03-05T00:00:00Z",
+    });
+    let booked = salon.tenant.staff.post("/v1/bookings", &wish).await.created();
+    let query = |from: &str, to: &str| {
+        format!(
+            "/v1/availability?service_id={week}&from={from}&to={to}&time_zone=UTC&step_minutes=720"
+        )
+    };
+    let auditor = &salon.tenant.auditor;
+    let free = auditor.get_after(&query("2026-03-02", "2026-03-03"), &booked).await.ok();
+    assert_eq!(free.body["data"], json!([]), "Monday to Monday meets Thursday to Thursday");
+    let free = auditor.get(&query("2026-03-12", "2026-03-13")).await.ok();
+    assert_eq!(free.body["data"].as_array().unwrap().len(), 2, "{}", free.text());
+}
