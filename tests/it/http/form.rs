@@ -231,3 +231,14 @@ async fn an_empty_body_is_no_wish() {
     let answer = salon.tenant.staff.send(request).await;
     answer.problem(422, "validation").at("/service_id");
 }
+
+/// What is counted has as many lines as there are routes, whatever anybody asks for.
+#[tokio::test]
+async fn a_method_nobody_knows_is_counted_as_other() {
+    let app = TestApp::default();
+    let odd = Method::from_bytes(b"Q7F3A1").unwrap();
+    let request = app.anybody().request(odd, "/health", Vec::new());
+    app.anybody().send(request).await.is(405);
+    let metrics = app.anybody().get("/metrics").await.ok().text();
+    assert!(!metrics.contains("Q7F3A1") && metrics.contains("method=\"other\""), "{metrics}");
+}
