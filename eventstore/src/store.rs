@@ -44,6 +44,9 @@ use lock::Hands;
 pub(crate) use place::Which;
 use place::{Place, Site, is_tenant_name};
 
+/// How many persons one record of access names: more do not fit into its seal.
+const NAMED_AT_ONCE: usize = 800;
+
 type Slot = Arc<Mutex<Option<Arc<Tenant>>>>;
 
 /// A data directory, locked for this process.
@@ -325,7 +328,7 @@ impl Tenant {
     }
 
     /// Records that a reader asks for what is sealed of these persons (of anybody, where none are
-    /// named) in these classes, and hands out the ticket, which opens nothing else.
+    /// named; of very many in several records) in these classes, and hands out the ticket, which opens nothing else.
     ///
     /// # Errors
     /// Where the record cannot be written: then nothing may be read.
@@ -340,19 +343,26 @@ impl Tenant {
         let zone = jiff::tz::TimeZone::UTC;
         let year = zone.to_datetime(self.env.clock.now()).date().year();
         access.ensure_period(RetentionClass::Access, year).await?;
-        let ids: Vec<String> =
-            whom.iter().take(1000).map(|person| self.ids.show(IdKind::Client, person.0)).collect();
-        let content = Personal::default().with(Field::Whom, ids.join(" "));
-        let mut sealing = access.sealing();
-        let kind = Event::KIND_SEALS_OPENED;
-        let whom_seal = sealing.seal_access::<Whom>(year, kind, &content)?;
-        let opened = Opened {
-            classes: classes.to_vec(),
-            count: u32::try_from(whom.len()).unwrap_or(u32::MAX),
-            purpose,
-            whom: whom_seal,
+        let whole = [whom];
+        let records: Vec<&[PersonId]> = match whom {
+            [] => whole.to_vec(),
+            whom => whom.chunks(NAMED_AT_ONCE).collect(),
         };
-        access.append(Append::new(Command::Access(opened), reader).sealed(sealing)).await?;
+        for whom in records {
+            let ids: Vec<String> =
+                whom.iter().map(|person| self.ids.show(IdKind::Client, person.0)).collect();
+            let content = Personal::default().with(Field::Whom, ids.join(" "));
+            let mut sealing = access.sealing();
+            let kind = Event::KIND_SEALS_OPENED;
+            let whom_seal = sealing.seal_access::<Whom>(year, kind, &content)?;
+            let opened = Opened {
+                classes: classes.to_vec(),
+                count: u32::try_from(whom.len()).unwrap_or(u32::MAX),
+                purpose,
+                whom: whom_seal,
+            };
+            access.append(Append::new(Command::Access(opened), reader).sealed(sealing)).await?;
+        }
         Ok(Disclosure::recorded(purpose, classes, whom))
     }
 }

@@ -135,3 +135,17 @@ async fn nobody_comes_in_with_a_strange_key() {
     let nobody = app.anybody().get("/v1/bookings").await.problem(401, "unauthenticated");
     assert_eq!(nobody.header("www-authenticate"), "Bearer");
 }
+
+/// More than one record of access can name are read with several.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_found_among_a_thousand() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    for n in 0..900 {
+        salon.tenant.client(&format!("Person{n}")).await;
+    }
+    let wanted = json!({"name": "person899"});
+    let found = salon.tenant.staff.post("/v1/clients/search", &wanted).await.ok();
+    assert_eq!(found.body["data"].as_array().unwrap().len(), 1, "{}", found.text());
+    assert_eq!(found.body["searched"], 900);
+}
