@@ -196,6 +196,17 @@ impl<P> Caller<P> {
         }
     }
 
+    /// Whether this key may make others.
+    ///
+    /// # Errors
+    /// Where a program of somebody else's asks: what is read with a key that is not theirs nobody takes down.
+    pub fn may_issue(&self) -> Result<(), Problem> {
+        match self.holder.recipient {
+            Some(_) => Err(Code::Forbidden.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Takes down whose data is given out with this key, where a program of somebody else's reads.
     ///
     /// # Errors

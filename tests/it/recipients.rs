@@ -203,6 +203,37 @@ async fn the_secret_of_a_recipient_is_exchanged() {
     assert!(refused.body.to_string().contains("secret_taken_back"), "{}", refused.body);
 }
 
+/// Nothing in the list of notices leads from an id that is on a receipt to the entries that tell of its person.
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_name_nobody_who_is_erased_once_all_know() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let recipients = json!({"law": recipient("Lind & Co", None)});
+    salon.tenant.change_policy(|policy| policy["recipients"] = recipients).await;
+    let client = salon.tenant.client("Astrid").await;
+    give(&salon, "law", &client).await;
+    let staff = &salon.tenant.staff;
+    let path = format!("/v1/clients/{client}");
+    staff.post(&format!("{path}/restrict"), &json!({"ground": "objection"})).await.ok();
+    let acknowledge = async |newest: usize| {
+        let notices = salon.tenant.auditor.get("/v1/notices").await.ok();
+        let id = notices.body["data"][newest]["id"].as_str().unwrap().to_owned();
+        staff.post(&format!("/v1/notices/{id}/acknowledge"), &json!({})).await.ok();
+    };
+    acknowledge(0).await;
+    staff.post(&format!("{path}/unrestrict"), &json!({})).await.ok();
+    staff.post(REQUESTS, &json!({"kind": "erasure", "client_id": client})).await.is(202);
+    // Of three one is known; two still say of whom, for somebody has to be told.
+    let notices = salon.tenant.auditor.get("/v1/notices").await.ok();
+    let named = |notices: &Value| notices["data"].to_string().matches(&client).count();
+    assert_eq!(named(&notices.body), 2, "{}", notices.text());
+    // What is still to be done stands first.
+    acknowledge(0).await;
+    acknowledge(0).await;
+    let notices = salon.tenant.auditor.get("/v1/notices").await.ok();
+    assert_eq!(named(&notices.body), 0, "{}", notices.text());
+}
+
 /// Whether one of the signatures is that of a secret, as Standard Webhooks checks it.
 fn is_signed(secret: &str, headers: &HeaderMap, body: &str) -> bool {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
@@ -306,6 +337,13 @@ async fn a_retired_recipient_reads_nothing_and_is_still_told() {
     let (salon, client) = salon(&app, &inbox.open().await).await;
     let books = program(&app, &salon).await;
     books.get(&format!("/v1/clients/{client}")).await.ok();
+    // What is read with another's key nobody takes down: theirs makes none.
+    let keys = format!("/v1/clients/{client}/keys");
+    books.post(&keys, &json!({})).await.problem(403, "forbidden");
+    let admin = json!({"role": "admin", "recipient": "books"});
+    let admin = salon.tenant.admin.post("/v1/keys", &admin).await.created();
+    let admin = app.with_key(admin.body["key"].as_str().unwrap());
+    admin.post("/v1/keys", &json!({"role": "staff"})).await.problem(403, "forbidden");
     salon
         .tenant
         .change_policy(|policy| policy["recipients"]["books"]["retired"] = json!(true))

@@ -164,9 +164,9 @@ pub(super) fn clear(keyring: &mut Tx, rows: &[Cleared]) -> Result<(), PgError> {
 /// Clears what else there is: nothing but the fact that there was somebody stays.
 pub(super) fn bury(keyring: &mut Tx, person: PersonId) -> Result<(), PgError> {
     rotation::relist(keyring, person, |_| false, &[])?;
+    papers::forget(keyring, person)?;
     for sql in [
         "DELETE FROM api_key WHERE person = $1",
-        "DELETE FROM given WHERE person = $1",
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
          contact_at = NULL, contact_handle = NULL WHERE id = $1",
     ] {

@@ -56,7 +56,8 @@ impl Papers for PgReader {
     }
 
     fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        let sql = request!("ORDER BY id DESC LIMIT $1");
+        // First those that wait for somebody, however many have come since.
+        let sql = request!("ORDER BY decided_at IS NOT NULL, id DESC LIMIT $1");
         self.rows(sql, &[&i64::from(limit)], request)
     }
 
@@ -104,7 +105,7 @@ impl Papers for PgReader {
                 self.rows(sql, &[&int(position.0)], notice)
             }
             Notices::Newest(limit) => {
-                let sql = notice!("ORDER BY id DESC LIMIT $1");
+                let sql = notice!("ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT $1");
                 self.rows(sql, &[&i64::from(limit)], notice)
             }
         };
@@ -203,7 +204,9 @@ pub(super) fn make(tx: &mut Tx, change: &Paper) -> Result<u64, PgError> {
         }
         Paper::Acknowledge { id, at } => {
             let sql = "UPDATE notice SET acknowledged_at = $2,
-                       person = CASE WHEN kind = 'erased' THEN NULL ELSE person END
+                       person = CASE WHEN kind = 'erased'
+                           OR EXISTS (SELECT 1 FROM person p WHERE p.id = notice.person AND p.state >= 3)
+                           THEN NULL ELSE person END
                        WHERE id = $1 AND acknowledged_at IS NULL";
             let known = tx.run(sql, &[&int(*id), at])?;
             if known > 0 {
@@ -228,6 +231,15 @@ pub(super) fn tell(
                SELECT recipient, $2::text, person, $3::int8, $4::int8, $4::int8 FROM given WHERE person = $1
                ORDER BY recipient";
     tx.run(sql, &[&int(whose.0), &kind.name(), &int(position.0), &at]).map(drop)
+}
+
+/// Has nothing say any more to whom somebody's data were given, but to those who are still to be told.
+pub(super) fn forget(tx: &mut Tx, whose: PersonId) -> Result<(), PgError> {
+    // Whoever was given nothing is in no notice: the table is not looked through for them.
+    let sql = "UPDATE notice SET person = NULL WHERE person = $1 AND acknowledged_at IS NOT NULL
+               AND EXISTS (SELECT 1 FROM given WHERE person = $1)";
+    tx.run(sql, &[&int(whose.0)])?;
+    tx.run("DELETE FROM given WHERE person = $1", &[&int(whose.0)]).map(drop)
 }
 
 /// Ends what was asked for somebody who is erased: done, whoever had asked.

@@ -36,7 +36,9 @@ impl Papers for Connection {
     }
 
     fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        let mut select = self.prepare_cached(&format!("{REQUEST} ORDER BY id DESC LIMIT ?1"))?;
+        // First those that wait for somebody, however many have come since.
+        let rest = "ORDER BY decided_at IS NOT NULL, id DESC LIMIT ?1";
+        let mut select = self.prepare_cached(&format!("{REQUEST} {rest}"))?;
         let rows = select.query_map([limit], request)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -88,7 +90,9 @@ impl Papers for Connection {
                 (rest, recipient.to_owned().into())
             }
             Notices::Of(position) => ("WHERE position = ?1 ORDER BY id", int(position.0).into()),
-            Notices::Newest(limit) => ("ORDER BY id DESC LIMIT ?1", i64::from(limit).into()),
+            Notices::Newest(limit) => {
+                ("ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT ?1", i64::from(limit).into())
+            }
         };
         let mut select = self.prepare_cached(&format!("{NOTICE} {rest}"))?;
         let rows = select.query_map([value], notice)?;
@@ -212,7 +216,9 @@ fn give(
 fn acknowledge(conn: &Connection, id: i64, at: i64) -> rusqlite::Result<usize> {
     let known = conn.execute(
         "UPDATE notice SET acknowledged_at = ?2,
-         person = CASE WHEN kind = 'erased' THEN NULL ELSE person END
+         person = CASE WHEN kind = 'erased'
+             OR EXISTS (SELECT 1 FROM person p WHERE p.id = notice.person AND p.state >= 3)
+             THEN NULL ELSE person END
          WHERE id = ?1 AND acknowledged_at IS NULL",
         (id, at),
     )?;
@@ -239,6 +245,19 @@ pub(super) fn tell(
          SELECT recipient, ?2, person, ?3, ?4, ?4 FROM given WHERE person = ?1",
     )?
     .execute((int(whose.0), kind.name(), int(position.0), at))?;
+    Ok(())
+}
+
+/// Has nothing say any more to whom somebody's data were given, but to those who are still to be told.
+pub(super) fn forget(conn: &Connection, whose: PersonId) -> rusqlite::Result<()> {
+    let id = int(whose.0);
+    // Whoever was given nothing is in no notice: the table is not looked through for them.
+    conn.prepare_cached(
+        "UPDATE notice SET person = NULL WHERE person = ?1 AND acknowledged_at IS NOT NULL
+         AND EXISTS (SELECT 1 FROM given WHERE person = ?1)",
+    )?
+    .execute([id])?;
+    conn.prepare_cached("DELETE FROM given WHERE person = ?1")?.execute([id])?;
     Ok(())
 }
 

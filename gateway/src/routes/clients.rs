@@ -246,6 +246,7 @@ pub(super) async fn issue_key(
     Sent(value): Sent<ClientKeyIn>,
 ) -> Result<Answer<NewKey>, Problem> {
     let info = known(&caller, caller.client_id(&id)?)?;
+    caller.may_issue()?;
     let (tenant, env) = (caller.tenant(), &caller.app.env);
     let issued =
         keys::issue(tenant, Role::Client, &value.label, (Some(info.id), None), env).await?;

@@ -87,6 +87,7 @@ pub(super) async fn create(
     caller: Caller<MayKeepKeys>,
     Sent(asked): Sent<KeyIn>,
 ) -> Result<Answer<NewKey>, Problem> {
+    caller.may_issue()?;
     let role: Role = asked.role.parse().map_err(|_| Problem::invalid("/role", "invalid"))?;
     if let Some(recipient) = &asked.recipient
         && !recipients::is_given(caller.tenant(), recipient)?
