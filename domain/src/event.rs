@@ -90,6 +90,7 @@ macro_rules! events {
         ///
         /// # Errors
         /// For a kind or version this program does not know, and for a body of another shape.
+        #[expect(clippy::manual_range_patterns, reason = "a kind names its versions one by one")]
         pub fn decode(kind: Kind, version: u16, body: &[u8]) -> Result<Event, DecodeError> {
             // Looked through once, not string by string: a replay has millions of each.
             let body = std::str::from_utf8(body)?;

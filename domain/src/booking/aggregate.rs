@@ -152,7 +152,7 @@ impl Status {
         match next {
             Self::Pending => false,
             Self::Confirmed | Self::Declined => self == Self::Pending,
-            Self::Cancelled => matches!(self, Self::Pending | Self::Confirmed),
+            Self::Cancelled => matches!(self, Self::Pending | Self::Confirmed | Self::CheckedIn),
             Self::CheckedIn | Self::NoShow => self == Self::Confirmed,
             Self::Completed => matches!(self, Self::Confirmed | Self::CheckedIn),
         }

@@ -272,6 +272,10 @@ fn change_booking(
         }
         Change::Cancel { by, reason, note, fence } => {
             allowed(was, Status::Cancelled)?;
+            // Whoever was noted as there by mistake is let go by those who noted it.
+            if was == Status::CheckedIn && *by == Side::Client {
+                return Err(BookingRefusal::WrongStatus(was));
+            }
             in_time(book, known, *by, context.now)?;
             if fence.is_some_and(|fence| book.fences.contains(&fence)) {
                 return Err(BookingRefusal::Erased);

@@ -216,3 +216,79 @@ async fn pages_hold_every_booking_once() {
         assert!(starts.is_sorted());
     }
 }
+
+/// Words for a time mean the clock of where the booking is now, not of where it began.
+#[tokio::test]
+async fn a_booking_is_moved_by_the_clock_of_where_it_is() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let hours = json!([{"day": "monday", "from": "09:00", "to": "17:00"}]);
+    let away = json!({
+        "name": "Away", "kind": "room", "capacity": 1, "group": "Salon",
+        "time_zone": "Europe/Helsinki", "hours": hours,
+    });
+    let away = salon.tenant.admin.post("/v1/resources", &away).await.created().id();
+    let path = format!("/v1/bookings/{}/reschedule", salon.booked(&client, NINE, TEN).await);
+    let there = json!({"start": NINE, "end": TEN, "resource_ids": [away]});
+    let moved = salon.tenant.staff.post(&path, &there).await.ok();
+    assert_eq!(moved.body["start"], "2026-03-02T07:00:00Z");
+    let later = json!({"start": TEN, "end": ELEVEN});
+    let moved = salon.tenant.staff.post(&path, &later).await.ok();
+    assert_eq!(moved.body["start"], "2026-03-02T08:00:00Z", "ten o'clock in Helsinki");
+    // What is said of an instant rests on no clock.
+    let instant = json!({"start": "2026-03-02T09:00:00Z", "end": "2026-03-02T10:00:00Z"});
+    let moved = salon.tenant.staff.post(&path, &instant).await.ok();
+    assert_eq!(moved.body["start"], "2026-03-02T09:00:00Z");
+}
+
+/// A booking is whose it is: those who come along neither move it nor give it up, and it goes on without one of
+/// them who is erased.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_along_does_not_change_a_booking() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let (client, own) = salon.tenant.client_with_key("Astrid").await;
+    let (guest, along) = salon.tenant.client_with_key("Birger").await;
+    let (_, stranger) = salon.tenant.client_with_key("Cecilia").await;
+    let mut wish = salon.wish(&client, NINE, TEN);
+    wish["participants"] = json!([{"client_id": guest}]);
+    let booking = salon.tenant.staff.post("/v1/bookings", &wish).await.created().id();
+    let path = format!("/v1/bookings/{booking}");
+    let later = json!({"start": TEN, "end": ELEVEN});
+    for (change, body) in [("cancel", json!({})), ("reschedule", later.clone())] {
+        let change = format!("{path}/{change}");
+        along.post(&change, &body).await.problem(403, "forbidden");
+        stranger.post(&change, &body).await.problem(404, "not_found");
+    }
+    // Nor is anything told of it by what is wrong with the time.
+    let never = json!({"start": "2026-03-29T02:30:00"});
+    stranger.post(&format!("{path}/reschedule"), &never).await.problem(404, "not_found");
+    let erasure = json!({"kind": "erasure", "cancel_open_bookings": true});
+    along.post("/v1/privacy-requests", &erasure).await.is(202);
+    let left = salon.tenant.staff.get(&path).await.ok();
+    assert_eq!(left.body["status"], "confirmed");
+    assert!(!left.text().contains("Birger"));
+    own.post(&format!("{path}/reschedule"), &later).await.ok();
+    own.post(&format!("{path}/cancel"), &json!({})).await.ok();
+}
+
+/// Who is noted as there by mistake can be let go, by staff and for an erasure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistaken_check_in_is_undone_and_stands_in_no_erasures_way() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let staff = &salon.tenant.staff;
+    let (client, own) = salon.tenant.client_with_key("Astrid").await;
+    for start in [(NINE, TEN), (TEN, ELEVEN)] {
+        let path = format!("/v1/bookings/{}", salon.booked(&client, start.0, start.1).await);
+        staff.post(&format!("{path}/check-in"), &json!({})).await.ok();
+        own.post(&format!("{path}/cancel"), &json!({})).await.problem(409, "wrong_status");
+        if start.0 == NINE {
+            staff.post(&format!("{path}/cancel"), &json!({})).await.ok();
+        }
+    }
+    let erasure = json!({"kind": "erasure", "client_id": client, "cancel_open_bookings": true});
+    let asked = staff.post("/v1/privacy-requests", &erasure).await.is(202);
+    assert_eq!(asked.body["state"], "done", "{}", asked.text());
+}

@@ -13,7 +13,7 @@ const TABLE: &str = "
     pending        x        x         x          x        .         .         .
     confirmed      .        .         x          x        x         x         x
     declined       .        .         .          .        .         .         .
-    checked_in     .        .         .          .        .         x         .
+    checked_in     .        .         .          x        .         x         .
     completed      .        .         .          .        .         .         .
     cancelled      .        .         .          .        .         .         .
     no_show        .        .         .          .        .         .         .
@@ -98,6 +98,7 @@ fn each_step_says_what_the_booking_was() {
         ("decline", Status::Pending, declined().into()),
         ("cancel", Status::Pending, cancelled(Status::Pending).into()),
         ("cancel", Status::Confirmed, cancelled(Status::Confirmed).into()),
+        ("cancel", Status::CheckedIn, cancelled(Status::CheckedIn).into()),
         ("check_in", Status::Confirmed, Event::BookingCheckedIn(step(Status::Confirmed))),
         ("complete", Status::Confirmed, Event::BookingCompleted(step(Status::Confirmed))),
         ("complete", Status::CheckedIn, Event::BookingCompleted(step(Status::CheckedIn))),
@@ -105,6 +106,23 @@ fn each_step_says_what_the_booking_was() {
     ] {
         given(standing(was)).at(DURING).when(change(FIRST, named(name))).then(&[event]);
     }
+}
+
+/// Staff undo a mistaken check-in, and the program cancels for an erasure; a client is there, or never was.
+#[test]
+fn who_is_checked_in_is_not_cancelled_by_themselves() {
+    let by = |by| Change::Cancel { by, reason: Reason::Illness, note: None, fence: None };
+    for early in ["2026-11-18T09:00:00Z", DURING] {
+        given(standing(Status::CheckedIn))
+            .at(early)
+            .when(change(FIRST, by(Side::Client)))
+            .then_refused(BookingRefusal::WrongStatus(Status::CheckedIn));
+    }
+    let event = Cancelled { by: Side::System, ..cancelled(Status::CheckedIn) };
+    given(standing(Status::CheckedIn))
+        .at(DURING)
+        .when(change(FIRST, by(Side::System)))
+        .then(&[event.into()]);
 }
 
 #[test]

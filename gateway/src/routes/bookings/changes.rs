@@ -2,8 +2,8 @@
 //! nothing has changed since it was read.
 
 use axum::extract::Path;
-use domain::booking::{BookingCommand, Change, Reason};
-use domain::{BookingId, Command, Handle};
+use domain::booking::{BookingCommand, Change, Hold, Reason};
+use domain::{BookingId, Command, Event, Handle, ResourceId, Tag};
 use eventstore::{Append, Appended, Idempotency, PersonId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -72,27 +72,42 @@ fn one() -> u16 {
     1
 }
 
-/// Whose part the caller acts as: a client their own; and others' bookings do not exist for them.
+/// The booker's part, as whom a caller changes a booking: a client their own. One in which they only take part
+/// is the booker's to change, and those of others do not exist for them.
 struct Part {
     handle: Handle,
     person: Option<PersonId>,
 }
 
-fn own_part<P>(caller: &Caller<P>, id: BookingId) -> Result<Part, Problem> {
+fn booker<P>(caller: &Caller<P>, id: BookingId) -> Result<Part, Problem> {
     let event = beginning(caller, id)?.event;
+    let handle = event.booker().ok_or(Code::NotFound)?;
     let handles: Vec<Handle> = event.parts.iter().map(|part| part.handle).collect();
     let of = caller.tenant().keyring().persons_of(&handles)?;
+    let person = of.get(&handle).copied();
     match caller.person() {
-        Some(own) => {
-            let part = of.into_iter().find(|(_, person)| *person == own);
-            let (handle, person) = part.ok_or(Code::NotFound)?;
-            Ok(Part { handle, person: Some(person) })
+        Some(own) if person != Some(own) => {
+            let takes_part = of.values().any(|person| *person == own);
+            Err(if takes_part { Code::Forbidden } else { Code::NotFound }.into())
         }
-        None => {
-            let handle = event.booker().ok_or(Code::NotFound)?;
-            Ok(Part { handle, person: of.get(&handle).copied() })
+        Some(_) | None => Ok(Part { handle, person }),
+    }
+}
+
+/// The clock that a booking goes by: that of the first resource it holds since it was last moved, and after
+/// how many entries it is so.
+fn held_first<P>(caller: &Caller<P>, id: BookingId) -> Result<(Option<ResourceId>, u32), Problem> {
+    let log = caller.tenant().log();
+    let later = log.positions(Tag::booking(id))?;
+    let version = u32::try_from(later.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let first = |held: &[Hold]| held.first().map(|hold| hold.resource);
+    for position in later.into_iter().rev() {
+        let Some(entry) = log.entry(position)? else { continue };
+        if let Event::BookingRescheduled(moved) = entry.decode()?.recorded.event {
+            return Ok((first(&moved.held), version));
         }
     }
+    Ok((first(&beginning(caller, id)?.event.held), version))
 }
 
 async fn change<P>(
@@ -103,7 +118,7 @@ async fn change<P>(
     change: Change,
 ) -> Result<Answer<Booking>, Problem> {
     let booking = caller.booking_id(id)?;
-    let part = own_part(caller, booking)?;
+    let part = booker(caller, booking)?;
     let change = BookingCommand::Change { booking, expected: seen.expected(), change };
     let append = Append::new(Command::Booking(change), caller.actor_as(part.handle));
     let appended = caller.append(Append { idempotency: Some(idempotency), ..append }).await?;
@@ -161,14 +176,20 @@ pub(in crate::routes) async fn reschedule(
     Once { value, idempotency }: Once<RescheduleIn>,
 ) -> Result<Answer<Booking>, Problem> {
     let booking = caller.booking_id(&id)?;
+    booker(&caller, booking)?;
     let began = beginning(&caller, booking)?.event;
     let ids = value.resource_ids.as_deref();
     let wanted = ids.map(|ids| wanted(&caller, ids, value.units)).transpose()?;
-    let first = match wanted.as_ref().and_then(|wanted| wanted.first()) {
-        Some(wanted) => Some(wanted.resource),
-        None => began.held.first().map(|hold| hold.resource),
-    };
     let times = Times { start: value.start, end: value.end };
+    let (first, seen) = match wanted.as_ref().and_then(|wanted| wanted.first()) {
+        Some(wanted) => (Some(wanted.resource), seen),
+        None => {
+            let (first, version) = held_first(&caller, booking)?;
+            // Moved elsewhere meanwhile, the same words would mean another time.
+            let rests_on_it = times.are_local() && seen.expected().is_none();
+            (first, if rests_on_it { IfMatch::Version(version) } else { seen })
+        }
+    };
     let slot = times.slot(&caller, began.service, first).await?;
     change(&caller, &id, seen, idempotency, Change::Reschedule { slot, wanted }).await
 }
@@ -184,7 +205,7 @@ pub(in crate::routes) async fn cancel(
     Once { value, idempotency }: Once<CancelBookingIn>,
 ) -> Result<Answer<Booking>, Problem> {
     let booking = caller.booking_id(&id)?;
-    let part = own_part(&caller, booking)?;
+    let part = booker(&caller, booking)?;
     let (by, reason) = (caller.side(), value.reason);
     let note = match (value.note.filter(|note| !note.is_empty()), part.person) {
         (Some(note), Some(person)) => Some((person, part.handle, note)),

@@ -1,6 +1,6 @@
 //! A booking as it is asked for over HTTP, read into what the intake seals.
 
-use domain::booking::{Role, Wanted};
+use domain::booking::{BookingRefusal, Role, Wanted};
 use domain::catalogue::Length;
 use domain::facet::Channel;
 use domain::ids::Hash;
@@ -176,6 +176,11 @@ pub(super) struct Times {
 }
 
 impl Times {
+    /// Whether what they mean depends on a zone.
+    pub(super) fn are_local(&self) -> bool {
+        self.start.is_local() || self.end.is_some_and(When::is_local)
+    }
+
     /// The slot: wall times in the zone of the first resource, the end from the service where it
     /// is left out.
     pub(super) async fn slot<P>(
@@ -185,9 +190,7 @@ impl Times {
         first: Option<ResourceId>,
     ) -> Result<Slot, Problem> {
         let zone = match first {
-            Some(resource) if self.start.is_local() || self.end.is_some_and(When::is_local) => {
-                zone_of(caller, resource).await?
-            }
+            Some(resource) if self.are_local() => zone_of(caller, resource).await?,
             Some(_) | None => Zone::utc(),
         };
         let start = self.start.instant(&zone, "/start")?;
@@ -295,6 +298,10 @@ async fn fiscal_year(
     };
     if !parts.iter().any(accounting) {
         return Ok(0);
+    }
+    if slot.start() < caller.app.env.clock.now() {
+        // Refused in any case: no key is made for a year that nobody books in.
+        return Err(BookingRefusal::Started.into());
     }
     let ((policy, _), _) = caller.find(|reader| reader.catalogue().policy()).await?;
     let day = policy.zone.local(slot.start()).date();
