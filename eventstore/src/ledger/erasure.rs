@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use domain::person::PersonRefusal;
 use domain::person::command::PersonCommand;
-use domain::{Actor, BookingId, Command, Context, FenceId, Position, Refusal, RetentionClass};
+use domain::{
+    Actor, BookingId, Command, Context, FenceId, Handle, Position, Refusal, RetentionClass,
+};
 use tokio::sync::oneshot;
 
 use super::appender::{AppendError, Erasure};
@@ -61,6 +63,16 @@ impl Clearing {
     fn step_rows(&self) -> &[PersonRow] {
         let rows = self.rows();
         rows.get(rows.len() - self.step.unwrap_or_default()..).unwrap_or_default()
+    }
+
+    /// How many rows, from the end, a step clears that has room for so many: all of a handle's or none. A row
+    /// that was never in its table is found by the link of its handle, and by nothing else.
+    fn step_within(&self, room: usize) -> usize {
+        let rows = self.rows();
+        let step = rows.len().min(room);
+        let (left, cleared) = rows.split_at(rows.len() - step);
+        let Some(first) = cleared.first() else { return 0 };
+        step + left.iter().rev().take_while(|row| row.handle == first.handle).count()
     }
 
     fn step_done(&mut self) {
@@ -223,24 +235,28 @@ impl Writer {
         Ok(self.provider.add_marks(self.keyring.tenant, &marks)?)
     }
 
-    /// Which of the person's bookings are still to come or under way.
+    /// Which of the bookings that the person has made are still to come or under way. Those of others in which
+    /// they take part go on without them.
     pub(super) fn open_bookings(
         &mut self,
         person: PersonId,
     ) -> Result<Vec<BookingId>, AppendError> {
         let now = self.tick();
         let rows = self.rows_until(person, now.as_second() + 1)?;
-        let mut bookings: Vec<BookingId> = rows.iter().filter_map(|row| row.booking).collect();
-        bookings.sort_unstable();
-        bookings.dedup();
+        let part = |row: &PersonRow| Some((row.booking?, row.handle));
+        let mut parts: Vec<(BookingId, Handle)> = rows.iter().filter_map(part).collect();
+        parts.sort_unstable();
+        parts.dedup();
         let mut open = Vec::new();
-        for id in bookings {
+        for (id, handle) in parts {
             loader::ensure_booking(&mut self.book, &self.log, id)?;
-            let booking = self.book.bookings.get(&id);
-            if booking.is_some_and(|booking| booking.status.is_open() && booking.slot_end > now) {
+            let Some(booking) = self.book.bookings.get(&id) else { continue };
+            let is_theirs = booking.booker.is_none_or(|booker| booker == handle);
+            if is_theirs && booking.status.is_open() && booking.slot_end > now {
                 open.push(id);
             }
         }
+        open.dedup();
         Ok(open)
     }
 
@@ -329,10 +345,10 @@ impl Writer {
         let mut room = STEP;
         for clearing in due.iter_mut() {
             match self.find_rows(clearing) {
-                Ok(left) => clearing.step = Some(left.min(room)),
+                Ok(()) => clearing.step = Some(clearing.step_within(room)),
                 Err(error) => clearing.hold_up(&error, now),
             }
-            room -= clearing.step.unwrap_or_default();
+            room = room.saturating_sub(clearing.step.unwrap_or_default());
         }
         let rows: Vec<PersonRow> = due.iter().flat_map(Clearing::step_rows).copied().collect();
         let is_last = |clearing: &&Clearing| clearing.step == Some(clearing.rows().len());
@@ -347,19 +363,28 @@ impl Writer {
         }
     }
 
-    /// Looks up what is to be cleared of a person, if it is not known yet; answers how many rows.
-    fn find_rows(&mut self, clearing: &mut Clearing) -> Result<usize, AppendError> {
+    /// Looks up what is to be cleared of a person, if it is not known yet.
+    fn find_rows(&mut self, clearing: &mut Clearing) -> Result<(), AppendError> {
         if let Some(fence) = clearing.unmarked {
             self.mark(&[fence])?;
             clearing.unmarked = None;
         }
         if clearing.rows.is_none() {
             // Out of memory first, so that none is written late.
-            let rows = loader::all_rows(&self.log, clearing.person)?;
+            let mut rows = loader::all_rows(&self.log, clearing.person)?;
+            rows.sort_unstable_by_key(|row| row.handle);
             self.log.pending().drop_person(clearing.person);
             clearing.rows = Some(rows);
         }
-        Ok(clearing.rows().len())
+        Ok(())
+    }
+
+    /// Takes the rows of persons who are being cleared out of memory again, where it was made anew.
+    pub(super) fn drop_cleared(&self) {
+        let mut pending = self.log.pending();
+        for clearing in self.clearings.iter().filter(|clearing| clearing.rows.is_some()) {
+            pending.drop_person(clearing.person);
+        }
     }
 
     /// Which seals go with each row: those of its handle at its position.

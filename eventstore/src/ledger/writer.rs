@@ -380,6 +380,7 @@ impl Writer {
         let pending = index::rebuild(self.log.reader(), head.indexed)?;
         // First: the book is made of what is found by these rows.
         self.log.pending().replace(pending);
+        self.drop_cleared();
         self.book = loader::standing_book(&self.log, size, SHELF)?;
         self.visits = Shelf::partial(SHELF);
         self.frontier = head.frontier;

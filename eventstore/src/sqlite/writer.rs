@@ -41,12 +41,13 @@ impl Writer for SqliteWriter {
         let tx = self.0.transaction()?;
         insert_entries(&tx, &commit.batch.entries)?;
         insert_keyring(&tx, commit.batch)?;
+        // Before what ends seals: a row that comes into its table now still counts them.
+        insert_persons(&tx, commit.persons)?;
         for effect in &commit.effects {
             apply(&tx, effect, commit.second())?;
         }
         insert_repeats(&tx, commit.batch)?;
         insert_tags(&tx, commit.tags)?;
-        insert_persons(&tx, commit.persons)?;
         for &(person, position) in commit.fenced {
             let id = int(person.0);
             tx.execute("DELETE FROM retired_key WHERE person = ?1", [id])?;
@@ -332,7 +333,7 @@ fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     let id = int(person.0);
     rotation::relist(conn, person, |_| false, &[])?;
     conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
-    conn.execute("DELETE FROM given WHERE person = ?1", [id])?;
+    papers::forget(conn, person)?;
     conn.execute(
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,
          contact_at = NULL, contact_handle = NULL WHERE id = ?1",

@@ -80,7 +80,7 @@ fn fold(log: &Log, mut models: ReadModels, until: Option<AsOf>) -> Result<ReadMo
             return Ok(models);
         }
         feed(&entries, |feeds| models.apply(feeds))?;
-        if models.next() == next {
+        if models.next() == next || models.status().iter().any(|model| model.error.is_some()) {
             return Err(DeskError::Stopped(next).into());
         }
     }

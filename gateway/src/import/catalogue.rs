@@ -8,6 +8,8 @@ use domain::policy::{Policy, PolicyCommand};
 use domain::slot::{Slot, Zone};
 use domain::{Command, GroupId, ResourceId, ServiceId};
 
+use projections::Item;
+
 use super::ImportError;
 use super::mapping::{Capacity, Mapping};
 use super::refusal::Why;
@@ -19,9 +21,11 @@ use crate::desk::{Desk, DeskError};
 /// The catalogue of a tenant by its names.
 pub(super) struct Catalogue {
     groups: BTreeMap<String, GroupId>,
-    resources: BTreeMap<Place, (ResourceId, Resource)>,
+    resources: BTreeMap<Place, Item<ResourceId, Resource>>,
     services: BTreeMap<String, (ServiceId, Service)>,
     pub(super) policy: Policy,
+    /// Which version of it: what somebody has changed since it was read is not undone.
+    policy_version: u32,
 }
 
 /// Where rows can be booked: what their names stand for, or why they stand for nothing.
@@ -45,22 +49,24 @@ impl Catalogue {
                 let group = names.get(&resource.group).cloned().unwrap_or_default();
                 (group, resource.name.clone())
             };
+            let (policy, policy_version) = catalogue.policy()?.unwrap_or_default();
             Ok(Self {
                 groups: groups.into_iter().rev().map(|item| (item.value, item.id)).collect(),
                 resources: (catalogue.resources()?.into_iter().rev())
-                    .map(|item| (place(&item.value), (item.id, item.value)))
+                    .map(|item| (place(&item.value), item))
                     .collect(),
                 services: (catalogue.services()?.into_iter().rev())
                     .map(|item| (item.value.name.clone(), (item.id, item.value)))
                     .collect(),
-                policy: catalogue.policy()?.map(|(policy, _)| policy).unwrap_or_default(),
+                policy,
+                policy_version,
             })
         })?;
         Ok(found)
     }
 
     pub(super) fn resource(&self, place: &Place) -> Option<ResourceId> {
-        self.resources.get(place).map(|(id, _)| *id)
+        self.resources.get(place).map(|item| item.id)
     }
 
     /// The time that a booking holds, with its service's buffers.
@@ -81,7 +87,7 @@ pub(super) fn furnish(
     target: &mut Target<'_>,
     report: &mut Report,
 ) -> Result<Places, ImportError> {
-    collect(&mut catalogue.policy, mapping, target, report)?;
+    collect(&mut catalogue, mapping, target, report)?;
     let mut places = Places::default();
     for (place, needed) in &survey.resources {
         let made = resource(&mut catalogue, place, *needed, mapping, zone, target, report)?;
@@ -99,18 +105,19 @@ pub(super) fn furnish(
 
 /// Lets the tenant collect the fields that the mapping fills.
 fn collect(
-    policy: &mut Policy,
+    catalogue: &mut Catalogue,
     mapping: &Mapping,
     target: &mut Target<'_>,
     report: &mut Report,
 ) -> Result<(), ImportError> {
-    let fields = mapping.fields();
+    let (fields, policy) = (mapping.fields(), &mut catalogue.policy);
     let missing: Vec<_> = fields.difference(&policy.collect).copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
     policy.collect.extend(&missing);
-    let set = Command::Policy(PolicyCommand::Set { expected: None, policy: policy.clone() });
+    let expected = Some(catalogue.policy_version);
+    let set = Command::Policy(PolicyCommand::Set { expected, policy: policy.clone() });
     if target.settle(set)?.is_ok() {
         report.created.fields.extend(missing.iter().map(|field| field.name().to_owned()));
     }
@@ -145,13 +152,15 @@ fn resource(
     report: &mut Report,
 ) -> Result<Result<ResourceId, Why>, ImportError> {
     let fits = u16::try_from(needed).unwrap_or(u16::MAX);
-    if let Some((id, known)) = catalogue.resources.get(place) {
-        let id = *id;
-        if known.capacity >= fits {
+    if let Some(known) = catalogue.resources.get(place) {
+        let id = known.id;
+        // To make it larger would put it on sale again.
+        if known.value.capacity >= fits || known.retired {
             return Ok(Ok(id));
         }
-        let larger = Resource { capacity: fits, ..known.clone() };
-        let revise = CatalogueCommand::ReviseResource { id, expected: None, resource: larger };
+        let resource = Resource { capacity: fits, ..known.value.clone() };
+        let expected = Some(known.version);
+        let revise = CatalogueCommand::ReviseResource { id, expected, resource };
         let revised = target.settle(Command::Catalogue(revise))?;
         return Ok(revised.map(|_| {
             report.capacities.push(seats(place, fits));

@@ -76,7 +76,9 @@ impl Writer {
         let visits = booker(append).and_then(|person| self.visits.get(&person));
         let context = Context {
             now,
-            occurred_at: append.occurred_at.unwrap_or(now),
+            // What is yet to come has not happened: statistics as of a moment would pass over it, and count
+            // what followed.
+            occurred_at: append.occurred_at.unwrap_or(now).min(now),
             actor: append.actor,
             visits: visits.map(|visits| visits.by_year.clone()).unwrap_or_default(),
             held: self.held(&append.command)?,
@@ -91,7 +93,7 @@ impl Writer {
             let header = codec::Header {
                 position: self.book.next,
                 recorded_at: now,
-                occurred_at: draft.occurred_at.unwrap_or(context.occurred_at),
+                occurred_at: draft.occurred_at.unwrap_or(context.occurred_at).min(now),
                 actor: actor_of(append.actor, &draft.event),
                 cause,
             };
