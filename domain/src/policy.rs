@@ -16,6 +16,7 @@ pub use recipient::{Recipient, RecipientRole};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,17 @@ impl Policy {
             retention_days: BTreeMap::new(),
             zone,
         }
+    }
+
+    /// The calendar year in which the fiscal year of a moment ends: by it accounting seals end.
+    pub fn fiscal_year(&self, at: Timestamp) -> i16 {
+        self.fiscal_year_of(self.zone.local(at).date())
+    }
+
+    /// As [`Self::fiscal_year`], of a day.
+    pub fn fiscal_year_of(&self, day: Date) -> i16 {
+        let ends = i8::try_from(self.fiscal_year_ends).unwrap_or(12);
+        if day.month() > ends { day.year().saturating_add(1) } else { day.year() }
     }
 
     /// Until when a class is kept of a booking whose time ends then; none where no rule says so.

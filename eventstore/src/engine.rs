@@ -25,7 +25,7 @@ use crate::postgres::PgError;
 use crate::sqlite::SqliteReader;
 use crate::tree::Hash;
 pub use change::Change;
-pub use commit::{Cleared, Commit, Effect, Ended, NewHead, Older, Outcome};
+pub use commit::{Cleared, Commit, Effect, Ended, NewHead, Older, Outcome, Rekeyed};
 pub use papers::{Notices, Paper, Papers};
 
 /// What a database had to say against a statement.

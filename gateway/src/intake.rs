@@ -10,7 +10,6 @@ use domain::consent::{ConsentCommand, Medium, Occasion, Purpose, Text};
 use domain::facet::Channel;
 use domain::ids::Hash;
 use domain::person::PersonCommand;
-use domain::policy::Policy;
 use domain::slot::Slot;
 use domain::{
     Actor, BookingId, Command, Event, Field, Handle, RegistrationId, RetentionClass, ServiceId,
@@ -92,7 +91,7 @@ pub enum IntakeError {
 ///
 /// # Errors
 /// Where a field is malformed or out of place, a person is unknown or erased, or the key store
-/// cannot be reached. The years' keys for accounting fields exist ([`fiscal_year`]).
+/// cannot be reached. The years' keys for accounting fields exist ([`domain::policy::Policy::fiscal_year`]).
 pub fn booking(
     tenant: &Tenant,
     booking: BookingIn,
@@ -317,12 +316,6 @@ fn only(fields: &Personal, class: RetentionClass) -> Result<(), IntakeError> {
         Some(field) => Err(IntakeError::FieldOutOfPlace(field)),
         None => Ok(()),
     }
-}
-
-/// The calendar year in which the fiscal year of a day ends: by it accounting seals end.
-pub fn fiscal_year(policy: &Policy, day: jiff::civil::Date) -> i16 {
-    let ends = i8::try_from(policy.fiscal_year_ends).unwrap_or(12);
-    if day.month() > ends { day.year().saturating_add(1) } else { day.year() }
 }
 
 /// What a person with these contact fields can be found by.

@@ -230,6 +230,53 @@ async fn a_year_with_something_of_somebody_held_does_not_end() {
     assert_sound(&salon);
 }
 
+/// F52: a voucher is kept for the fiscal year in which the service is given, though it was booked for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_moved_into_another_year_is_kept_with_that() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let admin = &salon.tenant.admin;
+    let collect =
+        |policy: &mut Value| policy["collect"].as_array_mut().unwrap().push("invoice_name".into());
+    salon.tenant.change_policy(collect).await;
+    let client = salon.tenant.client("Astrid").await;
+    let mut booked = Vec::new();
+    // One stays in its year, one goes on into the next, one comes back from there.
+    for (day, to) in [
+        ("2026-12-20", None),
+        ("2026-12-21", Some("2027-01-15")),
+        ("2027-01-18", Some("2026-12-22")),
+    ] {
+        let at = |day: &str, time: &str| format!("{day}T{time}:00");
+        let mut wish = salon.wish(&client, &at(day, "09:00"), &at(day, "10:00"));
+        wish["fields"] = json!({"invoice_name": "Ek AB"});
+        let booking = admin.post("/v1/bookings", &wish).await.created().id();
+        if let Some(to) = to {
+            let moved = json!({"start": at(to, "09:00"), "end": at(to, "10:00")});
+            let path = format!("/v1/bookings/{booking}/reschedule");
+            salon.tenant.staff.post(&path, &moved).await.ok();
+        }
+        booked.push(booking);
+    }
+    let desk = Arc::clone(&salon.tenant.desk);
+    let over = async |now: &str, years: u64| {
+        app.clock.set(now);
+        let now = app.app.env.clock.now();
+        let ended = tokio::task::block_in_place(|| retention::sweep(&desk, now)).unwrap().years;
+        assert_eq!(ended, years);
+        let mut kept = Vec::new();
+        for booking in &booked {
+            let read = admin.get(&format!("/v1/bookings/{booking}")).await.ok();
+            kept.push(read.text().contains("Ek AB"));
+        }
+        kept
+    };
+    assert_eq!(over("2033-12-31T12:00:00Z", 0).await, [true, true, true]);
+    assert_eq!(over("2034-01-01T12:00:00Z", 1).await, [false, true, false]);
+    assert_eq!(over("2035-01-01T12:00:00Z", 1).await, [false, false, false]);
+    assert_sound(&salon);
+}
+
 #[tokio::test]
 async fn what_cannot_stand_is_refused_with_a_reason() {
     let app = TestApp::default();

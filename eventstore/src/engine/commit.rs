@@ -3,6 +3,7 @@
 use domain::ledger::PeriodEnded;
 use domain::{FenceId, Handle, Position, RetentionClass, Tag};
 
+use crate::keyring::key::Wrapped;
 use crate::keyring::person::PersonId;
 use crate::ledger::batch::Batch;
 use crate::ledger::index::PersonRow;
@@ -52,6 +53,8 @@ pub enum Effect {
         ended: Vec<Ended>,
     },
     PeriodEnded(PeriodEnded),
+    /// What bookkeeping keeps of a booking hangs on another fiscal year's key.
+    Rekeyed(Vec<Rekeyed>),
     /// Somebody who is live is restricted, or the other way round.
     Restricted {
         person: PersonId,
@@ -84,6 +87,15 @@ pub struct Ended {
     pub handle: Handle,
     pub until: i64,
     pub seals: Vec<u16>,
+}
+
+/// An accounting data key wrapped under another year's key, where it still has the form it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rekeyed {
+    pub handle: Handle,
+    pub year: i16,
+    pub was: Wrapped,
+    pub wrapped: Wrapped,
 }
 
 impl Commit<'_> {

@@ -87,6 +87,15 @@ impl Both<'_> {
                 let sql = "DELETE FROM period_key WHERE class = $1 AND year = $2";
                 self.keys().run(sql, &[&i16::from(period.class.code()), &period.year])?;
             }
+            Effect::Rekeyed(rekeyed) => {
+                let sql =
+                    "UPDATE data_key SET year = $2, wrapped = $3 WHERE id = $1 AND wrapped = $4";
+                for one in rekeyed {
+                    let id = int(one.handle.0) * 8 + i64::from(RetentionClass::Accounting.code());
+                    let (wrapped, was) = (one.wrapped.as_slice(), one.was.as_slice());
+                    self.keys().run(sql, &[&id, &one.year, &wrapped, &was])?;
+                }
+            }
             Effect::ContentErased { handles, classes, ended } => {
                 for handle in handles {
                     for class in classes {

@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 
 use super::{Checkpointed, OpenError, int, papers, rotation};
 use crate::engine::{
-    Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Paper, Writer, repeats_of,
+    Bundle, Change, Cleared, Commit, Effect, EngineError, Outcome, Paper, Rekeyed, Writer,
+    repeats_of,
 };
 use crate::keyring::person::{PersonId, PersonState};
 use crate::keyring::sealing::{LookupKind, NewDataKey};
@@ -268,6 +269,7 @@ fn apply(conn: &Connection, effect: &Effect, at: i64) -> rusqlite::Result<()> {
             let sql = "DELETE FROM period_key WHERE class = ?1 AND year = ?2";
             conn.execute(sql, (period.class.code(), period.year))?;
         }
+        Effect::Rekeyed(rekeyed) => rekeyed.iter().try_for_each(|one| rekey(conn, one))?,
         Effect::ContentErased { handles, classes, ended } => {
             for handle in handles {
                 for class in classes {
@@ -293,6 +295,12 @@ fn apply(conn: &Connection, effect: &Effect, at: i64) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+fn rekey(conn: &Connection, one: &Rekeyed) -> rusqlite::Result<()> {
+    let id = int(one.handle.0) * 8 + i64::from(RetentionClass::Accounting.code());
+    let sql = "UPDATE data_key SET year = ?2, wrapped = ?3 WHERE id = ?1 AND wrapped = ?4";
+    conn.execute(sql, (id, one.year, one.wrapped, one.was)).map(drop)
 }
 
 /// Destroys a data key. The row stays as a tombstone: what was sealed is erased, not lost.

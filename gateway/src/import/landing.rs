@@ -232,7 +232,7 @@ impl<'a> Landing<'a> {
     }
 
     fn fiscal_year(&self, plan: &Plan) -> i16 {
-        intake::fiscal_year(self.policy, self.policy.zone.local(plan.slot.start()).date())
+        self.policy.fiscal_year(plan.slot.start())
     }
 
     fn somebody(&self, same: Option<&String>) -> Option<Somebody> {

@@ -5,7 +5,7 @@ use domain::ledger::PeriodEnded;
 use domain::{Event, Handle, Position, RetentionClass};
 
 use super::Batch;
-use crate::engine::{self, Ended, Read, Reader};
+use crate::engine::{self, Ended, Read, Reader, Rekeyed};
 use crate::keyring::person::PersonId;
 use crate::ledger::codec;
 use crate::ledger::index::{PersonRow, Waiting};
@@ -17,6 +17,8 @@ pub(in crate::ledger) struct Known {
     pub ended: Vec<Ended>,
     /// Whom it restricts or frees.
     pub person: Option<PersonId>,
+    /// Data keys of a booking that it moves into another fiscal year.
+    pub rekeyed: Vec<Rekeyed>,
 }
 
 /// What an entry means for keys and links that were there before.
@@ -25,6 +27,7 @@ pub(super) enum Effect {
     Rectified { was: Handle, handle: Handle },
     ContentErased { handles: Vec<Handle>, classes: Vec<RetentionClass>, ended: Vec<Ended> },
     PeriodEnded(PeriodEnded),
+    Rekeyed(Vec<Rekeyed>),
     Restricted { person: PersonId, restricted: bool },
 }
 
@@ -47,10 +50,12 @@ impl Effect {
                 Some(Self::ContentErased { handles, classes, ended: known.ended })
             }
             Event::PeriodEnded(period) => Some(Self::PeriodEnded(period)),
+            Event::BookingRescheduled(_) => {
+                (!known.rekeyed.is_empty()).then_some(Self::Rekeyed(known.rekeyed))
+            }
             Event::BookingRequested(_)
             | Event::BookingConfirmed(_)
             | Event::BookingDeclined(_)
-            | Event::BookingRescheduled(_)
             | Event::BookingCancelled(_)
             | Event::BookingCheckedIn(_)
             | Event::BookingCompleted(_)
@@ -88,7 +93,8 @@ impl Batch {
                 Effect::Registered { .. }
                 | Effect::Rectified { .. }
                 | Effect::ContentErased { .. }
-                | Effect::PeriodEnded(_),
+                | Effect::PeriodEnded(_)
+                | Effect::Rekeyed(_),
             )
             | None => None,
         })
@@ -112,6 +118,7 @@ impl Batch {
                 engine::Effect::Rectified { person, position, was: *was, handle: *handle }
             }),
             Effect::PeriodEnded(period) => Some(engine::Effect::PeriodEnded(*period)),
+            Effect::Rekeyed(rekeyed) => Some(engine::Effect::Rekeyed(rekeyed.clone())),
             Effect::Restricted { person, restricted } => {
                 let (person, restricted) = (*person, *restricted);
                 Some(engine::Effect::Restricted { person, position, restricted })
@@ -166,7 +173,10 @@ impl Batch {
 /// Pending rows of what an effect has ended count no seals any more.
 pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
     match effect {
-        Effect::Registered { .. } | Effect::PeriodEnded(_) | Effect::Restricted { .. } => (),
+        Effect::Registered { .. }
+        | Effect::PeriodEnded(_)
+        | Effect::Rekeyed(_)
+        | Effect::Restricted { .. } => (),
         Effect::Rectified { was, handle } => {
             let person = batch.person(*handle);
             let ended = |row: &&mut PersonRow| row.handle == *was && Some(row.person) == person;

@@ -1,6 +1,6 @@
 //! Deciding one command and taking what follows into the batch.
 
-use domain::booking::{BookingCommand, Role};
+use domain::booking::{BookingCommand, Rescheduled, Role};
 use domain::person::{Restricted, Unrestricted};
 use domain::{
     Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, RetentionClass, Tag,
@@ -8,7 +8,9 @@ use domain::{
 use smallvec::SmallVec;
 
 use super::{Reply, Writer};
+use crate::engine::Rekeyed;
 use crate::keyring::person::PersonId;
+use crate::keyring::{DataKeyRow, KeyError};
 use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::{Batch, Known, Seen};
 use crate::ledger::codec;
@@ -143,7 +145,7 @@ impl Writer {
             Ok(known) => known,
             Err(error) => {
                 batch.spoil();
-                return Err(error.into());
+                return Err(error);
             }
         };
         batch.entry(header.position, bytes, leaf, seals, tagged, rows, known);
@@ -172,7 +174,7 @@ impl Writer {
     }
 
     /// What is known of what an event is about, where that matters for rows that are there.
-    fn known(&self, batch: &Batch, event: &Event) -> Result<Known, ReadError> {
+    fn known(&mut self, batch: &Batch, event: &Event) -> Result<Known, AppendError> {
         let mut known = Known::default();
         if let Event::BookingContentErased(event) = event {
             let tag = Tag::booking(event.booking);
@@ -186,7 +188,47 @@ impl Writer {
         {
             known.person = self.registered(*registration)?;
         }
+        if let Event::BookingRescheduled(event) = event {
+            known.rekeyed = self.rekeyed(event)?;
+        }
         Ok(known)
+    }
+
+    /// Has what bookkeeping keeps of a booking hang on the key of the fiscal year into which it is moved: it is
+    /// kept for as long as the law keeps that year, neither less nor more.
+    fn rekeyed(&mut self, event: &Rescheduled) -> Result<Vec<Rekeyed>, AppendError> {
+        const CLASS: RetentionClass = RetentionClass::Accounting;
+        let (policy, day) = (&self.book.policy, event.facets_before.day);
+        let year = policy.fiscal_year(event.start);
+        // Its day was told by the resource's clock, and its year by the tenant's.
+        let days = [day.yesterday().ok(), Some(day), day.tomorrow().ok()];
+        if days.into_iter().flatten().all(|day| policy.fiscal_year_of(day) == year) {
+            return Ok(Vec::new());
+        }
+        let booking = self.book.bookings.get(&event.booking);
+        let handles = booking.map(|booking| booking.handles.clone()).unwrap_or_default();
+        let mut rekeyed = Vec::new();
+        for handle in handles {
+            let Some(row) = self.log.reader().data_key_row(handle, CLASS)? else { continue };
+            let DataKeyRow { year: Some(before), wrapped: Some(was), .. } = row else { continue };
+            // A year that is over has ended what hung on it.
+            let former = match self.keyring.period_key(CLASS, before) {
+                Err(KeyError::Missing) => continue,
+                former => former?,
+            };
+            let is = match self.keyring.period_key(CLASS, year) {
+                Err(KeyError::Missing) => {
+                    self.make_period(CLASS, year)?;
+                    self.keyring.period_key(CLASS, year)?
+                }
+                is => is?,
+            };
+            if before != year {
+                let key = former.key.unwrap(&was).map_err(KeyError::from)?;
+                rekeyed.push(Rekeyed { handle, year, was, wrapped: is.key.wrap(&key) });
+            }
+        }
+        Ok(rekeyed)
     }
 
     /// Whose handle, where it is committed.

@@ -304,8 +304,7 @@ async fn fiscal_year(
         return Err(BookingRefusal::Started.into());
     }
     let ((policy, _), _) = caller.find(|reader| reader.catalogue().policy()).await?;
-    let day = policy.zone.local(slot.start()).date();
-    let year = intake::fiscal_year(&policy, day);
+    let year = policy.fiscal_year(slot.start());
     caller.tenant().ledger.ensure_period(RetentionClass::Accounting, year).await?;
     Ok(year)
 }
