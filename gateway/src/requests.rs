@@ -153,6 +153,9 @@ pub async fn ask(
         };
         let late = |request: &&PrivacyRequest| Course::of(request).is_none_or(|of| of.is_late(now));
         if let Some(known) = open.iter().find(|request| waits(request) && !late(request)) {
+            if cancel_open {
+                have_cancelled(tenant, known, now).await?;
+            }
             return Ok((known.id, false));
         }
     }
@@ -174,6 +177,21 @@ pub async fn ask(
     let stage = if rule.waits() { Stage::Waiting } else { Stage::Received };
     let id = tenant.add_privacy_request(ERASURE, person, (stage, course.text()), now).await?;
     Ok((id, !rule.waits()))
+}
+
+/// Has a request that waits cancel open bookings too, if it did not. That is more than was asked for before: an
+/// approval of the former is none of this.
+async fn have_cancelled(
+    tenant: &Tenant,
+    known: &PrivacyRequest,
+    now: Timestamp,
+) -> Result<(), AppendError> {
+    let Some(course) = Course::of(known).filter(|course| !course.cancel_open) else {
+        return Ok(());
+    };
+    let course = Course { cancel_open: true, approved_by: None, ..course };
+    let stays = (Stage::Waiting, Stage::Waiting);
+    tenant.move_privacy_request(known.id, stays, course.text(), now).await.map(drop)
 }
 
 fn find(tenant: &Tenant, id: u64) -> Result<(PrivacyRequest, Course), RequestError> {

@@ -270,6 +270,24 @@ fn the_nightly_command_erases_whom_the_policy_let_wait() {
     assert_eq!(states, ["erased", "live", "live"]);
 }
 
+/// Who asks again with more in mind is not told that all is well and refused for what they have just settled;
+/// what another administrator has approved was less than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_to_cancel_what_is_open_is_heard() {
+    let app = TestApp::default();
+    let (salon, client) = careful(&app, true, 0).await;
+    let mut less = erasure(&client);
+    less["cancel_open_bookings"] = json!(false);
+    let asked = salon.tenant.staff.post(REQUESTS, &less).await.is(202);
+    let again = salon.tenant.staff.post(REQUESTS, &erasure(&client)).await.is(202);
+    assert_eq!(again.id(), asked.id());
+    let approve = format!("{REQUESTS}/{}/approve", asked.id());
+    another_admin(&app, &salon).await.post(&approve, &json!({})).await.is(202);
+    look(&app, &salon).await;
+    assert_eq!(state(&salon, &asked.id()).await, "done");
+    assert!(is_erased(&salon, &client).await);
+}
+
 /// The program at the command line keeps to the policy too.
 #[test]
 fn the_program_asks_approves_takes_back_and_writes_receipts() {
