@@ -165,7 +165,7 @@ async fn a_notice_is_sent_until_it_is_acknowledged() {
     salon.tenant.admin.get("/v1/recipients/nobody/secret").await.problem(404, "not_found");
 }
 
-/// A secret that others may know is exchanged: the next notice is signed with the new one, and with the former
+/// F63: a secret that others may know is exchanged: the next notice is signed with the new one, and with the former
 /// for as long as the recipient has not exchanged it; no former one comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_secret_of_a_recipient_is_exchanged() {
@@ -203,7 +203,7 @@ async fn the_secret_of_a_recipient_is_exchanged() {
     assert!(refused.body.to_string().contains("secret_taken_back"), "{}", refused.body);
 }
 
-/// Nothing in the list of notices leads from an id that is on a receipt to the entries that tell of its person.
+/// F63: nothing in the list of notices leads from an id that is on a receipt to the entries that tell of its person.
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_name_nobody_who_is_erased_once_all_know() {
     let app = TestApp::default();
