@@ -42,6 +42,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether it was lost on the way: what was asked for may stand or not.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        let lost = |error: &PgError| {
+            matches!(error, PgError::Away(_) | PgError::Silent | PgError::Unsettled(_))
+        };
+        if let Self::Postgres(error) = self { lost(error) } else { false }
+    }
+
     /// Of something that a commit had to read first.
     pub(crate) fn of_reading(error: ReadError) -> Self {
         match error {

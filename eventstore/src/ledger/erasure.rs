@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::appender::{AppendError, Erasure};
 use super::batch::Batch;
 use super::index::PersonRow;
+use super::log::ReadError;
 use super::writer::{Reply, Writer};
 use super::{codec, loader};
 use crate::engine::Cleared;
@@ -191,7 +192,11 @@ impl Writer {
         let fenced: Vec<(PersonId, Position)> = set.iter().flatten().filter_map(person).collect();
         if !batch.is_empty() {
             // In memory their rows would be written late; they go with the clearing instead.
-            self.commit_with(&mut batch, &fenced)?;
+            if let Err(error) = self.commit_with(&mut batch, &fenced) {
+                // Also where another node seems to have been first: the book has taken what does not stand.
+                self.reset();
+                return Err(error.into());
+            }
         }
         for (person, _) in fenced {
             self.keyring.evict(person);
@@ -288,7 +293,7 @@ impl Writer {
     /// One step of clearing, of whoever is next.
     pub(super) fn clear(&mut self) {
         self.clear_next();
-        self.resting.store(self.clearings.is_empty(), Ordering::Release);
+        self.resting.store(self.clearings.is_empty() && !self.unresumed, Ordering::Release);
     }
 
     fn clear_next(&mut self) {
@@ -406,14 +411,27 @@ impl Writer {
         Ok(cleared.collect())
     }
 
-    /// Goes on with erasures that a crash interrupted.
+    /// Goes on with erasures that a crash interrupted, or whose commit stands though its answer was lost.
     pub(super) fn resume_erasures(&mut self) {
-        match self.log.reader().persons_being_erased() {
-            Ok(persons) => {
-                self.resting.store(persons.is_empty(), Ordering::Release);
-                self.clearings.extend(persons.into_iter().map(Clearing::new));
-            }
+        let found = self.interrupted();
+        self.unresumed = found.is_err();
+        match found {
+            Ok(clearings) => self.clearings.extend(clearings),
             Err(error) => tracing::error!(%error, "interrupted erasures cannot go on yet"),
         }
+        self.resting.store(self.clearings.is_empty() && !self.unresumed, Ordering::Release);
+    }
+
+    fn interrupted(&self) -> Result<Vec<Clearing>, ReadError> {
+        let mut found = Vec::new();
+        for person in self.log.reader().persons_being_erased()? {
+            if self.clearings.iter().any(|known| known.person == person) {
+                continue;
+            }
+            // The key store may not have heard of it.
+            let unmarked = self.log.reader().person(person)?.and_then(|info| info.fence);
+            found.push(Clearing { unmarked, ..Clearing::new(person) });
+        }
+        Ok(found)
     }
 }

@@ -29,7 +29,7 @@ use super::gather::Gather;
 use super::index;
 use super::loader::{self, Loaded, Loader, Visits};
 use super::log::{Log, ReadError, Stretch};
-use crate::engine::{self, Change, EngineError, Paper};
+use crate::engine::{self, Change, Paper};
 use crate::environment::Environment;
 use crate::keyring::Keyring;
 use crate::keyring::person::PersonId;
@@ -102,6 +102,8 @@ pub(crate) struct Writer {
     pub(super) book: Book,
     pub(super) visits: Shelf<PersonId, Visits>,
     pub(super) clearings: Vec<Clearing>,
+    /// Whether there may be erasures that were cut off and that nobody here goes on with.
+    pub(super) unresumed: bool,
     pub(super) resting: Arc<AtomicBool>,
     pub(super) frontier: Frontier,
     pub(super) recorded_at: i64,
@@ -148,6 +150,7 @@ impl Writer {
             book: Book::partial(SHELF),
             visits: Shelf::partial(SHELF),
             clearings: Vec::new(),
+            unresumed: true,
             // Until it is known whether an erasure was cut off.
             resting: Arc::default(),
             frontier: head.frontier,
@@ -171,8 +174,10 @@ impl Writer {
 
     /// Works until it is told to stop or nobody is left to ask.
     pub(crate) fn run(mut self) {
-        self.resume_erasures();
         loop {
+            if self.unresumed {
+                self.resume_erasures();
+            }
             self.log.keep_pace();
             let jobs = match self.queue.begin(self.clearing_due().unwrap_or(IDLE)) {
                 Ok(jobs) => jobs,
@@ -273,16 +278,21 @@ impl Writer {
     /// matter.
     fn make_all(&mut self, papers: Vec<(Paper, Reply<u64>)>) {
         let (papers, replies): (Vec<Paper>, Vec<Reply<u64>>) = papers.into_iter().unzip();
-        let done: Vec<Result<u64, EngineError>> = match self.engine.change_all(&papers) {
+        let done: Vec<Result<u64, AppendError>> = match self.engine.change_all(&papers) {
             Ok(done) if papers.len() == done.len() => done.into_iter().map(Ok).collect(),
+            // They may stand, and nothing is done twice.
+            Err(error) if error.is_of_the_way() => {
+                let error = Arc::new(error);
+                papers.iter().map(|_| Err(AppendError::Commit(Arc::clone(&error)))).collect()
+            }
             Ok(_) | Err(_) => {
                 let alone = papers.into_iter().map(Change::Paper);
-                alone.map(|change| self.engine.change(&change)).collect()
+                alone.map(|change| Ok(self.engine.change(&change)?)).collect()
             }
         };
         self.queue.look();
         for (done, reply) in done.into_iter().zip(replies) {
-            drop(reply.send(done.map_err(AppendError::from)));
+            drop(reply.send(done));
         }
     }
 
@@ -390,8 +400,11 @@ impl Writer {
         self.looked.clear();
         self.base = size;
         self.recent = Recent::from(size);
+        // What others have ended meanwhile is taken in with this, and nobody is told of it any more.
+        self.keyring.evict_all();
         self.log.grown(size);
         self.stale = false;
+        self.unresumed = true;
         Ok(())
     }
 

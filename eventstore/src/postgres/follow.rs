@@ -135,7 +135,8 @@ async fn exchange(dial: Dial, mut tell: UnboundedReceiver<Growth>, heard: Sender
             }
             driver.abort();
         }
-        // What was told meanwhile is lost; and nobody may be there to be told any more.
+        // What was told meanwhile is lost, and does not pile up; and nobody may be there to be told any more.
+        while tell.try_recv().is_ok() {}
         if heard.send(Heard::Round).is_err() {
             return;
         }

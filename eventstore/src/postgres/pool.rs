@@ -25,6 +25,9 @@ const AT_HOME: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to come about, and how long a silent peer is believed in.
 const REACH: Duration = Duration::from_secs(5);
+/// How often a silent peer is asked again whether it is there, and how many times.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+const ASKED: u32 = 3;
 /// How long one that is given up may take to say so.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// How often an idle connection is given a turn, so that its end is noticed: once to see that something has
@@ -158,6 +161,8 @@ impl Server {
         };
         config.options(options).application_name("tidbok");
         config.connect_timeout(REACH).tcp_user_timeout(REACH).keepalives_idle(REACH);
+        // A host that took a request in and is gone then is found by these alone; the system asks every 75 s.
+        config.keepalives_interval(ASK_AGAIN).keepalives_retries(ASKED);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("postgres")

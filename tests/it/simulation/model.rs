@@ -114,12 +114,12 @@ impl Model {
         seals.any(|said| said.text == GONE)
     }
 
-    /// How many of a person's bookings are to come or under way.
+    /// How many of the bookings that a person has made are to come or under way.
     pub(super) fn open_bookings(&self, person: PersonId, now: Timestamp) -> u32 {
         let of_person = self
             .parts
             .iter()
-            .filter(|(_, parts)| parts.iter().any(|handle| self.whose[handle] == person));
+            .filter(|(_, parts)| parts.first().is_some_and(|booker| self.whose[booker] == person));
         let open = of_person.filter(|(id, _)| {
             let booking = self.book.bookings.get(id).unwrap();
             booking.status.is_open() && booking.slot_end > now

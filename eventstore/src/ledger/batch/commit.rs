@@ -109,6 +109,13 @@ impl Writer {
         moves: &Moves,
         fenced: &[(PersonId, Position)],
     ) -> Result<(), EngineError> {
+        // The guard compares sizes. That entries begin where the ledger ends, and the tree has them and no others,
+        // is for nobody else to notice.
+        let count = u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
+        let first = batch.entries.first().map_or(self.base, |entry| entry.position.0);
+        if (first, self.frontier.size()) != (self.base, self.base.saturating_add(count)) {
+            return Err(EngineError::Spoilt);
+        }
         let commit = Commit {
             base: self.base,
             head: self.new_head(moves.indexed),

@@ -1,5 +1,7 @@
 //! Deciding one command and taking what follows into the batch.
 
+use std::cell::RefCell;
+
 use domain::booking::{BookingCommand, Rescheduled, Role};
 use domain::person::{Restricted, Unrestricted};
 use domain::{
@@ -129,10 +131,16 @@ impl Writer {
         };
         let leaf = tree::leaf_hash(&bytes);
         self.frontier.push(leaf);
-        let rows = {
-            let links = WriterLinks { batch, writer: self };
-            index::rows_of(header.position, &tagged.draft.event, &links)
+        let (rows, unread) = {
+            let links = WriterLinks { batch, writer: self, unread: RefCell::default() };
+            let rows = index::rows_of(header.position, &tagged.draft.event, &links);
+            (rows, links.unread.into_inner())
         };
+        if let Some(error) = unread {
+            // Whose it is decides which rows find it: without them it must not stand.
+            batch.spoil();
+            return Err(error.into());
+        }
         for row in &rows {
             if let Some(visits) = self.visits.get_mut(&row.person) {
                 visits.count(row);
@@ -140,8 +148,8 @@ impl Writer {
                 self.visits.put(row.person, Visits::of(std::slice::from_ref(row)));
             }
         }
-        self.forget_counts(&tagged.draft.event, batch);
-        let known = match self.known(batch, &tagged.draft.event) {
+        let counted = self.forget_counts(&tagged.draft.event, batch).map_err(AppendError::from);
+        let known = match counted.and_then(|()| self.known(batch, &tagged.draft.event)) {
             Ok(known) => known,
             Err(error) => {
                 batch.spoil();
@@ -153,7 +161,7 @@ impl Writer {
     }
 
     /// What ends seals without ending their person: how many are left is counted anew when asked.
-    fn forget_counts(&mut self, event: &Event, batch: &mut Batch) {
+    fn forget_counts(&mut self, event: &Event, batch: &mut Batch) -> Result<(), ReadError> {
         let handles: &[Handle] = if let Event::PersonRectified(event) = event {
             &[event.contact.handle]
         } else if let Event::BookingContentErased(event) = event {
@@ -162,8 +170,11 @@ impl Writer {
             &[]
         };
         for handle in handles {
-            let stored = || self.stored_person(*handle).ok().flatten();
-            if let Some(person) = batch.person(*handle).or_else(stored) {
+            let person = match batch.person(*handle) {
+                Some(person) => Some(person),
+                None => self.stored_person(*handle)?,
+            };
+            if let Some(person) = person {
                 self.visits.remove(&person);
                 // Also where the rows are loaded before this batch is committed, or at this moment.
                 batch.recount(person);
@@ -171,6 +182,7 @@ impl Writer {
                 self.recent.add(std::iter::empty(), std::iter::once((person, now)));
             }
         }
+        Ok(())
     }
 
     /// What is known of what an event is about, where that matters for rows that are there.
@@ -264,11 +276,18 @@ fn actor_of(actor: Actor, event: &Event) -> Actor {
 struct WriterLinks<'a> {
     batch: &'a Batch,
     writer: &'a Writer,
+    /// Why it is not known of some.
+    unread: RefCell<Option<ReadError>>,
 }
 
 impl Links for WriterLinks<'_> {
     fn person(&self, handle: Handle) -> Option<PersonId> {
-        self.batch.person(handle).or_else(|| self.writer.stored_person(handle).ok().flatten())
+        self.batch.person(handle).or_else(|| {
+            self.writer.stored_person(handle).unwrap_or_else(|error| {
+                *self.unread.borrow_mut() = Some(error);
+                None
+            })
+        })
     }
 
     fn is_live(&self, _: Handle, _: RetentionClass) -> bool {
