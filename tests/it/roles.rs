@@ -1,6 +1,8 @@
 //! What a tenant's role may do on a server, and that tenants which share connections are kept apart.
 
 use domain::Position;
+use eventstore::ledger::audit::verify;
+use serde_json::json;
 use system_tests::{Salon, TestApp, postgres};
 
 /// How many connections a node keeps at most: with more tenants some share one.
@@ -122,4 +124,37 @@ async fn a_role_that_was_made_anew_is_taken_on_anew() {
         ),
     );
     book(&salon, &client, DAYS[1]).await;
+}
+
+/// An erasure whose commit the server refuses at its very end has not happened, here or in memory: what is
+/// booked next stands where the ledger ends, and the erasure is asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_is_refused_at_its_end_leaves_no_gap() {
+    let address = postgres::database();
+    let app = TestApp::at(Some(address.clone()), None, 1);
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let other = salon.tenant.client("Birger").await;
+    let ledger = &Own::all(&address)[0].ledger;
+    postgres::run(
+        &address,
+        &format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+             CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {ledger}.entry
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ),
+    );
+    let erasure = json!({"kind": "erasure", "client_id": client});
+    salon.tenant.staff.post("/v1/privacy-requests", &erasure).await.is(503);
+    postgres::run(&address, &format!("DROP TRIGGER refuse ON {ledger}.entry"));
+    salon.booked(&other, "2026-03-02T09:00:00", "2026-03-02T10:00:00").await;
+    salon.booked(&client, "2026-03-02T10:00:00", "2026-03-02T11:00:00").await;
+    let report = tokio::task::block_in_place(|| {
+        verify(salon.tenant.desk.tenant.log(), &mut |_, _| ()).unwrap()
+    });
+    assert!(report.is_clean(), "{report:?}");
+    let erasure = json!({"kind": "erasure", "client_id": client, "cancel_open_bookings": true});
+    let asked = salon.tenant.staff.post("/v1/privacy-requests", &erasure).await.is(202);
+    assert_eq!(asked.body["state"], "done", "{}", asked.text());
 }
