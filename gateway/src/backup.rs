@@ -25,7 +25,9 @@ use manifest::{Archive, MANIFEST, Manifest, Wrapping};
 /// Why there is no backup, or why nothing comes back from one.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("{0} is no age recipient; they begin with age1")]
+    #[error(
+        "{0} is no age recipient, or not the whole of one: copy all of the age1... that age-keygen has printed"
+    )]
     Recipient(String),
     #[error("{0} holds no age identity that can be read")]
     Identity(PathBuf),

@@ -153,6 +153,10 @@ fn who_was_erased_since_stays_erased() {
     let back = place.restore(&folder, &["--accept-loss"]).ended(0).json();
     assert_eq!(back["tenants"][0]["fences_set_again"], 1);
     place.assert_sound();
+    // Where nothing is lost, nothing is accepted: checkpoints and receipts of before go on being of this log.
+    let whole = run(&place.data(), &["restore", "--tenant", "hotel", "--accept-loss"]).ended(2);
+    assert!(whole.error.contains("no loss to accept"), "{}", whole.error);
+    place.assert_sound();
 }
 
 #[test]

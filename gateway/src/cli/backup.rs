@@ -65,6 +65,14 @@ pub(super) fn restore(
 ) -> Result<Outcome, CliError> {
     let Some((from, identity)) = command.from.as_ref().zip(command.identity.as_ref()) else {
         let name = command.tenant.as_deref().unwrap_or_default();
+        if app.visit(name).is_ok() {
+            // A new origin would make every checkpoint and receipt of before one of another log.
+            return Err(CliError::Usage(format!(
+                "the ledger of {name} is the one that was promised: there is no loss to accept, and nothing \
+                 was changed. To bring it back from a backup, move what is there away and name --from FOLDER \
+                 and --identity FILE"
+            )));
+        }
         let (row, text) = accept(app, name)?;
         console.answer(&row, text);
         return Ok(Outcome::Done);
