@@ -63,6 +63,18 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Whose row of the keyring it changes.
+    pub(crate) fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Registered { person, .. }
+            | Self::Rectified { person, .. }
+            | Self::Restricted { person, .. } => Some(*person),
+            Self::ContentErased { .. } | Self::PeriodEnded(_) | Self::Rekeyed(_) => None,
+        }
+    }
+}
+
 /// What a keyring has missed that is older than its ledger.
 #[derive(Debug, Default)]
 pub struct Older {

@@ -102,3 +102,19 @@ pub enum Paper {
         at: i64,
     },
 }
+
+impl Paper {
+    /// Whose rows are held while it is written.
+    pub(crate) fn persons(&self) -> &[PersonId] {
+        match self {
+            Self::Give { persons, .. } => persons,
+            Self::AddApiKey { .. }
+            | Self::RevokeApiKey { .. }
+            | Self::AddRequest { .. }
+            | Self::MoveRequest { .. }
+            | Self::KeepReceipt { .. }
+            | Self::TakeOn { .. }
+            | Self::Acknowledge { .. } => &[],
+        }
+    }
+}

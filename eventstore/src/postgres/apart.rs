@@ -80,7 +80,7 @@ pub(super) fn write(
     commit: &Commit<'_>,
     rows: &Rows<'_>,
 ) -> Result<Outcome, Failed> {
-    let mut ledger = held.map_or_else(|| Tx::begin(&scope.ledger), Ok)?;
+    let mut ledger = held.map_or_else(|| Tx::begin_first(&scope.ledger), Ok)?;
     let form = rows.form(Place::Ledger);
     let statement = form.prepare(&mut ledger, &scope.ledger)?;
     if ledger.wait(rows.send(ledger.connection(), form, &statement))?.is_empty() {
@@ -191,8 +191,7 @@ pub(super) fn settle(scope: &Scope, ledger: &mut Tx) -> Result<(), PgError> {
 
 /// As [`settle`], for whoever has no transaction.
 fn settle_alone(scope: &Scope) -> Result<(), PgError> {
-    let mut ledger = Tx::begin(&scope.ledger)?;
-    ledger.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    let (mut ledger, _) = Tx::with_head(&scope.ledger)?;
     settle(scope, &mut ledger)?;
     ledger.end("ROLLBACK")
 }
@@ -239,10 +238,11 @@ pub(super) fn ensure(scope: &Scope, size: u64) -> Result<(), PgError> {
     for prepared in prepared(server, prefix, 0.0)? {
         let mut ledger = Tx::begin(&scope.ledger)?;
         // An entry that stands stands for good: that needs no lock.
-        if stands(&mut ledger, prepared.position, &prepared.leaf)? {
+        let stands = stands(&mut ledger, prepared.position, &prepared.leaf)?;
+        ledger.end("ROLLBACK")?;
+        if stands {
             finish(server, "COMMIT PREPARED", &prepared.name)?;
         }
-        ledger.end("ROLLBACK")?;
     }
     match keyring_size(scope)? {
         reached if reached >= size => Ok(()),
@@ -255,10 +255,9 @@ pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError>
     if scope.apart.is_none() {
         return Ok(None);
     }
-    let mut ledger = Tx::begin(&scope.ledger)?;
-    let size = ledger.number("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    let (mut ledger, size) = Tx::with_head(&scope.ledger)?;
     settle(scope, &mut ledger)?;
-    let (size, reached) = (uint(size.unwrap_or_default()), keyring_size(scope)?);
+    let (size, reached) = (uint(size), keyring_size(scope)?);
     ledger.end("ROLLBACK")?;
     Ok((reached < size).then_some(reached..=size))
 }
@@ -266,11 +265,11 @@ pub(super) fn lag(scope: &Scope) -> Result<Option<RangeInclusive<u64>>, PgError>
 /// Has an older keyring end what its ledger says has ended, and count on from there; whether it
 /// was still to be done.
 pub(super) fn take_up(scope: &Scope, older: &Older) -> Result<bool, PgError> {
-    let mut ledger = Tx::begin_with(&scope.ledger, &format!("; {UNHURRIED}"))?;
     // What ended once must not end again after another node has gone on: a correction deletes
     // whatever contact is there. The head keeps that node's commits away, and the count, which it
     // moved first, says that it was here.
-    ledger.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    let (mut ledger, _) = Tx::with_head(&scope.ledger)?;
+    ledger.run(UNHURRIED, &[])?;
     let mut keyring = Tx::begin(&scope.keyring)?;
     let sql = "UPDATE counter SET next = $2 WHERE name = 'size' AND next = $1";
     if keyring.run(sql, &[&int(older.from), &int(older.size)])? == 0 {
@@ -350,10 +349,9 @@ const CUT: [&str; 14] = [
 /// Has a keyring forget what came with entries that an older ledger does not have any more.
 /// Restricted are these, and nobody else.
 pub(super) fn cut(scope: &Scope, restricted: &[RegistrationId]) -> Result<(), PgError> {
-    let mut ledger = Tx::begin_with(&scope.ledger, &format!("; {UNHURRIED}"))?;
-    let size = ledger.number("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    let (mut ledger, size) = Tx::with_head(&scope.ledger)?;
+    ledger.run(UNHURRIED, &[])?;
     settle(scope, &mut ledger)?;
-    let size = size.unwrap_or_default();
     let mut keyring = Tx::begin_with(&scope.keyring, "; SET LOCAL statement_timeout = 0")?;
     for sql in CUT {
         keyring.run(sql, &[&size])?;

@@ -90,8 +90,7 @@ fn snapshots(scope: &Scope) -> Result<(Borrowed, Option<Borrowed>), PgError> {
         return Ok((snapshot(&scope.ledger)?, None));
     }
     // No commit is under way while somebody has the head and what was prepared is settled.
-    let mut head = Tx::begin(&scope.ledger)?;
-    head.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+    let (mut head, _) = Tx::with_head(&scope.ledger)?;
     apart::settle(scope, &mut head)?;
     let taken = (snapshot(&scope.ledger)?, Some(snapshot(&scope.keyring)?));
     head.end("ROLLBACK")?;

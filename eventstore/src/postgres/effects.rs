@@ -30,6 +30,10 @@ impl Both<'_> {
     /// What a batch does beyond adding rows.
     pub(super) fn what_else(&mut self, commit: &Commit<'_>) -> Result<(), PgError> {
         let mut lists = commit.batch.lists();
+        let listed = lists.keys().copied().chain(commit.batch.replaced.iter().map(|(id, _)| *id));
+        let fenced = commit.fenced.iter().map(|(id, _)| *id);
+        let persons = commit.effects.iter().filter_map(Effect::person).chain(listed).chain(fenced);
+        rotation::take_in_order(self.keys(), persons)?;
         for (person, fields) in &commit.batch.replaced {
             // What the tenant calls somebody stays when they write themselves in another way. What
             // they are found by now came with the same statement as the entries.

@@ -84,8 +84,7 @@ pub(crate) fn close(home: &Home, tenant: TenantId, keyrings: bool) -> Result<(),
     for which in Which::ALL {
         // What was prepared keeps its locks until it is settled.
         let scope = Scope::of_owner(home, tenant, which);
-        let mut head = Tx::begin(&scope.ledger)?;
-        head.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+        let (mut head, _) = Tx::with_head(&scope.ledger)?;
         apart::settle(&scope, &mut head)?;
         head.end("ROLLBACK")?;
     }

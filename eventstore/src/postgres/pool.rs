@@ -18,6 +18,9 @@ use crate::wait::{blocking, drive, wait};
 
 /// How many connections a node keeps to a server at most.
 const CONNECTIONS: usize = 16;
+/// How many of them may be lent to who asks for another one before giving it back: some are always left
+/// for those others.
+const FIRST: usize = CONNECTIONS / 2;
 /// How long a commit waits for the connection where it is at home before it takes another, on which its
 /// statements are planned anew.
 const AT_HOME: Duration = Duration::from_millis(200);
@@ -50,6 +53,9 @@ pub struct Server {
     /// Told when a seat is free again: whoever waits for that one, and whoever waits for any.
     freed: [Condvar; CONNECTIONS],
     returned: Condvar,
+    /// How many are lent to who asks for another beside it.
+    first: Mutex<usize>,
+    first_returned: Condvar,
 }
 
 type Seats = [Seat; CONNECTIONS];
@@ -175,6 +181,8 @@ impl Server {
             seats: Mutex::default(),
             freed: Default::default(),
             returned: Condvar::new(),
+            first: Mutex::default(),
+            first_returned: Condvar::new(),
         }))
     }
 
@@ -199,6 +207,14 @@ impl Server {
         self.lend(tenant, None)
     }
 
+    /// As [`Self::borrow_for`], for who asks for another connection before giving this one back.
+    pub(super) fn borrow_first(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
+        let first = First::of(self)?;
+        let mut borrowed = self.borrow_for(tenant)?;
+        borrowed.first = Some(first);
+        Ok(borrowed)
+    }
+
     /// Borrows a connection for a tenant's next commit: the one where these are at home, if it is free
     /// soon.
     pub(super) fn borrow_at_home(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Borrowed, PgError> {
@@ -208,7 +224,7 @@ impl Server {
     fn lend(self: &Arc<Self>, tenant: &Arc<str>, home: Option<usize>) -> Result<Borrowed, PgError> {
         let (number, seat) = self.take_seat(tenant, home)?;
         let (server, tenant) = (Arc::clone(self), Arc::clone(tenant));
-        let mut borrowed = Borrowed { server, number, connection: None, keep: false };
+        let mut borrowed = Borrowed { server, number, connection: None, keep: false, first: None };
         let mut connection = match seat {
             Seat::Idle(connection) if connection.is_alive() => connection,
             Seat::Idle(_) | Seat::Empty | Seat::Lent => Box::new(Connection::open(&self.dial)?),
@@ -284,21 +300,44 @@ impl Drop for Server {
     }
 }
 
-fn wait_while<'a>(
+fn wait_while<'a, T>(
     told: &Condvar,
-    mut seats: MutexGuard<'a, Seats>,
+    mut guarded: MutexGuard<'a, T>,
     patience: Duration,
-    mut while_so: impl FnMut(&mut Seats) -> bool,
-) -> MutexGuard<'a, Seats> {
-    if !while_so(&mut seats) {
-        return seats;
+    mut while_so: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    if !while_so(&mut guarded) {
+        return guarded;
     }
-    let waited = blocking(|| told.wait_timeout_while(seats, patience, while_so));
+    let waited = blocking(|| told.wait_timeout_while(guarded, patience, while_so));
     waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One of the few that are lent to who asks for another beside it: if all were, each would wait for the
+/// others.
+struct First(Arc<Server>);
+
+impl First {
+    fn of(server: &Arc<Server>) -> Result<Self, PgError> {
+        let lent = lock(&server.first);
+        let mut lent = wait_while(&server.first_returned, lent, PATIENCE, |lent| *lent >= FIRST);
+        if *lent >= FIRST {
+            return Err(PgError::Exhausted);
+        }
+        *lent += 1;
+        Ok(Self(Arc::clone(server)))
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        *lock(&self.0.first) -= 1;
+        self.0.first_returned.notify_one();
+    }
 }
 
 /// A connection on loan. It goes back only where its transaction has ended as it should; any other
@@ -308,9 +347,16 @@ pub(super) struct Borrowed {
     number: usize,
     connection: Option<Box<Connection>>,
     keep: bool,
+    /// Given back last: the seat is free by then.
+    first: Option<First>,
 }
 
 impl Borrowed {
+    /// Whether another may be asked for before this is given back.
+    pub(super) fn is_first(&self) -> bool {
+        self.first.is_some()
+    }
+
     pub(super) fn client(&self) -> Result<&Client, PgError> {
         let connection = self.connection.as_ref().ok_or(PgError::Closed)?;
         connection.client.as_ref().ok_or(PgError::Closed)
@@ -399,5 +445,29 @@ impl Drop for Borrowed {
         let keep = self.keep;
         let back = self.connection.take().filter(|connection| keep && connection.is_open());
         self.server.free(self.number, back.map_or(Seat::Empty, Seat::Idle));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_a_second_connection_never_waits_for_others_who_do() {
+        let server = Server::new("postgres://nobody@localhost/none").unwrap();
+        let mut first: Vec<First> = (0..FIRST).map(|_| First::of(&server).unwrap()).collect();
+        let seats = first.iter().map(|_| server.take_seat("", None).unwrap().0);
+        let mut seats: Vec<usize> = seats.collect();
+        let ninth = std::thread::spawn({
+            let server = Arc::clone(&server);
+            move || First::of(&server).map(|_| *lock(&server.first))
+        });
+        // Each gets another one beside the one that it keeps.
+        seats.extend(first.iter().map(|_| server.take_seat("", None).unwrap().0));
+        seats.sort_unstable();
+        assert_eq!(seats, (0..CONNECTIONS).collect::<Vec<_>>());
+        assert_eq!(*lock(&server.first), FIRST);
+        first.pop();
+        assert_eq!(ninth.join().unwrap().unwrap(), FIRST, "who waits goes on where one goes");
     }
 }

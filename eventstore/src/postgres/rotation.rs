@@ -159,6 +159,21 @@ pub(super) fn relist(
     tx.run("UPDATE person SET lookups = $2 WHERE id = $1", &[&id, &now]).map(drop)
 }
 
+/// Takes the rows of some before any is changed. Whoever takes several takes them in one order: else two
+/// would wait for each other.
+pub(super) fn take_in_order(
+    tx: &mut Tx,
+    persons: impl Iterator<Item = PersonId>,
+) -> Result<(), PgError> {
+    let persons: BTreeSet<i64> = persons.map(|person| int(person.0)).collect();
+    if persons.len() < 2 {
+        return Ok(());
+    }
+    let persons: Vec<i64> = persons.into_iter().collect();
+    let sql = "SELECT id FROM person WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
+    tx.run(sql, &[&persons]).map(drop)
+}
+
 /// Keeps other nodes from erasing or rectifying these until the transaction ends, always in the same
 /// order; answers whom of them nobody has begun to erase.
 fn hold(tx: &mut Tx, persons: impl Iterator<Item = i64>) -> Result<BTreeSet<i64>, PgError> {

@@ -8,6 +8,7 @@ use super::{Part, PgError};
 
 /// Set for a transaction that lies idle while another database is being worked on.
 pub(super) const UNHURRIED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
+const HEAD: &str = "SELECT size FROM head WHERE id = 1 FOR UPDATE";
 
 /// A transaction under way; let go of, it is rolled back.
 pub(super) struct Tx(Borrowed);
@@ -23,6 +24,21 @@ impl Tx {
         Self::begin_on(part.server.borrow_for(&part.tenant)?, part, &begin)
     }
 
+    /// As [`Self::begin`], of a transaction beside which others are asked for before it ends. There are
+    /// never so many that these wait for one another.
+    pub(super) fn begin_first(part: &Part) -> Result<Self, PgError> {
+        let begin = format!("BEGIN; {}", part.begin);
+        Self::begin_on(part.server.borrow_first(&part.tenant)?, part, &begin)
+    }
+
+    /// As [`Self::begin_first`], with the head of a ledger, and how long that is: every commit of it has
+    /// ended, and none begins before this does.
+    pub(super) fn with_head(ledger: &Part) -> Result<(Self, i64), PgError> {
+        let mut tx = Self::begin_first(ledger)?;
+        let size = tx.number(HEAD, &[])?.unwrap_or_default();
+        Ok((tx, size))
+    }
+
     /// As [`Self::begin`], on a connection that is at hand; it acts for the tenant from then on.
     pub(super) fn turn(borrowed: Borrowed, part: &Part) -> Result<Self, PgError> {
         let mut tx = Self::begin_on(borrowed, part, &format!("BEGIN; {}", part.turn))?;
@@ -35,9 +51,13 @@ impl Tx {
             Ok(()) => Ok(Self(borrowed)),
             Err(error) if error.code().is_none() => {
                 // A connection that died while it lay idle.
+                let first = borrowed.is_first();
                 drop(borrowed);
                 part.server.let_go();
-                let borrowed = part.server.borrow_for(&part.tenant)?;
+                let borrowed = match first {
+                    true => part.server.borrow_first(&part.tenant)?,
+                    false => part.server.borrow_for(&part.tenant)?,
+                };
                 borrowed.wait(borrowed.client()?.batch_execute(begin)).map_err(PgError::of)?;
                 Ok(Self(borrowed))
             }

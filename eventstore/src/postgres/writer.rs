@@ -14,7 +14,7 @@ use super::follow::Follower;
 use super::index::PgTagMover;
 use super::insert::{Form, Place};
 use super::pool::Borrowed;
-use super::{Part, PgError, Scope, Tx, apart, changes, int, papers};
+use super::{Part, PgError, Scope, Tx, apart, changes, int, papers, rotation};
 use crate::engine::{
     Change, Cleared, Commit, EngineError, Older, Outcome, Paper, TagMover, Writer,
 };
@@ -110,8 +110,7 @@ impl PgWriter {
     /// Whether a commit whose answer was lost stands. Whoever has the head's row has seen the end
     /// of every transaction that wrote it.
     fn settled(&self, commit: &Commit<'_>) -> Result<Outcome, PgError> {
-        let mut tx = Tx::begin(&self.scope.ledger)?;
-        tx.run("SELECT size FROM head WHERE id = 1 FOR UPDATE", &[])?;
+        let (mut tx, _) = Tx::with_head(&self.scope.ledger)?;
         // What was prepared for it in the keyring ends as it did.
         apart::settle(&self.scope, &mut tx)?;
         let stands = match commit.batch.entries.first() {
@@ -225,7 +224,10 @@ impl Writer for PgWriter {
     }
 
     fn change_all(&mut self, changes: &[Paper]) -> Result<Vec<u64>, EngineError> {
-        self.on_keyring(|tx| changes.iter().map(|paper| papers::make(tx, paper)).collect())
+        self.on_keyring(|tx| {
+            rotation::take_in_order(tx, changes.iter().flat_map(Paper::persons).copied())?;
+            changes.iter().map(|paper| papers::make(tx, paper)).collect()
+        })
     }
 
     fn clear(&mut self, rows: &[Cleared], last_of: &[PersonId]) -> Result<(), EngineError> {
@@ -298,8 +300,7 @@ impl Writer for PgWriter {
 
     fn hold(&mut self) -> Result<(), EngineError> {
         self.held = None;
-        let mut tx = Tx::begin(&self.scope.ledger)?;
-        tx.run("SELECT 1 FROM head WHERE id = 1 FOR UPDATE", &[])?;
+        let (tx, _) = Tx::with_head(&self.scope.ledger)?;
         self.held = Some(tx);
         Ok(())
     }
