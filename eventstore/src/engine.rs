@@ -26,7 +26,7 @@ use crate::sqlite::SqliteReader;
 use crate::tree::Hash;
 pub use change::Change;
 pub use commit::{Cleared, Commit, Effect, Ended, NewHead, Older, Outcome, Rekeyed};
-pub use papers::{Notices, Paper, Papers};
+pub use papers::{Notices, Paper, Papers, Seen};
 
 /// What a database had to say against a statement.
 #[derive(Debug, thiserror::Error)]

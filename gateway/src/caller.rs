@@ -4,6 +4,7 @@
 //! way to a tenant. Whoever comes with the position of their own write waits here until the read
 //! models reflect it.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use domain::booking::Side;
 use domain::ids::ActorId;
-use domain::{Actor, BookingId, ConsentId, Handle, Position, ResourceId, ServiceId};
+use domain::{
+    Actor, BookingId, ConsentId, Handle, Position, ResourceId, RetentionClass, ServiceId,
+};
 use eventstore::{Append, Appended, IdKind, PersonId, Tenant};
 use projections::{ProjectionError, Reader};
 
@@ -183,16 +186,24 @@ impl<P> Caller<P> {
         Ok(metrics::append(&self.app, self.tenant(), append).await?)
     }
 
-    /// Whether data is given out with this key.
+    /// Which classes of personal data are given out with this key; `None` are all.
     ///
     /// # Errors
     /// Where a program of somebody else's reads who is given nothing any more.
-    pub fn may_give(&self) -> Result<(), Problem> {
-        match &self.holder.recipient {
-            Some(recipient) if !recipients::is_given(self.tenant(), recipient)? => {
-                Err(Code::Forbidden.into())
-            }
-            Some(_) | None => Ok(()),
+    pub fn given(&self) -> Result<Option<BTreeSet<RetentionClass>>, Problem> {
+        let Some(recipient) = &self.holder.recipient else { return Ok(None) };
+        let given = recipients::given(self.tenant(), recipient)?;
+        given.map(Some).ok_or_else(|| Code::Forbidden.into())
+    }
+
+    /// Whether data of this class is given out with this key.
+    ///
+    /// # Errors
+    /// Where a program of somebody else's reads who is not given it.
+    pub fn may_see(&self, class: RetentionClass) -> Result<(), Problem> {
+        match self.given()?.is_none_or(|given| given.contains(&class)) {
+            true => Ok(()),
+            false => Err(Code::Forbidden.into()),
         }
     }
 

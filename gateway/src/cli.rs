@@ -31,7 +31,7 @@ use eventstore::ledger::appender::AppendError;
 
 use crate::app::{App, AppError};
 use crate::clock;
-use crate::config::{Command, Config, Keys, Place, withheld};
+use crate::config::{Command, Config, Keys, Place, Tenant, withheld};
 use crate::desk::DeskError;
 use console::Console;
 
@@ -232,7 +232,7 @@ fn here_or_there(
             config.place.keys().display()
         )));
     }
-    if !data.exists() && !brings && !matches!(config.command, Command::Tenant(_)) {
+    if !data.exists() && !brings && !may_make_data(config) {
         return Err(CliError::Usage(format!("there is no data directory {}", data.display())));
     }
     match App::open_at(config.place.databases(), data, &config.place.keys(), clock::system()) {
@@ -242,6 +242,13 @@ fn here_or_there(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a command may be the first on a data directory. Where there are keys already it is that of
+/// another node; keys are made for a tenant only.
+fn may_make_data(config: &Config) -> bool {
+    let Command::Tenant(command) = &config.command else { return false };
+    matches!(command, Tenant::Create { .. } | Tenant::Import { .. }) || config.place.keys().exists()
 }
 
 /// Runs a command on files that this process has.

@@ -7,11 +7,12 @@
 
 pub mod outbound;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use domain::RetentionClass;
 use domain::policy::Recipient;
 use eventstore::engine::Notices;
 use eventstore::keyring::KeyError;
@@ -149,12 +150,16 @@ fn signature(key: &[u8], id: &str, at: i64, body: &str) -> String {
     format!("v1,{}", STANDARD.encode(tag.as_ref()))
 }
 
-/// Who may be given something of somebody's with a key that reads for them: nobody retired.
+/// Of which classes a key that reads for a recipient is given anything; none where they are retired.
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn is_given(tenant: &Tenant, recipient: &str) -> Result<bool, KeyError> {
-    Ok(of(tenant)?.get(recipient).is_some_and(|known| !known.retired))
+pub fn given(
+    tenant: &Tenant,
+    recipient: &str,
+) -> Result<Option<BTreeSet<RetentionClass>>, KeyError> {
+    let known = of(tenant)?.remove(recipient).filter(|known| !known.retired);
+    Ok(known.map(|known| known.classes))
 }
 
 #[cfg(test)]

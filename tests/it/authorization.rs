@@ -53,7 +53,7 @@ const MAY: &[(&str, &str)] = &[
     ("get /v1/privacy-requests", ".sa."),
     ("post /v1/privacy-requests", "csa."),
     ("post /v1/privacy-requests/preview", "csa."),
-    ("get /v1/privacy-requests/{id}", ".sa."),
+    ("get /v1/privacy-requests/{id}", "csa."),
     ("post /v1/privacy-requests/{id}/approve", "..a."),
     ("post /v1/privacy-requests/{id}/withdraw", "csa."),
     ("get /v1/privacy-requests/{id}/receipt", ".sa."),

@@ -239,6 +239,7 @@ fn wrong_use_ends_with_code_2_and_changes_nothing() {
     assert_eq!(place.json(&["audit", "verify", "--tenant", "salon"]), before);
     let nowhere = place.folder.path().join("nowhere");
     run(&nowhere, &["stats", "--tenant", "salon"]).ended(2);
+    run(&nowhere, &["tenant", "list"]).ended(2);
     assert!(!nowhere.exists());
 }
 

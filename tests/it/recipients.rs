@@ -330,6 +330,47 @@ async fn a_recipient_that_is_away_holds_up_no_other() {
     assert_eq!((away.came().len(), inbox.came().len()), (2, 0));
 }
 
+/// F03: what the register does not name is not given: nothing of it opens, and nobody is taken down for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_is_given_the_classes_that_the_register_names() {
+    let app = TestApp::default();
+    let (salon, client) = salon(&app, "http://127.0.0.1:9/hook").await;
+    let [nine, ten] =
+        ["09", "10"].map(|hour| format!("2026-03-02T{hour}:00:00+01:00[Europe/Stockholm]"));
+    let mut wish = salon.wish(&client, &nine, &ten);
+    wish["fields"] = json!({"note": "by the window"});
+    let booking = salon.tenant.staff.post("/v1/bookings", &wish).await.created().id();
+    salon.tenant.desk.follow().unwrap();
+    let (books, path) = (program(&app, &salon).await, format!("/v1/bookings/{booking}"));
+    let name = async |classes: Value| {
+        salon
+            .tenant
+            .change_policy(|policy| policy["recipients"]["books"]["classes"] = classes)
+            .await;
+        let read = books.get(&path).await.ok().body["parts"][0].clone();
+        let register = salon.tenant.auditor.get("/v1/recipients").await.ok();
+        (read, register.body["data"][0]["clients"].clone())
+    };
+    let (part, taken_down) = name(json!(["accounting"])).await;
+    assert_eq!(part["details"], json!({"state": "withheld"}));
+    assert_eq!((&part["client"]["contact"], taken_down), (&Value::Null, json!(0)));
+    let search = json!({"email": "astrid@example.org"});
+    books.post("/v1/clients/search", &search).await.problem(403, "forbidden");
+    let seen = books.get(&format!("/v1/clients/{client}")).await.ok();
+    let (seen, mine) = ([("if-match", seen.header("etag"))], format!("/v1/clients/{client}"));
+    let right = json!({"contact": {"name": "Astrid Lind"}});
+    let patch = axum::http::Method::PATCH;
+    books.send_with(patch, &mine, &right, &seen).await.problem(403, "forbidden");
+
+    let (part, taken_down) = name(json!(["booking"])).await;
+    assert_eq!(part["details"]["fields"]["note"], "by the window");
+    assert_eq!((&part["client"]["contact"], taken_down), (&Value::Null, json!(1)));
+    let (part, _) = name(json!(["contact"])).await;
+    assert_eq!(part["details"], json!({"state": "withheld"}));
+    assert_eq!(part["client"]["contact"]["name"], "Astrid");
+    books.post("/v1/clients/search", &search).await.ok();
+}
+
 /// F03: who is retired is given nothing new, and is still told of what they have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retired_recipient_reads_nothing_and_is_still_told() {

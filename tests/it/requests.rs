@@ -99,6 +99,37 @@ async fn a_request_that_nobody_approves_in_time_expires() {
     assert!(!is_erased(&salon, &client).await);
 }
 
+/// However many there are, whoever pages sees each once; what is still to be decided stands first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_requests_has_all_of_them_and_first_what_waits() {
+    let app = TestApp::default();
+    let (salon, first) = careful(&app, false, 48).await;
+    let (staff, mut asked) = (&salon.tenant.staff, Vec::new());
+    let others = [salon.tenant.client("Birgit").await, salon.tenant.client("Cecilia").await];
+    for client in [&first, &others[0], &others[1]] {
+        asked.push(staff.post(REQUESTS, &erasure(client)).await.is(202).id());
+    }
+    let withdraw = format!("{REQUESTS}/{}/withdraw", asked[1]);
+    staff.post(&withdraw, &json!({})).await.is(202);
+    let mut listed: Vec<String> = Vec::new();
+    let mut path = format!("{REQUESTS}?limit=1");
+    loop {
+        let page = staff.get(&path).await.ok();
+        listed.extend(
+            page.body["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["id"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page.body["next_cursor"].as_str() else { break };
+        path = format!("{REQUESTS}?limit=1&cursor={next}");
+    }
+    assert_eq!(listed, [&asked[2], &asked[0], &asked[1]].map(Clone::clone));
+    let wrong = staff.get(&format!("{REQUESTS}?cursor=b3BlbiBub25l")).await;
+    wrong.problem(422, "validation").at("?cursor");
+}
+
 /// Whoever asked for themselves can think again; afterwards it is carried out by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_can_be_withdrawn_until_its_time_and_is_carried_out_then() {
@@ -110,6 +141,9 @@ async fn an_erasure_can_be_withdrawn_until_its_time_and_is_carried_out_then() {
     assert_eq!(asked.body["not_before"], "2026-03-03T08:00:00Z");
     let withdraw = |id: &str| format!("{REQUESTS}/{id}/withdraw");
     other.post(&withdraw(&asked.id()), &json!({})).await.problem(404, "not_found");
+    let read = format!("{REQUESTS}/{}", asked.id());
+    other.get(&read).await.problem(404, "not_found");
+    assert_eq!(own.get(&read).await.ok().body["state"], "waiting");
     let back = own.post(&withdraw(&asked.id()), &json!({})).await.is(202);
     assert_eq!(back.body["state"], "withdrawn");
     assert_eq!(back.body["withdrawn_by"], asked.body["asked_by"]);

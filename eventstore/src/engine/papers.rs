@@ -20,8 +20,21 @@ pub enum Notices<'a> {
     WaitingFor(&'a str),
     /// Those that tell of an entry.
     Of(Position),
-    /// So many, the newest first.
-    Newest(u32),
+    /// So many after one: the waiting first, and of each the newest first.
+    After(Seen, u32),
+}
+
+/// The last that was seen of a list on which what is still open stands first, the newest first of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it was open no more.
+    pub settled: bool,
+    pub id: u64,
+}
+
+impl Seen {
+    /// What the list begins after.
+    pub const NOTHING: Self = Self { settled: false, id: u64::MAX };
 }
 
 /// Reads them.
@@ -33,8 +46,8 @@ pub trait Papers {
 
     fn privacy_request(&self, id: u64) -> Read<Option<PrivacyRequest>>;
 
-    /// The newest first.
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>>;
+    /// So many after one: those first that nobody has decided, and of each the newest first.
+    fn privacy_requests(&self, after: Seen, limit: u32) -> Read<Vec<PrivacyRequest>>;
 
     /// Those that are not decided, or done without a receipt; the oldest first.
     fn open_requests(&self) -> Read<Vec<PrivacyRequest>>;

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use super::reader::{get, maybe, number};
 use super::{PgError, PgReader, Tx, int, uint};
-use crate::engine::{Notices, Paper, Papers, Read};
+use crate::engine::{Notices, Paper, Papers, Read, Seen};
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;
 use crate::store::notices::{Notice, NoticeKind};
@@ -55,10 +55,12 @@ impl Papers for PgReader {
         self.row(request!("WHERE id = $1"), &[&int(id)], request)
     }
 
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        // First those that wait for somebody, however many have come since.
-        let sql = request!("ORDER BY decided_at IS NOT NULL, id DESC LIMIT $1");
-        self.rows(sql, &[&i64::from(limit)], request)
+    fn privacy_requests(&self, after: Seen, limit: u32) -> Read<Vec<PrivacyRequest>> {
+        let sql = request!(
+            "WHERE (decided_at IS NOT NULL) > $1 OR ((decided_at IS NOT NULL) = $1 AND id < $2)
+             ORDER BY decided_at IS NOT NULL, id DESC LIMIT $3"
+        );
+        self.rows(sql, &[&after.settled, &int(after.id), &i64::from(limit)], request)
     }
 
     fn open_requests(&self) -> Read<Vec<PrivacyRequest>> {
@@ -104,9 +106,13 @@ impl Papers for PgReader {
                 let sql = notice!("WHERE position = $1 ORDER BY id");
                 self.rows(sql, &[&int(position.0)], notice)
             }
-            Notices::Newest(limit) => {
-                let sql = notice!("ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT $1");
-                self.rows(sql, &[&i64::from(limit)], notice)
+            Notices::After(Seen { settled, id }, limit) => {
+                let sql = notice!(
+                    "WHERE (acknowledged_at IS NOT NULL) > $1
+                     OR ((acknowledged_at IS NOT NULL) = $1 AND id < $2)
+                     ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT $3"
+                );
+                self.rows(sql, &[&settled, &int(id), &i64::from(limit)], notice)
             }
         };
         Ok(rows?.into_iter().flatten().collect())

@@ -2,10 +2,10 @@
 
 use domain::Position;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::{int, uint};
-use crate::engine::{Notices, Paper, Papers, Read};
+use crate::engine::{Notices, Paper, Papers, Read, Seen};
 use crate::keyring::person::PersonId;
 use crate::store::credentials::ApiKey;
 use crate::store::notices::{Notice, NoticeKind};
@@ -35,11 +35,12 @@ impl Papers for Connection {
         Ok(self.prepare_cached(&sql)?.query_row([int(id)], request).optional()?)
     }
 
-    fn privacy_requests(&self, limit: u32) -> Read<Vec<PrivacyRequest>> {
-        // First those that wait for somebody, however many have come since.
-        let rest = "ORDER BY decided_at IS NOT NULL, id DESC LIMIT ?1";
+    fn privacy_requests(&self, after: Seen, limit: u32) -> Read<Vec<PrivacyRequest>> {
+        let rest = "WHERE (decided_at IS NOT NULL) > ?1
+                    OR ((decided_at IS NOT NULL) = ?1 AND id < ?2)
+                    ORDER BY decided_at IS NOT NULL, id DESC LIMIT ?3";
         let mut select = self.prepare_cached(&format!("{REQUEST} {rest}"))?;
-        let rows = select.query_map([limit], request)?;
+        let rows = select.query_map(params![after.settled, int(after.id), limit], request)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -79,23 +80,26 @@ impl Papers for Connection {
     }
 
     fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>> {
-        let (rest, value): (_, Value) = match which {
-            Notices::One(id) => ("WHERE id = ?1", int(id).into()),
-            Notices::Waiting => {
-                ("WHERE acknowledged_at IS NULL ORDER BY id LIMIT ?1", 1_i64.into())
-            }
+        let (rest, values): (_, Vec<Value>) = match which {
+            Notices::One(id) => ("WHERE id = ?1", vec![int(id).into()]),
+            Notices::Waiting => ("WHERE acknowledged_at IS NULL ORDER BY id LIMIT 1", Vec::new()),
             Notices::WaitingFor(recipient) => {
                 let rest = "WHERE acknowledged_at IS NULL AND recipient = ?1
                             ORDER BY next_at, id LIMIT 100";
-                (rest, recipient.to_owned().into())
+                (rest, vec![recipient.to_owned().into()])
             }
-            Notices::Of(position) => ("WHERE position = ?1 ORDER BY id", int(position.0).into()),
-            Notices::Newest(limit) => {
-                ("ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT ?1", i64::from(limit).into())
+            Notices::Of(position) => {
+                ("WHERE position = ?1 ORDER BY id", vec![int(position.0).into()])
+            }
+            Notices::After(Seen { settled, id }, limit) => {
+                let rest = "WHERE (acknowledged_at IS NOT NULL) > ?1
+                            OR ((acknowledged_at IS NOT NULL) = ?1 AND id < ?2)
+                            ORDER BY acknowledged_at IS NOT NULL, id DESC LIMIT ?3";
+                (rest, vec![settled.into(), int(id).into(), limit.into()])
             }
         };
         let mut select = self.prepare_cached(&format!("{NOTICE} {rest}"))?;
-        let rows = select.query_map([value], notice)?;
+        let rows = select.query_map(params_from_iter(values), notice)?;
         Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }

@@ -10,7 +10,7 @@ use domain::{BookingId, FenceId, Handle, Position, RegistrationId, RetentionClas
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{int, rotation, seals, uint};
-use crate::engine::{Bundle, Hanging, KeyRow, Notices, Papers, Place, Read, Reader, SealRow};
+use crate::engine::{Bundle, Hanging, KeyRow, Notices, Papers, Place, Read, Reader, SealRow, Seen};
 use crate::keyring::DataKeyRow;
 use crate::keyring::person::{PersonId, PersonInfo, PersonState};
 use crate::keyring::provider::TenantId;
@@ -114,7 +114,7 @@ impl Papers for SqliteReader {
         api_key(hash: &Hash) -> Option<ApiKey>;
         api_keys() -> Vec<ApiKey>;
         privacy_request(id: u64) -> Option<PrivacyRequest>;
-        privacy_requests(limit: u32) -> Vec<PrivacyRequest>;
+        privacy_requests(after: Seen, limit: u32) -> Vec<PrivacyRequest>;
         open_requests() -> Vec<PrivacyRequest>;
         given_to(person: PersonId) -> Vec<String>;
         not_given(recipient: &str, persons: &[PersonId]) -> Vec<PersonId>;

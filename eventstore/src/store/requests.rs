@@ -4,7 +4,7 @@
 use domain::Position;
 
 use super::Tenant;
-use crate::engine::{Change, Paper};
+use crate::engine::{Change, Paper, Seen};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -151,12 +151,16 @@ impl Tenant {
         Ok(self.log().reader().privacy_request(id)?)
     }
 
-    /// The newest requests.
+    /// So many after one: those first that nobody has decided, and of each the newest first.
     ///
     /// # Errors
     /// Where the keyring cannot be read.
-    pub fn privacy_requests(&self, limit: u32) -> Result<Vec<PrivacyRequest>, KeyError> {
-        Ok(self.log().reader().privacy_requests(limit)?)
+    pub fn privacy_requests(
+        &self,
+        after: Seen,
+        limit: u32,
+    ) -> Result<Vec<PrivacyRequest>, KeyError> {
+        Ok(self.log().reader().privacy_requests(after, limit)?)
     }
 
     /// Requests with which something is still to be done, the oldest first.

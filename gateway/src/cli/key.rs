@@ -34,7 +34,7 @@ pub(super) fn run(
                 }
             };
             if let Some(recipient) = recipient
-                && !recipients::is_given(&desk.tenant, recipient)?
+                && recipients::given(&desk.tenant, recipient)?.is_none()
             {
                 let unknown = format!("{recipient} is no recipient of {tenant} by its policy");
                 return Err(CliError::Usage(unknown));

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use eventstore::IdKind;
+use eventstore::engine::Seen;
 use eventstore::store::requests::Stage;
 use jiff::Timestamp;
 use serde_json::json;
@@ -77,7 +78,7 @@ fn find(app: &Arc<App>, which: &RequestId) -> Result<(Arc<Desk>, u64), CliError>
 
 fn list(desk: &Desk, console: &mut Console) -> Result<(), CliError> {
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
-    for request in desk.tenant.privacy_requests(MOST)? {
+    for request in desk.tenant.privacy_requests(Seen::NOTHING, MOST)? {
         let id = desk.tenant.ids().show(IdKind::PrivacyRequest, request.id);
         let course = Course::of(&request);
         let course = course.filter(|_| request.stage == Stage::Waiting);

@@ -1,6 +1,7 @@
 //! `/v1/availability`: free times. Advice only: asking for a booking decides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::availability::{offered_minutes, offers};
 use domain::catalogue::{Resource, Service};
@@ -121,10 +122,16 @@ pub(super) async fn read(
     let wish = Wish::read(&caller, &query)?;
     let now = caller.app.env.clock.now();
     let zone = wish.zone.clone();
-    let desk = std::sync::Arc::clone(caller.desk());
+    let desk = Arc::clone(caller.desk());
     let position = desk.position();
-    let found = tokio::task::spawn_blocking(move || desk.read(|reader| search(reader, &wish, now)));
+    // Let go of with this request: nobody waits for the answer then.
+    let waiting = Arc::new(());
+    let waits = Arc::downgrade(&waiting);
+    let found = tokio::task::spawn_blocking(move || {
+        desk.read(|reader| search(reader, &wish, now, || waits.strong_count() > 0))
+    });
     let (free, truncated) = found.await??;
+    drop(waiting);
     let data = free.into_iter().map(|(slot, (resources, remaining))| Free {
         start: slot.start(),
         end: slot.end(),
@@ -144,7 +151,13 @@ pub(super) async fn read(
 
 type FreeTimes = BTreeMap<Slot, (Vec<ResourceId>, u32)>;
 
-fn search(reader: &Reader, wish: &Wish, now: Timestamp) -> Result<(FreeTimes, bool), Problem> {
+/// Looks at one resource after the other for as long as somebody waits.
+fn search(
+    reader: &Reader,
+    wish: &Wish,
+    now: Timestamp,
+    is_awaited: impl Fn() -> bool,
+) -> Result<(FreeTimes, bool), Problem> {
     let service = reader.catalogue().service(wish.service)?;
     let service =
         service.ok_or_else(|| Problem::new(Code::NotFound).at("?service_id", "not_found"))?;
@@ -153,7 +166,8 @@ fn search(reader: &Reader, wish: &Wish, now: Timestamp) -> Result<(FreeTimes, bo
         return Ok((free, false));
     }
     let mut truncated = false;
-    for (id, resource) in candidates(reader, wish, &service.value)? {
+    let candidates = candidates(reader, wish, &service.value)?;
+    for (id, resource) in candidates.into_iter().take_while(|_| is_awaited()) {
         for (slot, remaining) in free_times(reader, wish, &service.value, id, &resource, now)? {
             let (resources, places) = free.entry(slot).or_default();
             resources.push(id);

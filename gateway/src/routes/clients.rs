@@ -5,8 +5,8 @@ pub(super) mod search;
 pub(super) mod standing;
 
 use axum::extract::Path;
-use domain::Position;
 use domain::ledger::ReadPurpose;
+use domain::{Position, RetentionClass};
 use eventstore::keyring::person::PersonInfo;
 use eventstore::{IdKind, PersonId, PersonState, Personal};
 use jiff::Timestamp;
@@ -207,6 +207,7 @@ async fn present<P>(caller: &Caller<P>, info: &PersonInfo) -> Result<Personal, P
     if info.state == PersonState::Restricted {
         return Err(Code::Restricted.into());
     }
+    caller.may_see(RetentionClass::Contact)?;
     let ask = openings.ask_contact(info).ok_or(Code::Erased)?;
     let mut opened = openings.open(caller, ReadPurpose::Administration).await?;
     opened.content(ask).ok_or_else(|| Code::Erased.into())

@@ -90,7 +90,7 @@ pub(super) async fn create(
     caller.may_issue()?;
     let role: Role = asked.role.parse().map_err(|_| Problem::invalid("/role", "invalid"))?;
     if let Some(recipient) = &asked.recipient
-        && !recipients::is_given(caller.tenant(), recipient)?
+        && recipients::given(caller.tenant(), recipient)?.is_none()
     {
         return Err(Problem::invalid("/recipient", "unknown"));
     }

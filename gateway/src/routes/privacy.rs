@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::Path;
 use domain::Position;
+use eventstore::engine::Seen;
 use eventstore::store::requests::{PrivacyRequest, Stage};
 use eventstore::{IdKind, PersonState};
 use jiff::Timestamp;
@@ -12,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::answer::{Answer, Page};
+use super::shown::open_first;
+use crate::answer::{Answer, Page, PageQuery};
 use crate::caller::{Caller, MayApproveErasure, MayAskPrivacy, MaySeePrivacy};
 use crate::erasure;
 use crate::policy;
 use crate::problem::{Code, Problem};
 use crate::requests::{self, By, Course};
-use crate::sent::Sent;
+use crate::sent::{Asked, Sent};
 
 /// How long an answer waits for an erasure to be through. It goes on without the caller.
 const PATIENCE: Duration = Duration::from_secs(5);
-const MOST: u32 = 100;
 
 /// Which right.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -102,6 +103,14 @@ fn by<P>(caller: &Caller<P>, who: By) -> String {
 fn find<P>(caller: &Caller<P>, id: u64) -> Result<Request, Problem> {
     let request = caller.tenant().privacy_request(id)?.ok_or(Code::NotFound)?;
     Ok(shown(caller, request))
+}
+
+/// A request that the caller may know of: a client, of their own.
+fn own(caller: &Caller<MayAskPrivacy>, id: &str) -> Result<PrivacyRequest, Problem> {
+    let id = caller.read_id(IdKind::PrivacyRequest, id)?;
+    let request = caller.tenant().privacy_request(id)?;
+    let request = request.filter(|it| !caller.is_client() || it.person == caller.person());
+    request.ok_or_else(|| Code::NotFound.into())
 }
 
 fn shown<P>(caller: &Caller<P>, request: PrivacyRequest) -> Request {
@@ -194,11 +203,7 @@ pub(super) async fn withdraw(
     caller: Caller<MayAskPrivacy>,
     Path(id): Path<String>,
 ) -> Result<Answer<Request>, Problem> {
-    let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
-    let request = caller.tenant().privacy_request(id)?.ok_or(Code::NotFound)?;
-    if caller.is_client() && request.person != caller.person() {
-        return Err(Code::NotFound.into());
-    }
+    let PrivacyRequest { id, .. } = own(&caller, &id)?;
     let by = By::Key(caller.holder.key);
     requests::withdraw(&caller.app, caller.tenant(), id, by).await?;
     answer(&caller, id)
@@ -284,22 +289,31 @@ pub(super) async fn preview(
     Ok(Answer::read(shown, caller.desk().position()))
 }
 
-/// Reads what became of a request. For staff and administrators.
+/// Reads what became of a request. For clients (their own), staff and administrators.
 #[utoipa::path(get, path = "/v1/privacy-requests/{id}", tag = "privacy",
     params(("id" = String, Path)), responses((status = OK, body = Request)))]
 pub(super) async fn read(
-    caller: Caller<MaySeePrivacy>,
+    caller: Caller<MayAskPrivacy>,
     Path(id): Path<String>,
 ) -> Result<Answer<Request>, Problem> {
-    let id = caller.read_id(IdKind::PrivacyRequest, &id)?;
-    Ok(Answer::read(find(&caller, id)?, caller.desk().position()))
+    let request = own(&caller, &id)?;
+    Ok(Answer::read(shown(&caller, request), caller.desk().position()))
 }
 
-/// Lists the newest requests. For staff and administrators.
-#[utoipa::path(get, path = "/v1/privacy-requests", tag = "privacy",
+/// Lists requests: those first that nobody has decided, and of each the newest first. For staff and
+/// administrators.
+#[utoipa::path(get, path = "/v1/privacy-requests", tag = "privacy", params(PageQuery),
     responses((status = OK, body = Page<Request>)))]
-pub(super) async fn list(caller: Caller<MaySeePrivacy>) -> Result<Answer<Page<Request>>, Problem> {
-    let requests = caller.tenant().privacy_requests(MOST)?;
+pub(super) async fn list(
+    caller: Caller<MaySeePrivacy>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Answer<Page<Request>>, Problem> {
+    let position = caller.desk().position();
+    let (requests, next_cursor) = open_first(
+        (&caller, IdKind::PrivacyRequest, &query),
+        |after, most| Ok(caller.tenant().privacy_requests(after, most)?),
+        |last| Seen { settled: last.decided_at.is_some(), id: last.id },
+    )?;
     let data = requests.into_iter().map(|request| shown(&caller, request)).collect();
-    Ok(Answer::read(Page { data, next_cursor: None }, caller.desk().position()))
+    Ok(Answer::read(Page { data, next_cursor }, position))
 }

@@ -4,19 +4,18 @@
 use axum::extract::Path;
 use domain::Position;
 use eventstore::IdKind;
-use eventstore::engine::Notices;
+use eventstore::engine::{Notices, Seen};
 use eventstore::store::notices::Notice;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answer::{Answer, Page};
+use super::shown::open_first;
+use crate::answer::{Answer, Page, PageQuery};
 use crate::caller::{Caller, MayKeepClients, MayKeepRecipients, MaySeeRecipients};
 use crate::problem::{Code, Problem};
 use crate::recipients;
-use crate::sent::Sent;
-
-const MOST: u32 = 100;
+use crate::sent::{Asked, Sent};
 
 /// A recipient, and how many clients they have something of.
 #[derive(Serialize, ToSchema)]
@@ -155,16 +154,22 @@ fn shown<P>(caller: &Caller<P>, notice: Notice) -> NoticeOut {
     }
 }
 
-/// Lists the newest notices. Those without `acknowledged_at` to recipients without an endpoint are
+/// Lists notices: those first that nobody has acknowledged, and of each the newest first. Those without `acknowledged_at` to recipients without an endpoint are
 /// for staff to pass on. For staff, administrators and auditors.
-#[utoipa::path(get, path = "/v1/notices", tag = "recipients",
+#[utoipa::path(get, path = "/v1/notices", tag = "recipients", params(PageQuery),
     responses((status = OK, body = Page<NoticeOut>)))]
 pub(super) async fn notices(
     caller: Caller<MaySeeRecipients>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Answer<Page<NoticeOut>>, Problem> {
-    let notices = caller.tenant().notices(Notices::Newest(MOST))?;
+    let position = caller.desk().position();
+    let (notices, next_cursor) = open_first(
+        (&caller, IdKind::Notice, &query),
+        |after, most| Ok(caller.tenant().notices(Notices::After(after, most))?),
+        |last| Seen { settled: last.acknowledged_at.is_some(), id: last.id },
+    )?;
     let data = notices.into_iter().map(|notice| shown(&caller, notice)).collect();
-    Ok(Answer::read(Page { data, next_cursor: None }, caller.desk().position()))
+    Ok(Answer::read(Page { data, next_cursor }, position))
 }
 
 /// Takes down that a recipient knows; saying so again changes nothing. For staff and administrators.

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::booking::Role;
 use domain::ledger::ReadPurpose;
 use domain::{Actor, Event, Handle, Kind, Position, RetentionClass};
+use eventstore::engine::Seen;
 use eventstore::keyring::person::PersonInfo;
 use eventstore::{Disclosed, Disclosure, IdKind, Opening, PersonId, Personal, SealAt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::answer::{PageQuery, bad_cursor, cursor, cut, limit, read_cursor};
 use crate::caller::Caller;
 use crate::problem::Problem;
 
@@ -52,7 +54,7 @@ impl ActorOut {
 /// Sealed fields: how it stands with them, and their values where they are live.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Fields {
-    /// live, restricted, erased, `unknown_key` or tampered.
+    /// live, restricted, erased, withheld, `unknown_key` or tampered.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
@@ -75,11 +77,7 @@ pub(crate) struct ClientOut {
 
 /// Seals to be opened together, and whose they are.
 #[derive(Default)]
-pub(super) struct Openings {
-    seals: Vec<SealAt>,
-    whom: BTreeSet<PersonId>,
-    classes: BTreeSet<RetentionClass>,
-}
+pub(super) struct Openings(Vec<(Option<PersonId>, SealAt)>);
 
 /// Which of the seals asked for.
 #[derive(Debug, Clone, Copy)]
@@ -88,10 +86,8 @@ pub(super) struct Ask(usize);
 impl Openings {
     /// Asks for a seal of somebody's, or of somebody who is not linked any more.
     pub(super) fn ask(&mut self, person: Option<PersonId>, seal: SealAt) -> Ask {
-        self.whom.extend(person);
-        self.classes.insert(seal.seal.class);
-        self.seals.push(seal);
-        Ask(self.seals.len() - 1)
+        self.0.push((person, seal));
+        Ask(self.0.len() - 1)
     }
 
     /// Asks for somebody's newest contact fields.
@@ -99,30 +95,49 @@ impl Openings {
         contact_seal(info).map(|seal| self.ask(Some(info.id), seal))
     }
 
-    /// Records that all of it is read, and opens it.
+    /// Records that all of it is read, and opens it: what the caller is not given stays closed.
     pub(super) async fn open<P>(
         self,
         caller: &Caller<P>,
         purpose: ReadPurpose,
     ) -> Result<Opened, Problem> {
-        if self.seals.is_empty() {
-            return Ok(Opened { ticket: None, openings: Vec::new() });
+        let mut opened = Opened { ticket: None, came: Vec::with_capacity(self.0.len()) };
+        if self.0.is_empty() {
+            return Ok(opened);
         }
-        let whom: Vec<PersonId> = self.whom.into_iter().collect();
-        let classes: Vec<RetentionClass> = self.classes.into_iter().collect();
+        let given = caller.given()?;
+        let (mut whom, mut classes) = (BTreeSet::new(), BTreeSet::new());
+        let mut seals = Vec::new();
+        for (person, seal) in self.0 {
+            let class = seal.seal.class;
+            if given.as_ref().is_none_or(|given| given.contains(&class)) {
+                whom.extend(person);
+                classes.insert(class);
+                opened.came.push(Came::Gone);
+                seals.push(seal);
+            } else {
+                opened.came.push(Came::Withheld);
+            }
+        }
+        if seals.is_empty() {
+            return Ok(opened);
+        }
+        let whom: Vec<PersonId> = whom.into_iter().collect();
+        let classes: Vec<RetentionClass> = classes.into_iter().collect();
         // Before anything opens: whoever is given it is to hear of what becomes of it.
-        caller.may_give()?;
         let read = caller.tenant().disclose(caller.actor(), purpose, &classes, &whom);
         let read = async { read.await.map_err(Problem::from) };
         let ((), ticket) = tokio::try_join!(caller.gives(&whom), read)?;
         let desk = std::sync::Arc::clone(caller.desk());
-        let seals = self.seals;
         let opening = tokio::task::spawn_blocking(move || {
             let openings = desk.tenant.keyring().open(&ticket, &seals);
             openings.map(|openings| (ticket, openings))
         });
         let (ticket, openings) = opening.await??;
-        Ok(Opened { ticket: Some(ticket), openings: openings.into_iter().map(Some).collect() })
+        let asked = opened.came.iter_mut().filter(|came| matches!(came, Came::Gone));
+        asked.zip(openings).for_each(|(came, opening)| *came = Came::Opening(opening));
+        opened.ticket = Some(ticket);
+        Ok(opened)
     }
 }
 
@@ -144,26 +159,45 @@ fn contact_seal(info: &PersonInfo) -> Option<SealAt> {
 /// What came of opening.
 pub(super) struct Opened {
     ticket: Option<Disclosure>,
-    openings: Vec<Option<Opening>>,
+    came: Vec<Came>,
+}
+
+/// What came of one seal.
+#[derive(Default)]
+enum Came {
+    /// Handed out, or never there.
+    #[default]
+    Gone,
+    /// The caller is not given its class.
+    Withheld,
+    Opening(Opening),
 }
 
 impl Opened {
+    fn hand_out(&mut self, Ask(index): Ask) -> Came {
+        self.came.get_mut(index).map(std::mem::take).unwrap_or_default()
+    }
+
     /// What came of one seal; each is handed out once.
-    pub(super) fn take(&mut self, Ask(index): Ask) -> Fields {
-        let opening = self.openings.get_mut(index).and_then(Option::take);
-        let state = opening.as_ref().map_or("unknown_key", Opening::state);
+    pub(super) fn take(&mut self, ask: Ask) -> Fields {
+        let opening = match self.hand_out(ask) {
+            Came::Gone => return Fields { state: "unknown_key", fields: None },
+            Came::Withheld => return Fields { state: "withheld", fields: None },
+            Came::Opening(opening) => opening,
+        };
+        let state = opening.state();
         let fields = match (opening, &self.ticket) {
-            (Some(Opening::Live(content)), Some(ticket)) => Some(content.disclose(ticket)),
-            (Some(_) | None, _) => None,
+            (Opening::Live(content), Some(ticket)) => Some(content.disclose(ticket)),
+            (_, _) => None,
         };
         Fields { state, fields }
     }
 
     /// The values of one seal in the clear, to be sealed again.
-    pub(super) fn content(&mut self, Ask(index): Ask) -> Option<Personal> {
-        match self.openings.get_mut(index).and_then(Option::take)? {
-            Opening::Live(content) => Some(content),
-            Opening::Restricted | Opening::Erased | Opening::UnknownKey | Opening::Tampered => None,
+    pub(super) fn content(&mut self, ask: Ask) -> Option<Personal> {
+        match self.hand_out(ask) {
+            Came::Opening(Opening::Live(content)) => Some(content),
+            Came::Opening(_) | Came::Gone | Came::Withheld => None,
         }
     }
 
@@ -213,6 +247,41 @@ pub(super) fn client<P>(caller: &Caller<P>, info: &PersonInfo) -> ClientOut {
 /// What somebody does in a booking.
 pub(super) fn role(role: Role) -> &'static str {
     role.name()
+}
+
+/// A page of a list on which what is still open stands first, and where the next one begins.
+pub(super) fn open_first<P, T>(
+    (caller, kind, query): (&Caller<P>, IdKind, &PageQuery),
+    read: impl FnOnce(Seen, u32) -> Result<Vec<T>, Problem>,
+    seen: impl FnOnce(&T) -> Seen,
+) -> Result<(Vec<T>, Option<String>), Problem> {
+    let limit = limit(query.limit)?;
+    let after = match &query.cursor {
+        Some(cursor) => read_seen(caller, kind, cursor).ok_or_else(bad_cursor)?,
+        None => Seen::NOTHING,
+    };
+    let mut rows = read(after, limit + 1)?;
+    let more = cut(&mut rows, limit);
+    let last = rows.last().filter(|_| more).map(seen);
+    let next = last.map(|last| {
+        let whether = if last.settled { SETTLED } else { OPEN };
+        cursor(&format!("{whether} {}", caller.show(kind, last.id)))
+    });
+    Ok((rows, next))
+}
+
+const OPEN: &str = "open";
+const SETTLED: &str = "settled";
+
+fn read_seen<P>(caller: &Caller<P>, kind: IdKind, cursor: &str) -> Option<Seen> {
+    let text = read_cursor(cursor).ok()?;
+    let (whether, id) = text.split_once(' ')?;
+    let settled = match whether {
+        OPEN => false,
+        SETTLED => true,
+        _ => return None,
+    };
+    Some(Seen { settled, id: caller.read_id(kind, id).ok()? })
 }
 
 /// The position behind the last entry of an append.
