@@ -272,11 +272,16 @@ impl Book {
         self.registrations.remove(&RegistrationId(position.0));
     }
 
+    /// Gives a draft the tags that it has as the next entry.
+    pub fn tagged(&self, draft: Draft) -> Tagged {
+        Tagged { tags: self.tags(&draft.event), draft }
+    }
+
     /// Gives a draft its tags and takes it in as the next entry.
     pub fn take(&mut self, draft: Draft) -> Tagged {
-        let tags = self.tags(&draft.event);
-        self.apply_next(&draft.event, &tags);
-        Tagged { draft, tags }
+        let tagged = self.tagged(draft);
+        self.apply_next(&tagged.draft.event, &tagged.tags);
+        tagged
     }
 
     /// Takes in the entry that stands at `self.next`.

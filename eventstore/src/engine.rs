@@ -373,6 +373,11 @@ pub trait TagMover: Send {
     fn complete(&mut self, indexed: u64) -> Result<(), EngineError>;
 }
 
+/// The day of a second since 1970, by which repeats are kept.
+pub(crate) fn day_of(second: i64) -> i64 {
+    second.div_euclid(24 * 3600)
+}
+
 /// The name of the key of a day's repeats.
 pub(crate) fn repeats_of(day: i64) -> String {
     format!("repeats {day}")

@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::booking::{Reason, Side};
+use domain::booking::{BookingRefusal, Reason, Side};
 use domain::person::HoldGround;
-use domain::{Actor, BookingId, RetentionClass};
+use domain::{Actor, BookingId, Refusal, RetentionClass};
 use eventstore::keyring::KeyError;
 use eventstore::ledger::appender::{AppendError, Erasure};
-use eventstore::{Append, PersonId, PersonState, Tenant};
+use eventstore::{Append, Appended, PersonId, PersonState, Tenant};
+use tokio::sync::oneshot::Receiver;
 
 use crate::app::AppError;
 use crate::desk::{Desk, DeskError};
@@ -136,13 +137,18 @@ fn cancel_all(tenant: &Tenant, bookings: &[BookingId]) -> Result<(), AppendError
         if waiting.len() >= UNDER_WAY
             && let Some(first) = waiting.pop_front()
         {
-            first.blocking_recv().map_err(|_| AppendError::Stopped)??;
+            cancelled(first)?;
         }
     }
-    for answer in waiting {
-        answer.blocking_recv().map_err(|_| AppendError::Stopped)??;
+    waiting.into_iter().try_for_each(cancelled)
+}
+
+/// Waits for a cancellation. Whose booking has ended otherwise meanwhile needs none.
+fn cancelled(answer: Receiver<Result<Appended, AppendError>>) -> Result<(), AppendError> {
+    match answer.blocking_recv().map_err(|_| AppendError::Stopped)? {
+        Err(AppendError::Refused(Refusal::Booking(BookingRefusal::WrongStatus(_)))) => Ok(()),
+        answer => answer.map(drop),
     }
-    Ok(())
 }
 
 fn cancel(tenant: &Tenant, booking: BookingId) -> Result<Append, AppendError> {

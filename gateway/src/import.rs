@@ -21,12 +21,14 @@ mod when;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use domain::RetentionClass;
 use domain::policy::Policy;
 use domain::slot::Zone;
 use eventstore::AppendError;
 use eventstore::keyring::KeyError;
 use eventstore::ledger::log::ReadError;
 use eventstore::store::FileLock;
+use jiff::Timestamp;
 
 pub use mapping::{MappingError, Unfit};
 pub use report::{Created, Refused, RefusedRow, Report, Seats};
@@ -46,10 +48,12 @@ use target::{Target, Trial};
 const STEP: u64 = 256;
 
 /// How to import.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Decide everything and append nothing.
     pub dry_run: bool,
+    /// What time it is.
+    pub now: Timestamp,
 }
 
 /// Why an import could not go on. Rows that were appended before stay.
@@ -115,11 +119,13 @@ pub fn run(
     let mut policy = catalogue.policy.clone();
     policy.collect.extend(mapping.fields());
     let mut target = match options.dry_run {
-        true => Target::Trial(Box::new(Trial::of(desk.tenant.log())?)),
+        true => Target::Trial(Box::new(Trial::of(desk.tenant.log(), options.now)?)),
         false => Target::Ledger(&desk.tenant),
     };
     let places = furnish(catalogue, &survey, &mapping, &zone, &mut target, &mut report)?;
-    let walk = Walk { desk, source, mapping: &mapping, zone, survey, places, policy, progress };
+    let this_year = policy.zone.local(options.now).date().year();
+    let mapping = &mapping;
+    let walk = Walk { desk, source, mapping, zone, survey, places, policy, this_year, progress };
     match target {
         Target::Ledger(_) => walk.land(&mut report)?,
         Target::Trial(trial) => walk.rehearse(*trial, &mut report)?,
@@ -142,6 +148,7 @@ struct Walk<'a> {
     survey: Survey,
     places: Places,
     policy: Policy,
+    this_year: i16,
     progress: &'a dyn Fn(u64, u64),
 }
 
@@ -199,6 +206,15 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether it has something for bookkeeping of a year that no law keeps any longer: its key has ended, or
+    /// would with the next sweep.
+    fn has_ended(&self, plan: &Plan) -> bool {
+        let year = self.policy.fiscal_year(plan.slot.start());
+        let ends =
+            |class: RetentionClass| class.kept_through(year).is_some_and(|to| to < self.this_year);
+        plan.fields.fields().iter().any(|field| ends(field.class()))
+    }
+
     fn placed(&self, key: String, line: u64, plan: Plan) -> Result<Arrival, Fault> {
         // A file that changed between the walks has names that the first did not see.
         let unseen = || Fault::new(refusal::Why::Missing);
@@ -206,6 +222,9 @@ impl Walk<'_> {
         let resource = self.places.resources.get(&place).ok_or_else(unseen)?;
         let service = self.places.services.get(&plan.service).ok_or_else(unseen)?;
         let (resource, service) = (resource.clone(), service.clone());
+        if self.has_ended(&plan) {
+            return Err(Fault::new(refusal::Why::YearEnded));
+        }
         Ok(Arrival {
             line,
             key,

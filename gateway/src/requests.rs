@@ -336,9 +336,12 @@ pub async fn receipt(
     if closed_at(tenant, &request).is_none_or(|at| app.env.clock.now() < at) {
         return Err(RequestError::NoReceipt);
     }
-    let left = receipt::Left { kept: course.kept, recipients: receipt::told(tenant, fence)? };
+    let recipients = receipt::told(tenant, fence)?;
+    let known = recipients.iter().filter(|told| told.acknowledged_at.is_some()).count();
+    let left = receipt::Left { kept: course.kept, recipients };
     let signed = receipt::sign(app, desk, course.client, (fence, left), window)?;
-    tenant.keep_receipt(id, signed.clone()).await?;
+    // Not where somebody has acknowledged it meanwhile: then one that says so is signed when it is next asked for.
+    tenant.keep_receipt(id, signed.clone(), u64::try_from(known).unwrap_or(u64::MAX)).await?;
     Ok(signed)
 }
 

@@ -126,6 +126,7 @@ pub fn sweep(desk: &Desk, now: Timestamp) -> Result<Swept, AppError> {
         let append = Append::new(Command::Period(year), Actor::System);
         years += u64::from(desk.tenant.ledger.append_blocking(append)?.count);
     }
+    desk.tenant.end_repeats(now)?;
     Ok(Swept { bookings: sweep_bookings(desk, now)?, years })
 }
 

@@ -75,7 +75,7 @@ pub(crate) const STAYS: &str = r#"
 const PERSONAL: [&str; 2] = [MARK, "+46701"];
 
 fn import(hotel: &Hotel, file: &Path, mapping: &Path) {
-    let options = Options { dry_run: false };
+    let options = Options { dry_run: false, now: Timestamp::from_second(hotel.now()).unwrap() };
     let report = import::run(hotel.desk(), file, mapping, options, &|_, _| ()).unwrap();
     assert_eq!((report.imported, report.refused_rows()), (report.rows, 0), "{report}");
     hotel.desk().follow().unwrap();
@@ -447,6 +447,9 @@ fn what_the_law_keeps_ends_with_its_year() {
         .iter()
         .find_map(|row| if let HangingOf::Period(5, year) = row.of { Some(year) } else { None });
     let year = year.unwrap();
+    let (_, other) = booked(&hotel, 3, Who::New, &format!("{MARK}2"));
+    let other = hotel.person_at(other);
+    let kept = |hotel: &Hotel| gateway::receipt::kept(hotel.tenant(), other).unwrap().len();
     hotel.pass(24 * 3600);
     hotel.erase(person);
 
@@ -455,11 +458,12 @@ fn what_the_law_keeps_ends_with_its_year() {
     assert_eq!(sweep(&hotel, turn(year + 8) - second), 0);
     // The ledger's own clock decides.
     assert_eq!(sweep(&hotel, turn(year + 8)), 0);
-    assert_eq!(reads(&hotel), name);
+    assert_eq!((reads(&hotel), kept(&hotel)), (name, 1));
     let seconds = turn(year + 8).as_second() - hotel.now();
     hotel.pass(seconds);
     assert_eq!(sweep(&hotel, turn(year + 8)), 1);
     assert_eq!((reads(&hotel), sweep(&hotel, turn(year + 8))), ("erased".to_owned(), 0));
+    assert_eq!(kept(&hotel), 0, "what has ended is promised to nobody");
     assert!(hotel.tenant().log().entry(Position(booking.0)).unwrap().is_some());
     hotel.assert_sound();
 }

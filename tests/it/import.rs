@@ -13,6 +13,9 @@ use projections::StatFacet;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// When the imports are.
+const NOW: &str = "2026-11-20T12:00:00Z";
+
 /// A tenant in a folder of its own, and room for files to import.
 struct House {
     folder: TempDir,
@@ -41,7 +44,8 @@ impl House {
         mapping: &Path,
         dry_run: bool,
     ) -> Result<Report, ImportError> {
-        import::run(&self.desk, file, mapping, Options { dry_run }, &|_, _| ())
+        let options = Options { dry_run, now: NOW.parse().unwrap() };
+        import::run(&self.desk, file, mapping, options, &|_, _| ())
     }
 
     #[track_caller]
@@ -201,6 +205,23 @@ fn a_dry_run_appends_nothing_and_reports_the_same() {
     let real = house.try_import(&file, &mapping, false).unwrap();
     assert!(real.imported > 50 && real.refused_rows() > 50, "{real}");
     assert_eq!(Report { dry_run: false, ..rehearsed }, real);
+}
+
+/// The law keeps a year for seven more: what would have to be destroyed at once does not come in.
+#[test]
+fn invoice_details_of_a_year_that_is_over_are_refused_in_a_dry_run_too() {
+    let house = House::new();
+    let table = format!("{TABLE}\n    invoice_name = \"{{who}} Ltd\"\n");
+    let rows = format!(
+        "{HEAD}1,2018-12-31T10:00,2018-12-31T11:00,here,a,\n1,2019-01-01T10:00,2019-01-01T11:00,here,b,\n"
+    );
+    let (file, mapping) = (house.file("rows.csv", rows), house.file("mapping.toml", table));
+    for dry_run in [true, false] {
+        let report = house.try_import(&file, &mapping, dry_run).unwrap();
+        let refused: Vec<_> =
+            report.refused.first.iter().map(|row| (row.line, row.code.as_str())).collect();
+        assert_eq!((report.imported, refused), (1, vec![(2, "year_ended")]), "{report}");
+    }
 }
 
 /// Stays of several days on few rooms, so that most of them want what another has.

@@ -99,6 +99,35 @@ async fn a_request_that_nobody_approves_in_time_expires() {
     assert!(!is_erased(&salon, &client).await);
 }
 
+/// Who asked is told by a key's number: nobody else has it afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_an_erased_client_s_key_is_nobody_else_s() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let (_, own) = salon.tenant.client_with_key("Astrid").await;
+    let asked = own.post(REQUESTS, &json!({"kind": "erasure"})).await.is(202);
+    look(&app, &salon).await;
+    own.get("/v1/me").await.is(401);
+    let next = salon.tenant.admin.post("/v1/keys", &json!({"role": "staff"})).await.created();
+    assert_ne!(next.body["id"], asked.body["asked_by"]);
+    let listed = salon.tenant.admin.get("/v1/keys").await.ok();
+    let listed = listed.body["data"].as_array().unwrap().iter();
+    assert!(listed.into_iter().all(|key| key["id"] != asked.body["asked_by"]));
+}
+
+/// A receipt that says who knows is kept only for as long as it is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_has_become_old_while_it_was_signed_is_not_kept() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let client = salon.tenant.client("Astrid").await;
+    let asked = salon.tenant.staff.post(REQUESTS, &erasure(&client)).await.is(202);
+    let tenant = &salon.tenant.desk.tenant;
+    let id = tenant.ids().read(IdKind::PrivacyRequest, &asked.id()).unwrap();
+    assert!(!tenant.keep_receipt(id, "one knows".to_owned(), 1).await.unwrap());
+    assert!(tenant.keep_receipt(id, "nobody knows".to_owned(), 0).await.unwrap());
+}
+
 /// However many there are, whoever pages sees each once; what is still to be decided stands first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_requests_has_all_of_them_and_first_what_waits() {

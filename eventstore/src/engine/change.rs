@@ -42,9 +42,16 @@ pub enum Change {
     EndEpochs {
         before: u32,
     },
+    /// Lays the links between persons and entries down anew, so that nothing is left of what was moved within
+    /// the file before it was deleted.
+    LinksAnew,
     /// The key of a day's repeats; lets go of days that are over.
     Day {
         day: i64,
         wrapped: Vec<u8>,
+    },
+    /// Lets go of repeats from before yesterday.
+    EndDays {
+        today: i64,
     },
 }

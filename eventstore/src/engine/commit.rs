@@ -95,6 +95,8 @@ pub struct Older {
 /// Seals of one handle in one entry that end, and where the person's row for it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
+    /// Nobody, where the handle's link is gone.
+    pub person: Option<PersonId>,
     pub position: Position,
     pub handle: Handle,
     pub until: i64,

@@ -94,9 +94,11 @@ pub enum Paper {
         course: String,
         at: Option<i64>,
     },
+    /// Only where so many of who are told know, as it says.
     KeepReceipt {
         id: u64,
         receipt: String,
+        known: u64,
     },
     /// That a recipient was given something of each of these, unless they are erased.
     Give {

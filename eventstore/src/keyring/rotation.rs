@@ -298,9 +298,10 @@ impl Ledger {
         Ok(page)
     }
 
-    /// Records in the ledger that its keys hang on this epoch, once.
+    /// Records in the ledger that its keys hang on this epoch, once, after its links were laid down anew.
     pub(crate) fn record_rotation(&self, epoch: Epoch, done: Rewrapped) -> Result<(), AppendError> {
         if !self.has_recorded(epoch)? {
+            self.change_blocking(Change::LinksAnew)?;
             let rotated = Rotated { epoch: epoch.0, persons: done.persons };
             self.append_blocking(Append::new(Command::Keys(rotated), Actor::System))?;
             self.mark_blocking()?;

@@ -84,7 +84,17 @@ impl Batch {
         self.lookups.extend(brought.lookups);
         self.replaced.extend(brought.replaced);
         self.links.extend(brought.links);
-        self.loose = brought.seals;
+    }
+
+    /// Has seals at hand for the entries to come that have them.
+    pub(super) fn loosen(&mut self, seals: Vec<NewSeal>) {
+        self.loose = seals;
+    }
+
+    /// Lets go of a command that cannot be written; of everything, where a part of it is taken in.
+    pub(super) fn let_go(&mut self, is_begun: bool) {
+        self.loose = Vec::new();
+        self.spoilt |= is_begun;
     }
 
     /// What is to be on each person's list of what they are found by.

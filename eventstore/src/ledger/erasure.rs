@@ -220,7 +220,8 @@ impl Writer {
             let (recorded_at, occurred_at, actor) = (now, now, Actor::System);
             let position = self.book.next;
             let header = codec::Header { position, recorded_at, occurred_at, actor, cause };
-            self.write(batch, &header, draft)?;
+            let entry = self.encode(batch, &header, draft)?;
+            self.take_in(batch, entry)?;
         }
         Ok(first)
     }

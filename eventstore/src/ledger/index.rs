@@ -39,6 +39,31 @@ pub struct PersonRow {
     pub visits: i8,
 }
 
+impl PersonRow {
+    /// Between which rows all of a person's stand whose booking ends within a time.
+    fn within(person: PersonId, until: RangeInclusive<i64>) -> RangeInclusive<Self> {
+        let (first, last) = until.into_inner();
+        let first = Self {
+            person,
+            until: first,
+            position: Position(0),
+            handle: Handle(0),
+            booking: None,
+            seals: 0,
+            year: i16::MIN,
+            visits: i8::MIN,
+        };
+        let last = Self {
+            until: last,
+            position: Position(u64::MAX),
+            handle: Handle(u64::MAX),
+            booking: Some(BookingId(u64::MAX)),
+            ..first
+        };
+        first..=last
+    }
+}
+
 /// How many rows of an index wait in memory before a round begins, by the size of the ledger: a
 /// small one moves none while it runs. They grow with the index, whose pages would else each meet
 /// fewer of them; more make the start after a crash longer.
@@ -92,29 +117,21 @@ impl Pending {
 
     /// A person's rows whose booking ends at `until` or later.
     pub fn of_person(&self, person: PersonId, until: i64) -> impl Iterator<Item = &PersonRow> {
-        let first = PersonRow {
-            person,
-            until,
-            position: Position(0),
-            handle: Handle(0),
-            booking: None,
-            seals: 0,
-            year: i16::MIN,
-            visits: i8::MIN,
-        };
-        let last = PersonRow {
-            until: i64::MAX,
-            position: Position(u64::MAX),
-            handle: Handle(u64::MAX),
-            booking: Some(BookingId(u64::MAX)),
-            ..first
-        };
-        self.persons.range(first..=last)
+        self.persons.range(PersonRow::within(person, until..=i64::MAX))
+    }
+
+    /// A person's rows whose booking ends just then, to count other seals.
+    pub fn of_person_mut(
+        &mut self,
+        person: PersonId,
+        until: i64,
+    ) -> impl Iterator<Item = &mut PersonRow> {
+        self.persons.range_mut(PersonRow::within(person, until..=until))
     }
 
     /// Forgets a person's rows. Nothing brings them back: the links they were made from go too.
     pub fn drop_person(&mut self, person: PersonId) {
-        self.persons.retain(|row| row.person != person);
+        self.persons.remove(PersonRow::within(person, i64::MIN..=i64::MAX));
     }
 }
 

@@ -174,6 +174,7 @@ impl Writer {
 
     /// Works until it is told to stop or nobody is left to ask.
     pub(crate) fn run(mut self) {
+        let mut swept_at = Duration::ZERO;
         loop {
             if self.unresumed {
                 self.resume_erasures();
@@ -184,8 +185,11 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            if jobs.is_empty() {
+            // However busy it is: keys are not kept in memory for longer than they are lent.
+            let now = self.env.clock.since_boot();
+            if jobs.is_empty() || now.saturating_sub(swept_at) >= IDLE {
                 self.keyring.sweep();
+                swept_at = now;
             }
             if let Err(error) = self.keep_up(!jobs.is_empty()) {
                 if nodes::refuse(jobs, error) {

@@ -33,15 +33,22 @@ pub(super) fn make(tx: &mut Tx, change: &Change) -> Result<u64, PgError> {
         Change::Rotated(rows) => rotation::rotate(tx, rows),
         Change::Replaced(replaced) => rotation::replace(tx, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(tx, *before),
+        // A server lays rows down anew when it vacuums.
+        Change::LinksAnew => Ok(0),
         Change::Day { day, wrapped } => {
-            let (today, yesterday) = (repeats_of(*day), repeats_of(day - 1));
             let sql = "INSERT INTO secret VALUES ($1, $2) ON CONFLICT DO NOTHING";
-            let made = tx.run(sql, &[&today, wrapped])?;
-            tx.run("DELETE FROM idempotency WHERE day < $1", &[&(day - 1)])?;
-            let sql = "DELETE FROM secret WHERE name LIKE 'repeats %' AND name <> $1
-                       AND name <> $2";
-            tx.run(sql, &[&today, &yesterday])?;
+            let made = tx.run(sql, &[&repeats_of(*day), wrapped])?;
+            end_days(tx, *day)?;
             Ok(made)
         }
+        Change::EndDays { today } => end_days(tx, *today),
     }
+}
+
+/// Lets go of repeats from before yesterday, with their keys; how many there were.
+fn end_days(tx: &mut Tx, today: i64) -> Result<u64, PgError> {
+    let ended = tx.run("DELETE FROM idempotency WHERE day < $1", &[&(today - 1)])?;
+    let sql = "DELETE FROM secret WHERE name LIKE 'repeats %' AND name <> $1 AND name <> $2";
+    tx.run(sql, &[&repeats_of(today), &repeats_of(today - 1)])?;
+    Ok(ended)
 }

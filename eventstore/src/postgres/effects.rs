@@ -108,12 +108,11 @@ impl Both<'_> {
                 }
                 for ended in ended {
                     let sql = "UPDATE person_tag SET seals = greatest(seals - $5, 0)
-                               WHERE until = $4 AND position = $3 AND handle = $2 AND person IN
-                               (SELECT person FROM data_key WHERE id BETWEEN $1 AND $1 + 7)";
+                               WHERE person = $1 AND until = $2 AND position = $3 AND handle = $4";
+                    let person = ended.person.map(|person| int(person.0));
                     let (handle, position) = (int(ended.handle.0), int(ended.position.0));
                     let count = i32::try_from(ended.seals.len()).unwrap_or(i32::MAX);
-                    self.keys()
-                        .run(sql, &[&(handle * 8), &handle, &position, &ended.until, &count])?;
+                    self.keys().run(sql, &[&person, &ended.until, &position, &handle, &count])?;
                     let seals = ended.seals.iter().map(|n| (ended.position, *n));
                     delete_seals(self.ledger, seals)?;
                 }

@@ -188,9 +188,13 @@ pub(super) fn make(tx: &mut Tx, change: &Paper) -> Result<u64, PgError> {
                        WHERE id = $1 AND status = $2 AND decided_at IS NULL";
             tx.run(sql, &[&int(*id), &from.name(), &to.name(), course, at])
         }
-        Paper::KeepReceipt { id, receipt } => {
-            let sql = "UPDATE privacy_request SET receipt = $2 WHERE id = $1";
-            tx.run(sql, &[&int(*id), receipt])
+        Paper::KeepReceipt { id, receipt, known } => {
+            // Who acknowledges changes this row last: what they said is seen once it is held.
+            tx.run("SELECT 1 FROM privacy_request WHERE id = $1 FOR UPDATE", &[&int(*id)])?;
+            let sql = "UPDATE privacy_request SET receipt = $2 WHERE id = $1 AND $3 =
+                       (SELECT count(*) FROM notice WHERE position = fence_at
+                        AND acknowledged_at IS NOT NULL)";
+            tx.run(sql, &[&int(*id), receipt, &int(*known)])
         }
         Paper::Give { persons, recipient, at } => {
             // Their rows are held, so that nothing is added behind a fence; of those only who is new.

@@ -25,7 +25,9 @@ impl Papers for Connection {
     }
 
     fn api_keys(&self) -> Read<Vec<ApiKey>> {
-        let mut select = self.prepare_cached(&format!("{KEY} ORDER BY id"))?;
+        // Of an erased client's only the number is left.
+        let rest = "WHERE role <> 'client' OR person IS NOT NULL ORDER BY id";
+        let mut select = self.prepare_cached(&format!("{KEY} {rest}"))?;
         let rows = select.query_map([], api_key)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -186,8 +188,12 @@ pub(super) fn make(conn: &Connection, change: &Paper) -> rusqlite::Result<u64> {
                 params![int(*id), from.name(), to.name(), course, at],
             )
             .map(changed),
-        Paper::KeepReceipt { id, receipt } => conn
-            .execute("UPDATE privacy_request SET receipt = ?2 WHERE id = ?1", (int(*id), receipt))
+        Paper::KeepReceipt { id, receipt, known } => conn
+            .execute(
+                "UPDATE privacy_request SET receipt = ?2 WHERE id = ?1 AND ?3 =
+                 (SELECT count(*) FROM notice WHERE position = fence_at AND acknowledged_at IS NOT NULL)",
+                params![int(*id), receipt, int(*known)],
+            )
             .map(changed),
         Paper::Give { persons, recipient, at } => give(conn, persons, recipient, *at).map(changed),
         Paper::TakeOn { id, attempts, again_at } => conn

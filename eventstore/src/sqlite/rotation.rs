@@ -195,7 +195,72 @@ pub(super) fn replace(conn: &Connection, replaced: &[Replaced]) -> rusqlite::Res
 }
 
 /// Ends the tenant's keys of earlier epochs, and what was retired in them.
+/// Rewrites the index from persons. Where rows move between its pages a copy stays behind in the space that
+/// nothing uses, and is not overwritten when its row is deleted; a page that is let go of whole is.
+pub(super) fn links_anew(conn: &Connection) -> rusqlite::Result<usize> {
+    conn.execute_batch(
+        "CREATE TEMP TABLE kept AS SELECT * FROM person_tag;
+         DELETE FROM person_tag",
+    )?;
+    let kept = conn.execute("INSERT INTO person_tag SELECT * FROM kept", [])?;
+    conn.execute_batch("DROP TABLE kept")?;
+    Ok(kept)
+}
+
 pub(super) fn end_epochs(conn: &Connection, before: u32) -> rusqlite::Result<usize> {
     conn.execute("DELETE FROM retired_key WHERE class / ?1 < ?2", (CLASSES, before))?;
     conn.execute("DELETE FROM tenant_key WHERE epoch < ?1", [before])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::{Change, Writer};
+    use crate::sqlite::SqliteWriter;
+
+    /// A handle that is found in a file.
+    fn handle(n: u64) -> i64 {
+        int(0x5A5A_0000_0000_0000 | n)
+    }
+
+    /// How many of these handles are anywhere in the file.
+    fn left(file: &Path, of: &BTreeSet<i64>) -> usize {
+        let bytes = fs::read(file).unwrap();
+        let found: BTreeSet<i64> = bytes
+            .windows(8)
+            .filter(|eight| eight.starts_with(&[0x5A, 0x5A]))
+            .map(|eight| i64::from_be_bytes(eight.try_into().unwrap()))
+            .collect();
+        found.intersection(of).count()
+    }
+
+    #[test]
+    fn nothing_is_left_of_links_that_were_deleted_once_they_are_laid_down_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let mut writer = SqliteWriter::open(&file).unwrap();
+        let persons = |step: u64| (0..8000).map(move |n| n * step % 8000);
+        let insert =
+            "INSERT INTO person_tag VALUES (?1, 1700000000 + ?1, ?2, ?3, NULL, 1, 2026, 1)";
+        writer.0.execute_batch("BEGIN").unwrap();
+        for n in persons(4801) {
+            writer.0.execute(insert, (int(n), int(n * 3), handle(n))).unwrap();
+        }
+        let gone = persons(3001).take(4200).map(handle).collect::<BTreeSet<_>>();
+        for n in persons(3001).take(4200) {
+            let delete = "DELETE FROM person_tag WHERE person = ?1";
+            writer.0.execute(delete, [int(n)]).unwrap();
+        }
+        writer.0.execute_batch("COMMIT").unwrap();
+        assert!(writer.settle().unwrap());
+        assert!(left(&file, &gone) > 0, "else this test shows nothing");
+        writer.change(&Change::LinksAnew).unwrap();
+        assert_eq!(left(&file, &gone), 0);
+        let kept = persons(3001).skip(4200).map(handle).collect::<BTreeSet<_>>();
+        assert_eq!(left(&file, &kept), kept.len());
+    }
 }

@@ -25,7 +25,7 @@ const MANY: usize = 4096;
 const BRIEFLY: Duration = Duration::from_millis(5);
 
 /// The one writer of a file.
-pub struct SqliteWriter(Checkpointed);
+pub struct SqliteWriter(pub(super) Checkpointed);
 
 impl SqliteWriter {
     /// Opens a file for writing and gives it the schema, or what it lacks of it.
@@ -83,6 +83,11 @@ impl Writer for SqliteWriter {
         let tx = self.0.transaction()?;
         let done = make(&tx, change)?;
         tx.commit()?;
+        if matches!(change, Change::LinksAnew) && !self.settle()? {
+            tracing::debug!(
+                "what links were before leaves the write-ahead log with its next checkpoint"
+            );
+        }
         Ok(done)
     }
 
@@ -158,6 +163,7 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
             conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![name, wrapped])
         }
         Change::Day { day, wrapped } => begin_day(conn, *day, wrapped),
+        Change::EndDays { today } => end_days(conn, *today),
         Change::LogKey { was, wrapped } => exchange_log_key(conn, was, wrapped),
         Change::ForgetLogKey => {
             conn.execute("DELETE FROM secret WHERE name = ?1", [SECRET_FORMER_LOG])
@@ -169,20 +175,26 @@ fn make(conn: &Connection, change: &Change) -> rusqlite::Result<u64> {
         Change::Rotated(rows) => rotation::rotate(conn, rows),
         Change::Replaced(replaced) => rotation::replace(conn, replaced),
         Change::EndEpochs { before } => rotation::end_epochs(conn, *before),
+        Change::LinksAnew => rotation::links_anew(conn),
     };
     Ok(u64::try_from(changed?).unwrap_or(u64::MAX))
 }
 
 fn begin_day(conn: &Connection, day: i64, wrapped: &[u8]) -> rusqlite::Result<usize> {
-    let (today, yesterday) = (repeats_of(day), repeats_of(day - 1));
-    let made =
-        conn.execute("INSERT OR IGNORE INTO secret VALUES (?1, ?2)", params![today, wrapped])?;
-    conn.execute("DELETE FROM idempotency WHERE day < ?1", [day - 1])?;
+    let insert = "INSERT OR IGNORE INTO secret VALUES (?1, ?2)";
+    let made = conn.execute(insert, params![repeats_of(day), wrapped])?;
+    end_days(conn, day)?;
+    Ok(made)
+}
+
+/// Lets go of repeats from before yesterday, with their keys; how many there were.
+fn end_days(conn: &Connection, today: i64) -> rusqlite::Result<usize> {
+    let ended = conn.execute("DELETE FROM idempotency WHERE day < ?1", [today - 1])?;
     conn.execute(
         "DELETE FROM secret WHERE name GLOB 'repeats *' AND name NOT IN (?1, ?2)",
-        params![today, yesterday],
+        params![repeats_of(today), repeats_of(today - 1)],
     )?;
-    Ok(made)
+    Ok(ended)
 }
 
 fn insert_repeats(conn: &Connection, batch: &Batch) -> rusqlite::Result<()> {
@@ -278,14 +290,14 @@ fn apply(conn: &Connection, effect: &Effect, at: i64) -> rusqlite::Result<()> {
             }
             for ended in ended {
                 conn.prepare_cached(
-                    "UPDATE person_tag SET seals = max(seals - ?4, 0)
-                     WHERE until = ?3 AND position = ?2 AND handle = ?1 AND person IN
-                     (SELECT person FROM data_key WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7)",
+                    "UPDATE person_tag SET seals = max(seals - ?5, 0)
+                     WHERE person = ?1 AND until = ?2 AND position = ?3 AND handle = ?4",
                 )?
                 .execute((
-                    int(ended.handle.0),
-                    int(ended.position.0),
+                    ended.person.map(|person| int(person.0)),
                     ended.until,
+                    int(ended.position.0),
+                    int(ended.handle.0),
                     i64::try_from(ended.seals.len()).unwrap_or(i64::MAX),
                 ))?;
                 for n in &ended.seals {
@@ -340,7 +352,12 @@ fn clear_row(conn: &Connection, cleared: &Cleared) -> rusqlite::Result<()> {
 fn bury(conn: &Connection, person: PersonId) -> rusqlite::Result<()> {
     let id = int(person.0);
     rotation::relist(conn, person, |_| false, &[])?;
-    conn.execute("DELETE FROM api_key WHERE person = ?1", [id])?;
+    // The rows stay, of nobody: the next key would have the number of the newest, which requests name.
+    conn.execute(
+        "UPDATE api_key SET hash = CAST(id AS BLOB), label = '', person = NULL, created_at = 0,
+         revoked_at = 0 WHERE person = ?1",
+        [id],
+    )?;
     papers::forget(conn, person)?;
     conn.execute(
         "UPDATE person SET fence = NULL, fields = NULL, registration = NULL,

@@ -4,7 +4,7 @@
 use domain::Position;
 
 use super::Tenant;
-use crate::engine::{Change, Paper, Seen};
+use crate::engine::{Change, Paper, Seen, day_of};
 use crate::keyring::KeyError;
 use crate::keyring::person::PersonId;
 use crate::ledger::appender::AppendError;
@@ -135,12 +135,28 @@ impl Tenant {
         Ok(self.ledger.change(moved).await? > 0)
     }
 
-    /// Keeps the receipt of a request that is done, in the place of an earlier one.
+    /// Keeps the receipt of a request that is done, in the place of an earlier one, where so many of who
+    /// are told `known` of it; whether it is so.
     ///
     /// # Errors
     /// Where the keyring cannot be written.
-    pub async fn keep_receipt(&self, id: u64, receipt: String) -> Result<(), AppendError> {
-        self.ledger.change(Change::Paper(Paper::KeepReceipt { id, receipt })).await.map(drop)
+    pub async fn keep_receipt(
+        &self,
+        id: u64,
+        receipt: String,
+        known: u64,
+    ) -> Result<bool, AppendError> {
+        let keep = Change::Paper(Paper::KeepReceipt { id, receipt, known });
+        Ok(self.ledger.change(keep).await? > 0)
+    }
+
+    /// Lets go of what is remembered of requests so that they can be repeated, from before yesterday; how much
+    /// there was.
+    ///
+    /// # Errors
+    /// Where the keyring cannot be written.
+    pub fn end_repeats(&self, now: jiff::Timestamp) -> Result<u64, AppendError> {
+        self.ledger.change_blocking(Change::EndDays { today: day_of(now.as_second()) })
     }
 
     /// A request by its number.

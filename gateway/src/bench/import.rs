@@ -31,7 +31,7 @@ pub(super) fn measure(
         let tenant = rig.app.store.create_tenant(&format!("hotel-{run}"), Zone::utc())?;
         let desk = Desk::open(tenant)?;
         let start = Instant::now();
-        let options = import::Options { dry_run: false };
+        let options = import::Options { dry_run: false, now: rig.app.env.clock.now() };
         let progress = |done, total| console.progress(done, total);
         let report =
             import::run(&desk, &file("hotel.csv"), &file("hotel.toml"), options, &progress)?;

@@ -176,7 +176,7 @@ pub(super) fn import(
     console: &mut Console,
 ) -> Result<Outcome, CliError> {
     let desk = app.desk(&command.tenant)?;
-    let options = import::Options { dry_run: command.dry_run };
+    let options = import::Options { dry_run: command.dry_run, now: app.env.clock.now() };
     let report = {
         let progress = |done, total| console.progress(done, total);
         import::run(&desk, &command.file, &command.mapping, options, &progress)?

@@ -155,6 +155,10 @@ fn price(
 ) -> Result<Option<Price>, Fault> {
     let (Some(amount), Some(currency)) = (amount, currency) else { return Ok(None) };
     let Some(written) = amount.of(row) else { return Ok(None) };
+    if written.split_once(',').is_some_and(|(_, behind)| behind.len() == 3) {
+        // A thousand, or one and some tenths of a cent: nobody can tell.
+        return Err(amount.fault(Why::BadPrice));
+    }
     let missing = || currency.fault(Why::Missing);
     let price = Price {
         amount: written.replace(',', "."),

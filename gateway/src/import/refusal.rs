@@ -58,6 +58,8 @@ pub(super) enum Why {
     NotPending,
     #[error("the person's data is restricted")]
     Restricted,
+    #[error("it has invoice details of a year that bookkeeping law keeps no longer")]
+    YearEnded,
     #[error("the row would make an entry that is too large")]
     TooLarge,
     #[error(transparent)]
@@ -97,6 +99,7 @@ impl Why {
             Self::KeyTwice => "key_twice",
             Self::NotPending => "not_pending",
             Self::Restricted => "restricted",
+            Self::YearEnded => "year_ended",
             Self::TooLarge => "too_large",
             Self::Local(LocalTimeError::InGap) => "nonexistent_local_time",
             Self::Local(LocalTimeError::Twice) => "ambiguous_local_time",

@@ -36,9 +36,9 @@ impl Rehearsal<'_> {
         let same = arrival.plan.same.as_deref().map(|same| person_key(self.mapping, same));
         let known = match &same {
             Some(same) => self.known(same)?,
-            None => None,
+            None => Ok(None),
         };
-        match self.decide(arrival, known) {
+        match known.and_then(|known| self.decide(arrival, known)) {
             Ok(contact) => {
                 report.imported += 1;
                 self.people.extend(same.map(|same| (same, contact)));
@@ -49,16 +49,19 @@ impl Rehearsal<'_> {
     }
 
     /// What somebody has given who was here before, in this file or an earlier one.
-    fn known(&self, same: &String) -> Result<Option<FieldSet>, ImportError> {
+    fn known(&self, same: &String) -> Result<Result<Option<FieldSet>, Fault>, ImportError> {
         if let Some(fields) = self.people.get(same) {
-            return Ok(Some(*fields));
+            return Ok(Ok(Some(*fields)));
         }
         let keyring = self.tenant.keyring();
         let Some(person) = keyring.find(&reference(same.clone()))?.first().copied() else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
-        let live = keyring.info(person)?.filter(|info| info.state == PersonState::Live);
-        Ok(live.map(|info| info.fields))
+        Ok(match keyring.info(person)? {
+            Some(info) if info.state == PersonState::Live => Ok(Some(info.fields)),
+            Some(info) if info.state == PersonState::Restricted => Err(Fault::new(Why::Restricted)),
+            Some(_) | None => Ok(None),
+        })
     }
 
     /// Answers the contact fields that the person has from now on.

@@ -41,15 +41,14 @@ impl Target<'_> {
 /// A book with everything that the ledger holds, on which a dry run decides.
 pub(super) struct Trial {
     book: Book,
-    /// The ledger's clock at its last entry.
+    /// Never before the last entry, as in the ledger.
     now: Timestamp,
 }
 
 impl Trial {
     /// Folds a whole ledger.
-    pub(super) fn of(log: &Log) -> Result<Self, ImportError> {
+    pub(super) fn of(log: &Log, mut now: Timestamp) -> Result<Self, ImportError> {
         let mut book = Book::default();
-        let mut now = Timestamp::UNIX_EPOCH;
         loop {
             let entries = log.entries(book.next, STRIDE)?;
             if entries.is_empty() {
@@ -59,7 +58,7 @@ impl Trial {
                 let position = entry.position;
                 let decoded = entry.decode().map_err(|error| DeskError::Entry(position, error))?;
                 book.apply_next(&decoded.recorded.event, &decoded.tags);
-                now = decoded.recorded.recorded_at;
+                now = now.max(decoded.recorded.recorded_at);
             }
         }
     }

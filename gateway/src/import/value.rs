@@ -270,10 +270,15 @@ impl Count {
     }
 }
 
-/// Reads a whole number, also one that a spreadsheet has written as `2.0`.
+/// Reads a whole number, also one that a spreadsheet has written as `2.0`; `1.000` may be a thousand, and is
+/// none.
 fn whole(text: &str) -> Option<u32> {
-    let (digits, rest) = text.split_once(['.', ',']).unwrap_or((text, ""));
-    if rest.bytes().all(|digit| digit == b'0') { digits.parse().ok() } else { None }
+    let digits = match text.split_once(['.', ',']) {
+        Some((digits, "0" | "00")) => digits,
+        Some(_) => return None,
+        None => text,
+    };
+    digits.parse().ok()
 }
 
 #[derive(Deserialize)]
@@ -337,5 +342,6 @@ mod tests {
         assert_eq!(whole("2.0"), Some(2));
         assert_eq!(whole("2.5"), None);
         assert_eq!(whole("-1"), None);
+        assert_eq!((whole("1.000"), whole("1,000"), whole("1000")), (None, None, Some(1000)));
     }
 }

@@ -70,6 +70,29 @@ async fn a_wish_sent_twice_is_carried_out_once() {
     other.problem(422, "idempotency_key_reused");
 }
 
+/// Also where nobody sends another: what is remembered of a request is gone with the second day.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_remembered_of_a_wish_ends_where_nothing_comes_any_more() {
+    for is_swept in [false, true] {
+        let app = TestApp::default();
+        let salon = app.salon("salon").await;
+        salon.tenant.client("Astrid").await;
+        let desk = &salon.tenant.desk;
+        let ended_after = |hours| {
+            app.clock.advance(jiff::SignedDuration::from_hours(hours));
+            let now = app.app.env.clock.now();
+            tokio::task::block_in_place(|| {
+                if is_swept {
+                    gateway::retention::sweep(desk, now).unwrap();
+                }
+                desk.tenant.end_repeats(now).unwrap()
+            })
+        };
+        assert_eq!(ended_after(24), 0, "yesterday's are still known");
+        assert_eq!(ended_after(24) == 0, is_swept);
+    }
+}
+
 #[tokio::test]
 async fn two_callers_may_use_the_same_key_for_a_wish() {
     let app = TestApp::default();

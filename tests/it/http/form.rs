@@ -242,3 +242,43 @@ async fn a_method_nobody_knows_is_counted_as_other() {
     let metrics = app.anybody().get("/metrics").await.ok().text();
     assert!(!metrics.contains("Q7F3A1") && metrics.contains("method=\"other\""), "{metrics}");
 }
+
+/// What is too large is its own sender's concern: whoever else is in the same commit is not refused for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_would_be_too_large_is_refused_alone() {
+    let app = TestApp::default();
+    let salon = app.salon("salon").await;
+    let known = salon.tenant.admin.get("/v1/policy").await.ok();
+    let mut policy = known.body.clone();
+    // Within what a request may have, and beyond what an entry may.
+    let recipient = |n: usize| {
+        let recipient = json!({
+            "name": format!("Recipient {n}"), "role": "processor", "country": "SE", "purpose": "books",
+            "classes": ["contact"], "endpoint": format!("https://example.org/{}", "e".repeat(450)),
+        });
+        (format!("r{n}"), recipient)
+    };
+    for n in 0..200 {
+        let (name, recipient) = recipient(n);
+        policy["recipients"][name] = recipient;
+        if policy.to_string().len() > 62 * 1024 {
+            break;
+        }
+    }
+    let mut others = tokio::task::JoinSet::new();
+    let mut answers = Vec::new();
+    for n in 0..40 {
+        let staff = salon.tenant.staff.clone();
+        others.spawn(async move {
+            let contact = json!({"contact": {"name": format!("Guest {n}")}});
+            staff.post("/v1/clients", &contact).await.status.as_u16()
+        });
+        if n % 10 == 5 {
+            let seen = [("if-match", known.header("etag"))];
+            let put = salon.tenant.admin.send_with(Method::PUT, "/v1/policy", &policy, &seen);
+            answers.push(put.await.problem(413, "body_too_large"));
+        }
+    }
+    let others = others.join_all().await;
+    assert!(others.iter().all(|status| *status == 201), "{others:?}");
+}

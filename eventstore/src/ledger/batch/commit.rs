@@ -174,7 +174,7 @@ impl Writer {
             pending.persons.add(std::mem::take(&mut batch.rows));
             for entry in &batch.entries {
                 if let Some(effect) = &entry.effect {
-                    effect::forget_seals(&mut pending.persons, batch, effect);
+                    effect::forget_seals(&mut pending, batch, effect);
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::Batch;
 use crate::engine::{self, Ended, Read, Reader, Rekeyed};
 use crate::keyring::person::PersonId;
 use crate::ledger::codec;
-use crate::ledger::index::{PersonRow, Waiting};
+use crate::ledger::index::Pending;
 
 /// What the writer knows of what an event is about.
 #[derive(Default)]
@@ -141,6 +141,7 @@ impl Batch {
         positions: &[Position],
         event: &ContentErased,
     ) -> Read<Vec<Ended>> {
+        let links = reader.links(&event.handles)?;
         let stored = reader.entries_at(positions)?;
         let stored = stored.iter().map(|entry| (entry.position, entry.bytes.as_slice()));
         let own = self.entries.iter().filter(|entry| positions.contains(&entry.position));
@@ -161,7 +162,8 @@ impl Batch {
                         last.seals.push(n);
                     }
                     Some(_) | None => {
-                        ended.push(Ended { position, handle, until, seals: vec![n] });
+                        let person = links.get(&handle).copied().or_else(|| self.person(handle));
+                        ended.push(Ended { person, position, handle, until, seals: vec![n] });
                     }
                 }
             }
@@ -171,25 +173,24 @@ impl Batch {
 }
 
 /// Pending rows of what an effect has ended count no seals any more.
-pub(super) fn forget_seals(rows: &mut Waiting<PersonRow>, batch: &Batch, effect: &Effect) {
+pub(super) fn forget_seals(pending: &mut Pending, batch: &Batch, effect: &Effect) {
     match effect {
         Effect::Registered { .. }
         | Effect::PeriodEnded(_)
         | Effect::Rekeyed(_)
         | Effect::Restricted { .. } => (),
         Effect::Rectified { was, handle } => {
-            let person = batch.person(*handle);
-            let ended = |row: &&mut PersonRow| row.handle == *was && Some(row.person) == person;
-            rows.iter_mut().filter(ended).for_each(|row| row.seals = 0);
+            let Some(person) = batch.person(*handle) else { return };
+            let rows = pending.of_person_mut(person, 0).filter(|row| row.handle == *was);
+            rows.for_each(|row| row.seals = 0);
         }
         Effect::ContentErased { ended, .. } => {
-            for row in rows.iter_mut() {
-                let of_it =
-                    |ended: &&Ended| (ended.position, ended.handle) == (row.position, row.handle);
-                if let Some(ended) = ended.iter().find(of_it) {
-                    let count = u32::try_from(ended.seals.len()).unwrap_or(u32::MAX);
-                    row.seals = row.seals.saturating_sub(count);
-                }
+            for Ended { person, position, handle, until, seals } in ended {
+                let Some(person) = *person else { continue };
+                let count = u32::try_from(seals.len()).unwrap_or(u32::MAX);
+                let rows = pending.of_person_mut(person, *until);
+                let rows = rows.filter(|row| (row.position, row.handle) == (*position, *handle));
+                rows.for_each(|row| row.seals = row.seals.saturating_sub(count));
             }
         }
     }

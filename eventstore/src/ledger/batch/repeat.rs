@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Batch;
-use crate::engine::{Change, KeyRow, repeats_of};
+use crate::engine::{Change, KeyRow, day_of, repeats_of};
 use crate::keyring::key::Key;
 use crate::ledger::appender::{Append, AppendError, Appended, Idempotency};
 use crate::ledger::writer::Writer;
@@ -26,8 +26,6 @@ pub(in crate::ledger) enum Seen {
 
 /// What was looked up of requests: by the hash that stands for each, what was answered, if it was.
 pub(in crate::ledger) type Looked = BTreeMap<Hash, Option<(Hash, Appended)>>;
-
-const DAY: i64 = 24 * 3600;
 
 impl Writer {
     /// Looks up at once which of these requests were answered before. On a server each look is a
@@ -56,7 +54,7 @@ impl Writer {
     }
 
     fn today(&self) -> i64 {
-        self.env.clock.now().as_second().max(self.recorded_at / 1_000_000).div_euclid(DAY)
+        day_of(self.env.clock.now().as_second().max(self.recorded_at / 1_000_000))
     }
 
     /// Whether a request was answered before, in this batch or in the last day.
@@ -66,7 +64,7 @@ impl Writer {
         idempotency: Idempotency,
         now: Timestamp,
     ) -> Result<Seen, AppendError> {
-        let today = now.as_second().div_euclid(DAY);
+        let today = day_of(now.as_second());
         for day in [today, today - 1] {
             let Some(secret) = self.repeat_key(day, day == today)? else { continue };
             let key = secret.hmac(&[b"key", &idempotency.key]);

@@ -70,11 +70,6 @@ impl<K> Waiting<K> {
         self.round.iter().chain(self.runs.iter().flatten())
     }
 
-    /// Every row, to be changed in what does not decide its place.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut K> {
-        self.round.iter_mut().chain(self.runs.iter_mut().flatten())
-    }
-
     /// Forgets the rows that are not to be kept.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.round.retain(&keep);
@@ -110,6 +105,31 @@ impl<K: Ord + Copy> Waiting<K> {
             run.iter().skip(begin).take_while(move |row| **row <= last)
         });
         of_round.chain(of_runs)
+    }
+
+    /// As [`Self::range`], to be changed in what does not decide their place.
+    pub fn range_mut(&mut self, range: RangeInclusive<K>) -> impl Iterator<Item = &mut K> {
+        let (first, last) = range.into_inner();
+        let begin = self.round.partition_point(|row| *row < first);
+        let of_round = self.round.range_mut(begin..).take_while(move |row| **row <= last);
+        let of_runs = self.runs.iter_mut().flat_map(move |run| {
+            let begin = run.partition_point(|row| *row < first);
+            run.iter_mut().skip(begin).take_while(move |row| **row <= last)
+        });
+        of_round.chain(of_runs)
+    }
+
+    /// Forgets the rows in a range.
+    pub fn remove(&mut self, range: RangeInclusive<K>) {
+        let (first, last) = range.into_inner();
+        let begin = self.round.partition_point(|row| *row < first);
+        let end = self.round.partition_point(|row| *row <= last);
+        drop(self.round.drain(begin..end));
+        for run in &mut self.runs {
+            let begin = run.partition_point(|row| *row < first);
+            let end = run.partition_point(|row| *row <= last);
+            drop(run.drain(begin..end));
+        }
     }
 
     /// The first rows in a range, in order.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use domain::booking::{BookingCommand, Rescheduled, Role};
+use domain::entry::Tagged;
 use domain::person::{Restricted, Unrestricted};
 use domain::{
     Actor, BookingId, Command, Context, Draft, Event, Handle, Key, Position, RetentionClass, Tag,
@@ -12,6 +13,7 @@ use smallvec::SmallVec;
 use super::{Reply, Writer};
 use crate::engine::Rekeyed;
 use crate::keyring::person::PersonId;
+use crate::keyring::sealing::NewSeal;
 use crate::keyring::{DataKeyRow, KeyError};
 use crate::ledger::appender::{Append, AppendError, Appended};
 use crate::ledger::batch::{Batch, Known, Seen};
@@ -92,7 +94,8 @@ impl Writer {
         let first = self.book.next;
         let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
         let cause = self.causes.mint();
-        batch.bring(std::mem::take(&mut append.brought));
+        batch.loosen(std::mem::take(&mut append.brought.seals));
+        let mut brought = Some(std::mem::take(&mut append.brought));
         for draft in drafts {
             let header = codec::Header {
                 position: self.book.next,
@@ -101,7 +104,11 @@ impl Writer {
                 actor: actor_of(append.actor, &draft.event),
                 cause,
             };
-            self.write(batch, &header, draft)?;
+            let entry = self.encode(batch, &header, draft);
+            // What cannot be written at all is its own caller's concern, as long as nothing of it is taken in.
+            let entry = entry.inspect_err(|_| batch.let_go(brought.is_none()))?;
+            brought.take().into_iter().for_each(|brought| batch.bring(brought));
+            self.take_in(batch, entry)?;
         }
         let appended = Appended { first, count, repeated: false };
         if let Some(repeat) = repeat {
@@ -110,30 +117,33 @@ impl Writer {
         Ok(appended)
     }
 
-    /// Takes an entry into book, tree and batch.
-    pub(in crate::ledger) fn write(
-        &mut self,
+    /// Writes an entry as it will stand. Nothing is changed but that its seals are taken off the batch's loose
+    /// ones.
+    pub(in crate::ledger) fn encode(
+        &self,
         batch: &mut Batch,
         header: &codec::Header,
         draft: Draft,
-    ) -> Result<(), AppendError> {
-        let tagged = self.book.take(draft);
+    ) -> Result<Encoded, AppendError> {
+        let tagged = self.book.tagged(draft);
         let seals = batch.seals_of(&tagged.draft.event)?;
         let hashes: SmallVec<[Hash; 2]> = seals.iter().map(|new| new.hash).collect();
-        let encoded = codec::encode(header, &tagged, &hashes);
-        let bytes = match encoded {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                // The book has taken it already; nothing of this batch may stand.
-                batch.spoil();
-                return Err(error.into());
-            }
-        };
+        let bytes = codec::encode(header, &tagged, &hashes)?;
+        Ok(Encoded { position: header.position, tagged, seals, bytes })
+    }
+
+    /// Takes an entry into book, tree and batch.
+    pub(in crate::ledger) fn take_in(
+        &mut self,
+        batch: &mut Batch,
+        Encoded { position, tagged, seals, bytes }: Encoded,
+    ) -> Result<(), AppendError> {
+        self.book.apply_next(&tagged.draft.event, &tagged.tags);
         let leaf = tree::leaf_hash(&bytes);
         self.frontier.push(leaf);
         let (rows, unread) = {
             let links = WriterLinks { batch, writer: self, unread: RefCell::default() };
-            let rows = index::rows_of(header.position, &tagged.draft.event, &links);
+            let rows = index::rows_of(position, &tagged.draft.event, &links);
             (rows, links.unread.into_inner())
         };
         if let Some(error) = unread {
@@ -156,7 +166,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        batch.entry(header.position, bytes, leaf, seals, tagged, rows, known);
+        batch.entry(position, bytes, leaf, seals, tagged, rows, known);
         Ok(())
     }
 
@@ -270,6 +280,14 @@ fn actor_of(actor: Actor, event: &Event) -> Actor {
         }
         Actor::Staff(_) | Actor::Support(_) | Actor::Key(_) | Actor::System => actor,
     }
+}
+
+/// An entry as it is going to stand, of which nothing is taken in yet.
+pub(in crate::ledger) struct Encoded {
+    position: Position,
+    tagged: Tagged,
+    seals: Vec<NewSeal>,
+    bytes: Vec<u8>,
 }
 
 /// Links as the writer knows them: of this batch, and committed ones.
