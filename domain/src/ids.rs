@@ -4,7 +4,7 @@
 //! needs no index and is never used again. Outside the tenant nobody sees these numbers: the
 //! gateway shows them encrypted, so that they cannot be counted.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -98,7 +98,13 @@ impl<'de> Deserialize<'de> for Hash {
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    hex_digits(bytes).try_for_each(|digit| f.write_char(digit))
+}
+
+/// The hexadecimal digits of bytes, in lower case.
+pub fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = char> {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16))
 }
 
 fn read_hex<'de, D: Deserializer<'de>, const N: usize>(

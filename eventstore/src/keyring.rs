@@ -131,7 +131,7 @@ impl Keyring {
     /// # Errors
     /// Where the key store cannot be reached.
     pub fn public_ids(&self) -> Result<ids::PublicIds, KeyError> {
-        Ok(ids::PublicIds(self.secret(SECRET_IDS)?.key.duplicate()))
+        Ok(ids::PublicIds::under(&self.secret(SECRET_IDS)?.key))
     }
 
     /// What is known of a person without opening anything.

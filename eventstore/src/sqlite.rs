@@ -22,17 +22,18 @@ pub(crate) use reader::{read_entry, read_head};
 pub use writer::{SqliteWriter, insert_persons, insert_tags};
 
 /// The schema in steps: a new file takes all of them, an older one those it lacks.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../migrations/sqlite/0001-ledger-and-keyring.sql"),
     include_str!("../migrations/sqlite/0002-requests-and-recipients.sql"),
     include_str!("../migrations/sqlite/0003-one-row-a-person.sql"),
+    include_str!("../migrations/sqlite/0004-what-hangs-on-a-person.sql"),
 ];
 
 /// How long a statement waits for a lock that another connection holds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The schema that this program writes. A file with a newer one is refused.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// How a ledger's file could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -92,6 +92,7 @@ impl Store {
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
+        finish_begun(dir, provider.as_ref())?;
         let tenants = Mutex::default();
         let (dir, at_work, hands) = (dir.to_owned(), Arc::default(), Arc::default());
         let caught_up = AtomicU32::default();
@@ -190,7 +191,7 @@ impl Store {
         if folder.exists() || place::is_out_of_use(&self.dir, name) {
             return Err(StoreError::TenantExists);
         }
-        let beside = self.dir.join("tenants").join(format!(".{name}.new"));
+        let beside = self.dir.join("tenants").join(format!(".{name}{BEGUN}"));
         if beside.exists() {
             fs::remove_dir_all(&beside)?;
         }
@@ -272,6 +273,31 @@ fn provider(
     Ok(Arc::new(provider))
 }
 
+/// What the folder of a tenant that is being made ends with.
+const BEGUN: &str = ".begun";
+
+/// Gives tenants their names that were made but for that when a crash came: the key store has their marks, and
+/// would wait for them for ever. What was not made yet is removed.
+fn finish_begun(dir: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
+    let tenants = dir.join("tenants");
+    for entry in fs::read_dir(&tenants)? {
+        let (path, file) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let name = file.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(BEGUN));
+        let Some(name) = name else { continue };
+        let folder = place::folder(dir, name);
+        let tenant =
+            || Site::Folder(path.clone()).reader(Which::Ledger)?.head().map_err(StoreError::from);
+        let is_made = tenant()
+            .is_ok_and(|head| provider.marks(head.tenant).is_ok_and(|marks| !marks.is_empty()));
+        if is_made && !folder.exists() && !place::is_out_of_use(dir, name) {
+            fs::rename(&path, &folder)?;
+        } else {
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(File::open(tenants)?.sync_all()?)
+}
+
 /// One tenant: its ledger with its keyring, and the ledger of who read what.
 pub struct Tenant {
     name: String,
@@ -327,6 +353,19 @@ impl Tenant {
         Ok(ledger)
     }
 
+    /// Takes up a ledger of who read what that alone is older than its keyring has heard of; how many entries
+    /// it has, and of how many the keyring had heard.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn accept_access_loss(&self) -> Result<(u64, u64), StoreError> {
+        let (reader, mut writer) = self.site.open(Which::Access)?;
+        let size = reader.head()?.frontier.size();
+        let reached = reader.reached()?.unwrap_or(size);
+        writer.cut(&[])?;
+        Ok((size, reached))
+    }
+
     /// Records that a reader asks for what is sealed of these persons (of anybody, where none are
     /// named; of very many in several records) in these classes, and hands out the ticket, which opens nothing else.
     ///
@@ -371,6 +410,7 @@ impl Tenant {
 pub struct TenantView {
     /// Where this node's own files of the tenant are.
     pub folder: PathBuf,
+    site: Site,
     pub log: Arc<Log>,
     pub keyring: Keyring,
     pub ids: PublicIds,
@@ -395,6 +435,14 @@ impl TenantView {
         let log = Arc::new(Log::over(reader)?);
         let keyring = Keyring::new(Arc::clone(&log), provider, env.clone())?;
         let ids = keyring.public_ids()?;
-        Ok(Self { folder: site.folder().to_owned(), log, keyring, ids })
+        Ok(Self { folder: site.folder().to_owned(), site, log, keyring, ids })
+    }
+
+    /// The log of who read what.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn access_log(&self) -> Result<Arc<Log>, StoreError> {
+        Ok(Arc::new(Log::over(self.site.reader(Which::Access)?)?))
     }
 }

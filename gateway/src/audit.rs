@@ -151,7 +151,7 @@ impl Replay<'_> {
             }
         }
         if self.scope == Scope::Whole && self.as_of.is_none() {
-            summary.blanks_agree = Some(verify(self.log, progress)?.blanks_agree());
+            summary.blanks_agree = Some(verify(self.log, progress)?.blanks_agree);
         }
         Ok(summary)
     }

@@ -110,7 +110,7 @@ fn called(method: &Method) -> &'static str {
 }
 
 fn number(random: [u8; 8]) -> String {
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    domain::ids::hex_digits(&random).collect()
 }
 
 /// The headers that every answer carries: nothing is guessed, kept, framed or loaded.

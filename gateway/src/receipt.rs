@@ -302,7 +302,7 @@ fn write(
     };
     let proof = proof.map_err(|error| match error {
         ProveError::Read(error) => StoreError::from(error),
-        ProveError::Contradicted(_) => broken(),
+        ProveError::Contradicted(_) | ProveError::Altered(_) => broken(),
     })?;
     let proof = proof.ok_or_else(broken)?.write();
     let text = serde_json::to_string(&statement).map_err(std::io::Error::from)?;

@@ -37,6 +37,10 @@ impl Place {
         self.folder.path().join("data")
     }
 
+    fn keys(&self) -> PathBuf {
+        self.folder.path().join("data.keys")
+    }
+
     fn run(&self, args: &[&str]) -> Said {
         run(&self.data(), args)
     }
@@ -205,6 +209,41 @@ fn an_entry_that_was_changed_is_told_by_code_1() {
     drop(conn);
     let report = place.run(&["--json", "audit", "verify", "--tenant", "salon"]).ended(1).json();
     assert_eq!(report["findings"][0]["position"], 2);
+}
+
+/// Who read what is as hard to change as what happened.
+#[test]
+fn a_record_of_who_read_what_that_was_changed_is_told_by_code_1() {
+    let place = Place::salon();
+    let env = gateway::clock::system();
+    let app = gateway::App::open(&place.data(), &place.keys(), env).unwrap();
+    let desk = app.desk("salon").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let classes = [domain::RetentionClass::Contact];
+    let purpose = domain::ledger::ReadPurpose::Audit;
+    let read = desk.tenant.disclose(domain::Actor::System, purpose, &classes, &[]);
+    runtime.block_on(read).unwrap();
+    drop((desk, app));
+    let report = place.json(&["audit", "verify", "--tenant", "salon"]);
+    assert_eq!(
+        (&report["access"]["entries"], &report["access"]["findings"]),
+        (&json!(1), &json!([]))
+    );
+    let access = place.data().join("tenants/salon/access.sqlite");
+    let conn = rusqlite::Connection::open(access).unwrap();
+    let change = "DROP TRIGGER entry_is_not_updated; UPDATE entry SET bytes = zeroblob(80)";
+    conn.execute_batch(change).unwrap();
+    drop(conn);
+    let report = place.run(&["--json", "audit", "verify", "--tenant", "salon"]).ended(1).json();
+    assert_eq!(
+        (&report["findings"], &report["access"]["findings"][0]["position"]),
+        (&json!([]), &json!(0))
+    );
+    let said = place.run(&["audit", "verify", "--tenant", "salon"]).ended(1).out;
+    assert!(
+        said.contains("Who read what: 1 entries") && !said.contains("Nothing was found"),
+        "{said}"
+    );
 }
 
 #[test]

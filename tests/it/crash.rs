@@ -385,3 +385,24 @@ fn marked_fences(keys: &Path) -> BTreeSet<FenceId> {
     let marks = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     marks.filter_map(|mark| serde_json::from_value(mark["fence"].clone()).ok()).collect()
 }
+
+/// The key store has its mark: it would wait for the tenant for ever, and no epoch of its keys would end.
+#[test]
+fn a_tenant_that_was_made_but_for_its_name_gets_it_with_the_next_start() {
+    if system_tests::on_postgres() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
+    let open = || App::open(&data, &keys, clock::system()).unwrap();
+    drop(open().create_tenant("salon", "Europe/Stockholm".parse().unwrap()).unwrap());
+    let tenants = data.join("tenants");
+    fs::rename(tenants.join("salon"), tenants.join(".salon.begun")).unwrap();
+    fs::create_dir(tenants.join(".spa.begun")).unwrap();
+    fs::create_dir(tenants.join(".old.new")).unwrap();
+    let app = open();
+    assert_eq!(app.store.tenants().unwrap(), ["salon"]);
+    assert!(app.store.others().unwrap().is_empty());
+    assert_eq!(fs::read_dir(&tenants).unwrap().count(), 1);
+    app.create_tenant("spa", "Europe/Stockholm".parse().unwrap()).unwrap();
+}

@@ -12,6 +12,8 @@ use eventstore::proof::checkpoint::Origin;
 use serde_json::{Value, json};
 use system_tests::{Caller, TestApp, postgres};
 
+use crate::program::{finish, tidbok};
+
 const NINE: &str = "2026-03-02T09:00:00+01:00[Europe/Stockholm]";
 const TEN: &str = "2026-03-02T10:00:00+01:00[Europe/Stockholm]";
 const ELEVEN: &str = "2026-03-02T11:00:00+01:00[Europe/Stockholm]";
@@ -99,6 +101,33 @@ async fn a_ledger_shorter_than_its_keyring_is_refused_and_taken_up_with_the_one_
     assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
     let fresh = json!({"contact": {"name": "Cecilia"}});
     there.post("/v1/clients", &fresh).await.created();
+    assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
+}
+
+/// Where only reads are lost, only the ledger of those is taken up: all that was proved stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_reads_that_alone_is_older_is_taken_up_alone() {
+    let app = TestApp::apart(1);
+    let salon = app.salon("salon").await;
+    let berit = salon.tenant.client("Berit").await;
+    let path = format!("/v1/clients/{berit}");
+    salon.tenant.staff.get(&path).await.ok();
+    let older = postgres::copy_of(app.ledger.as_deref().unwrap());
+    salon.tenant.staff.get(&path).await.ok();
+
+    let folder = tempfile::tempdir().unwrap();
+    let (data, keys) = (folder.path().join("data"), app.folder.path().join("keys"));
+    std::fs::create_dir(&data).unwrap();
+    let accept = || {
+        let mut command = tidbok(&data, &["--ledger", &older, "--keys", keys.to_str().unwrap()]);
+        command.args(["--keyring", app.keyring.as_deref().unwrap(), "--json"]);
+        finish(command.args(["restore", "--tenant", "salon", "--accept-loss"]))
+    };
+    let taken = accept().ended(0).json();
+    assert_eq!((&taken["access_entries"], &taken["lost_size"]), (&json!(1), &json!(2)));
+    accept().ended(2);
+    let there = app.beside_on(Some(older.clone()), app.keyring.clone(), 2);
+    let there = there.with_key(salon.tenant.staff.key());
     assert_eq!(there.get(&path).await.ok().body["contact"]["name"], "Berit");
 }
 

@@ -215,7 +215,7 @@ fn a_removed_entry_in_an_export_is_found_at_its_place() {
     let mut without = Vec::new();
     let (entries, _) = bundle::entries(&bytes);
     let others = entries.iter().enumerate().filter(|(at, _)| *at != 7);
-    others.for_each(|(_, entry)| bundle::push(&mut without, entry));
+    others.for_each(|(_, entry)| bundle::push(&mut without, entry).unwrap());
     fs::write(&path, without).unwrap();
     let said = house.check(&[]).ended(1);
     assert_eq!(findings(&said).first(), Some(&at(7, "leaf_differs")));

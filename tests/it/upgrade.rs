@@ -13,8 +13,11 @@ use crate::processes::call;
 use crate::program::LEDGER;
 use crate::site::{Server, Site};
 
-/// What undoes the third version, but for the rows that only keys can undo.
-const SECOND: &str = "DELETE FROM lookup;
+/// What undoes the versions after the second, but for the rows that only keys can undo.
+const SECOND: &str = "DROP INDEX api_key_of_person;
+    DROP INDEX privacy_request_of_person;
+    DROP INDEX notice_of_person;
+    DELETE FROM lookup;
     ALTER TABLE lookup ADD COLUMN kind {number} NOT NULL DEFAULT 0;
     CREATE INDEX lookup_of_person ON lookup (person);
     ALTER TABLE retired_key RENAME TO person_key;

@@ -3,9 +3,9 @@
 //! Nobody can count a tenant's bookings by them, an id of one tenant means nothing in another, and
 //! no index is needed to find what an id stands for.
 
-use std::fmt::Write as _;
+use domain::ids::hex_digits;
 
-use super::key::Key;
+use super::key::{Cover, Key};
 
 /// What kind of thing an id names; its prefix is part of the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +55,13 @@ impl IdKind {
 }
 
 /// Turns numbers into public ids and back, for one tenant.
-pub struct PublicIds(pub(crate) Key);
+pub struct PublicIds(Cover);
 
 impl PublicIds {
+    pub(crate) fn under(key: &Key) -> Self {
+        Self(key.cover())
+    }
+
     pub fn show(&self, kind: IdKind, number: u64) -> String {
         let mut block = [0; 16];
         let (head, tail) = block.split_at_mut(8);
@@ -66,9 +70,7 @@ impl PublicIds {
         let mut id = String::with_capacity(36);
         id.push_str(kind.prefix());
         id.push('_');
-        for byte in self.0.encrypt_block(block) {
-            write!(id, "{byte:02x}").expect("writing to a string cannot fail");
-        }
+        id.extend(hex_digits(&self.0.encrypt_block(block)));
         id
     }
 

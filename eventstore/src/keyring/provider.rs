@@ -15,10 +15,11 @@ pub mod kms;
 mod store;
 mod vault;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use domain::FenceId;
-use domain::ids::Hash;
+use domain::ids::{Hash, hex_digits, parse_hex};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -39,18 +40,13 @@ pub struct TenantId(pub [u8; 16]);
 impl TenantId {
     /// Reads what [`std::fmt::Display`] shows.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let mut id = [0; 16];
-        let digits = text.as_bytes();
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        (digits.len() == 32).then_some(Self(id))
+        parse_hex(text).map(Self)
     }
 }
 
 impl std::fmt::Display for TenantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex_digits(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::RegistrationId;
+use domain::ids::hex_digits;
 use tokio_postgres::error::SqlState;
 
 use super::columns::Rows;
@@ -43,7 +44,7 @@ pub(super) fn prefix(tenant: TenantId, which: Which) -> String {
 }
 
 fn name(prefix: &str, position: u64, leaf: &Hash) -> String {
-    let leaf: String = leaf.iter().map(|byte| format!("{byte:02x}")).collect();
+    let leaf: String = hex_digits(leaf).collect();
     format!("{prefix}{position}/{leaf}")
 }
 

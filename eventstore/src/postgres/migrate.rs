@@ -11,17 +11,18 @@ use crate::keyring::provider::TenantId;
 use crate::store::Which;
 
 /// Each for the ledger and for the keyring.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
     (
         include_str!("../../migrations/postgres/0001-ledger.sql"),
         include_str!("../../migrations/postgres/0001-keyring.sql"),
     ),
     ("", include_str!("../../migrations/postgres/0002-keyring.sql")),
     ("", include_str!("../../migrations/postgres/0003-keyring.sql")),
+    ("", include_str!("../../migrations/postgres/0004-keyring.sql")),
 ];
 
 /// The schema that this program writes. A tenant with a newer one is refused.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// What of a tenant a database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use domain::Position;
 
 use super::tile::{Tile, WIDTH};
+use crate::ledger::codec::CodecError;
 use crate::ledger::log::{Log, ReadError};
 
 /// The bundle of the entries below a tile of level 0.
@@ -16,15 +17,23 @@ pub fn of(log: &Log, tile: Tile) -> Result<Vec<u8>, ReadError> {
         return Err(ReadError::Head);
     }
     let mut bundle = Vec::new();
-    entries.iter().for_each(|entry| push(&mut bundle, &entry.bytes));
+    for entry in &entries {
+        // Only one that was changed is larger than what is ever written.
+        let too_large = |length| ReadError::Entry(entry.position, CodecError::TooLarge(length));
+        push(&mut bundle, &entry.bytes).map_err(too_large)?;
+    }
     Ok(bundle)
 }
 
-/// Adds an entry to a bundle. Entries are at most 60 kilobytes, so that their length always fits.
-pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) {
-    let length = u16::try_from(entry.len()).expect("no entry is larger than 60 kilobytes");
+/// Adds an entry to a bundle.
+///
+/// # Errors
+/// Its length, where 16 bits do not hold that.
+pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), usize> {
+    let length = u16::try_from(entry.len()).map_err(|_| entry.len())?;
     bundle.extend(length.to_be_bytes());
     bundle.extend(entry);
+    Ok(())
 }
 
 /// The entries of a bundle, and whether it ends where an entry does.

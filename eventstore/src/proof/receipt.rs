@@ -40,6 +40,8 @@ pub enum ProveError {
          copy was put back, or history was changed. Nothing was proved"
     )]
     Contradicted(u64),
+    #[error("entry {0} is not what the tree has for it: it was changed. Nothing was proved")]
+    Altered(Position),
 }
 
 /// The hashes that lead from an entry to the root of a tree of this size, where no tree is at hand: by reading
@@ -79,6 +81,9 @@ impl Receipt {
         path: impl Fn(u64, u64) -> Result<Vec<Hash>, ReadError>,
     ) -> Result<Option<Self>, ProveError> {
         let Some(entry) = log.entry(Position(index))? else { return Ok(None) };
+        if leaf_hash(&entry.bytes) != entry.leaf {
+            return Err(ProveError::Altered(entry.position));
+        }
         let head = log.head()?;
         let now = Checkpoint::of(&head);
         let told = witnessed.and_then(|note| {

@@ -115,7 +115,7 @@ fn the_tiles_of_a_size_are_those_that_the_format_names() {
 fn a_bundle_gives_its_entries_and_tells_of_a_cut() {
     let mut bundle = Vec::new();
     for entry in [b"one".as_slice(), b"", b"three"] {
-        bundle::push(&mut bundle, entry);
+        bundle::push(&mut bundle, entry).unwrap();
     }
     assert_eq!(bundle::entries(&bundle), (vec![b"one".as_slice(), b"", b"three"], true));
     assert_eq!(bundle::entries(&bundle[..bundle.len() - 1]).0.len(), 2);

@@ -115,14 +115,18 @@ pub fn put_together(parts: [&Path; 3], file: &Path) -> Result<(), OpenError> {
         let tables = part.tables().iter().map(|(table, _)| *table);
         for table in tables.chain(FORMER.into_iter().filter(|_| part == Part::Keyring)) {
             let name = part.name();
-            // As the part has them: one that an older program made lacks what came since.
-            let of_part: Option<String> = tx.query_row(
-                "SELECT group_concat(name, ', ') FROM pragma_table_info(?1, ?2)",
+            // Those that both have, by our names: one that an older program made lacks what came since, and what
+            // a part calls its columns is never run.
+            let of_both: Option<String> = tx.query_row(
+                "SELECT group_concat(ours.name, ', ') FROM pragma_table_info(?1, 'main') ours
+                 JOIN pragma_table_info(?1, ?2) theirs ON ours.name = theirs.name",
                 (table, name),
                 |row| row.get(0),
             )?;
-            let Some(columns) = of_part else { continue };
-            let sql = format!("INSERT INTO main.{table} ({columns}) SELECT * FROM {name}.{table}");
+            let Some(columns) = of_both else { continue };
+            let sql = format!(
+                "INSERT INTO main.{table} ({columns}) SELECT {columns} FROM {name}.{table}"
+            );
             tx.execute_batch(&sql)?;
         }
     }

@@ -194,7 +194,6 @@ pub(super) fn replace(conn: &Connection, replaced: &[Replaced]) -> rusqlite::Res
     Ok(changed)
 }
 
-/// Ends the tenant's keys of earlier epochs, and what was retired in them.
 /// Rewrites the index from persons. Where rows move between its pages a copy stays behind in the space that
 /// nothing uses, and is not overwritten when its row is deleted; a page that is let go of whole is.
 pub(super) fn links_anew(conn: &Connection) -> rusqlite::Result<usize> {
@@ -207,6 +206,7 @@ pub(super) fn links_anew(conn: &Connection) -> rusqlite::Result<usize> {
     Ok(kept)
 }
 
+/// Ends the tenant's keys of earlier epochs, and what was retired in them.
 pub(super) fn end_epochs(conn: &Connection, before: u32) -> rusqlite::Result<usize> {
     conn.execute("DELETE FROM retired_key WHERE class / ?1 < ?2", (CLASSES, before))?;
     conn.execute("DELETE FROM tenant_key WHERE epoch < ?1", [before])

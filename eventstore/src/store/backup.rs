@@ -138,7 +138,7 @@ impl Store {
             fs::remove_dir_all(&beside).map_err(io)?;
         }
         fs::create_dir(&beside).map_err(io)?;
-        make(&beside)?;
+        make(&beside).inspect_err(|_| drop(fs::remove_dir_all(&beside)))?;
         File::open(&beside).and_then(|folder| folder.sync_all()).map_err(io)?;
         fs::rename(&beside, folder).map_err(io)?;
         Ok(File::open(tenants).and_then(|folder| folder.sync_all()).map_err(io)?)
@@ -158,10 +158,19 @@ impl Store {
     }
 }
 
-/// Removes what a crash has left of a backup.
+/// Removes what a crash has left of a backup, and of tenants that were being brought back.
 pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
     let folder = dir.join(WORKSHOP);
-    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    for entry in fs::read_dir(dir.join("tenants"))? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".new")) {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where files are taken apart; it is removed with what lies there.

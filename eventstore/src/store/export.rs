@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use domain::Position;
+use domain::ids::hex_digits;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -180,6 +181,6 @@ pub(super) fn extent(reader: &SqliteReader) -> Result<Extent, StoreError> {
     if reader.head()?.frontier != tree {
         return Err(ReadError::Head.into());
     }
-    let root = tree.root().iter().map(|byte| format!("{byte:02x}")).collect();
+    let root = hex_digits(&tree.root()).collect();
     Ok(Extent { size: tree.size(), root })
 }

@@ -38,9 +38,9 @@ pub(super) fn look(
     reader: &dyn Reader,
     provider: &dyn Provider,
 ) -> Result<(), StoreError> {
-    let head = reader.head()?;
-    let mark = binding(name, &provider.marks(head.tenant)?)?;
-    compare(name, reader, head.frontier.size(), &mark)
+    let mark = binding(name, &provider.marks(reader.head()?.tenant)?)?;
+    // Read after the marks: those of another process that goes on meanwhile follow their commits.
+    compare(name, reader, reader.head()?.frontier.size(), &mark)
 }
 
 /// The mark that a ledger is held against: the furthest of the newest origin. What was written last
@@ -58,8 +58,8 @@ pub(super) fn pass(
     provider: &dyn Provider,
 ) -> Result<(), StoreError> {
     look(name, reader, provider)?;
+    let marks = provider.marks(reader.head()?.tenant)?;
     let head = reader.head()?;
-    let marks = provider.marks(head.tenant)?;
     let promised: BTreeSet<FenceId> = marks.iter().filter_map(|mark| mark.fence).collect();
     let set: BTreeSet<FenceId> =
         fences(reader, head.indexed)?.into_iter().map(|(_, fence)| fence).collect();

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use domain::ids::hex_digits;
+
 use age::secrecy::ExposeSecret;
 use age::x25519;
 use age::{DecryptError, Decryptor, Encryptor};
@@ -83,7 +85,7 @@ impl<T> Hashed<T> {
     }
 
     fn hex(self) -> String {
-        self.hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_digits(self.hash.finish().as_ref()).collect()
     }
 }
 

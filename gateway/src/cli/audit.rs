@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eventstore::ledger::audit::verify;
+use eventstore::ledger::audit::{Report, verify};
 use eventstore::store::TenantView;
 use eventstore::{IdKind, PublicIds};
 use serde_json::{Value, json};
@@ -90,19 +90,30 @@ fn check(
         report.findings.push(finding);
         report.found += 1;
     }
-    let value = serde_json::to_value(&report).unwrap_or_default();
+    let access_log = view.access_log()?;
+    let access = verify(&access_log, &mut |done, total| console.progress(done, total))?;
+    let found = report.found.saturating_add(access.found);
+    let mut value = serde_json::to_value(&report).unwrap_or_default();
+    if let Some(value) = value.as_object_mut() {
+        value.insert("access".to_owned(), serde_json::to_value(&access).unwrap_or_default());
+    }
+    let verdict = match found {
+        0 => "Nothing was found: every leaf, seal, tag and rule agrees.".to_owned(),
+        found => format!("{found} findings."),
+    };
+    let (text, read) = (told(&report), told(&access));
+    console.answer(&value, format!("{text}\nWho read what: {read}\n{verdict}"));
+    Ok(if found == 0 { Outcome::Done } else { Outcome::Found })
+}
+
+/// What a check of one ledger says.
+fn told(report: &Report) -> String {
     let mut text = format!("{} entries, root {}", report.entries, report.root);
     for finding in &report.findings {
         let place = finding.position.map(|at| format!(" at entry {at}")).unwrap_or_default();
         text.push_str(&format!("\n{}{place}: {}", finding.code, finding.detail));
     }
-    let verdict = if report.is_clean() {
-        "Nothing was found: every leaf, seal, tag and rule agrees.".to_owned()
-    } else {
-        format!("{} findings.", report.found)
-    };
-    console.answer(&value, format!("{text}\n{verdict}"));
-    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Found })
+    text
 }
 
 fn scope(

@@ -65,15 +65,7 @@ pub(super) fn restore(
 ) -> Result<Outcome, CliError> {
     let Some((from, identity)) = command.from.as_ref().zip(command.identity.as_ref()) else {
         let name = command.tenant.as_deref().unwrap_or_default();
-        if app.visit(name).is_ok() {
-            // A new origin would make every checkpoint and receipt of before one of another log.
-            return Err(CliError::Usage(format!(
-                "the ledger of {name} is the one that was promised: there is no loss to accept, and nothing \
-                 was changed. To bring it back from a backup, move what is there away and name --from FOLDER \
-                 and --identity FILE"
-            )));
-        }
-        let (row, text) = accept(app, name)?;
+        let (row, text) = take_up(app, name)?;
         console.answer(&row, text);
         return Ok(Outcome::Done);
     };
@@ -132,6 +124,34 @@ fn is_older(error: &StoreError) -> bool {
         return is_older(error);
     }
     matches!(error, StoreError::Behind { .. } | StoreError::Forked(_))
+}
+
+/// Takes up what is older than what was promised, and nothing else: a new origin makes every checkpoint and
+/// receipt of before one of another log.
+fn take_up(app: &App, name: &str) -> Result<(serde_json::Value, String), CliError> {
+    match app.visit(name) {
+        Err(AppError::Store(error)) if is_older(&error) => accept(app, name),
+        Err(error) => Err(error.into()),
+        Ok(desk) => match desk.tenant.access() {
+            Err(error) if is_older(&error) => {
+                let (entries, reached) = desk.tenant.accept_access_loss()?;
+                let text = format!(
+                    "{name}: of the ledger of who read what {entries} entries are left of {reached}; all else is \
+                     as it was"
+                );
+                Ok((
+                    json!({ "tenant": name, "access_entries": entries, "lost_size": reached }),
+                    text,
+                ))
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(CliError::Usage(format!(
+                "the ledger of {name} is the one that was promised: there is no loss to accept, and nothing \
+                 was changed. To bring it back from a backup, move what is there away and name --from FOLDER \
+                 and --identity FILE"
+            ))),
+        },
+    }
 }
 
 fn accept(app: &App, name: &str) -> Result<(serde_json::Value, String), CliError> {

@@ -33,35 +33,23 @@ pub(super) fn run(
     }
     let receipts = receipts(&desk, command, &persons)?;
     let total = u64::try_from(persons.len()).unwrap_or(u64::MAX);
-    let (mut rows, mut erased) = (Vec::new(), Vec::new());
+    let (mut rows, mut erased, mut failed) = (Vec::new(), Vec::new(), None);
     for (done, (id, person)) in (1..).zip(&persons) {
-        let receipt = receipts.get(person);
-        let row = match is_over(&desk, *person)? {
-            true => {
-                // A crash may have interrupted it; the ledger goes on with it by itself.
-                runtime.block_on(erasure::ended(&desk, *person))?;
-                json!({ "id": id, "state": "erased", "already": true })
+        let by = (By::Operator, command.cancel_open);
+        match one(app, &desk, (id, *person), by, receipts.get(person), runtime) {
+            Ok((row, request)) => {
+                rows.push(row);
+                erased.extend(request.zip(receipts.get(person)));
             }
-            false => {
-                let by = (By::Operator, command.cancel_open);
-                let ask = requests::ask(app, &desk.tenant, *person, by);
-                let (request, free) = runtime.block_on(ask)?;
-                if free {
-                    let ended = runtime.block_on(requests::carry_out(app, &desk, request, false));
-                    if let (Ok(Some(_)), Some(to)) = (&ended, receipt) {
-                        erased.push((request, to));
-                    }
-                    row(id, state(&desk, *person)?, ended, receipt)?
-                } else {
-                    give_up(receipt);
-                    let shown = desk.tenant.ids().show(IdKind::PrivacyRequest, request);
-                    json!({ "id": id, "state": "waiting", "request": shown })
-                }
+            // Those who are erased have their receipts all the same.
+            Err(error) => {
+                failed = Some(error);
+                break;
             }
-        };
-        rows.push(row);
+        }
         console.progress(done, total);
     }
+    persons.iter().skip(rows.len()).for_each(|(_, person)| give_up(receipts.get(person)));
     if !erased.is_empty() {
         // What another node has at hand opens until then.
         let wait = requests::until_closed(&desk.tenant);
@@ -69,14 +57,45 @@ pub(super) fn run(
     }
     for (request, to) in erased {
         let signed = requests::receipt(app, &desk, request, days(command.window));
-        let signed = runtime.block_on(signed).map_err(failed)?;
-        std::fs::write(to, signed).map_err(|error| unwritten(to, error))?;
+        let written = runtime
+            .block_on(signed)
+            .map_err(self::failed)
+            .and_then(|signed| std::fs::write(to, signed).map_err(|error| unwritten(to, error)));
+        failed = failed.or(written.err());
     }
     let open = |row: &Value| row.get("refused").is_some() || row.get("request").is_some();
     let found = rows.iter().any(open);
     let text: Vec<String> = rows.iter().map(line).collect();
     console.answer(&json!(rows), text.join("\n"));
-    Ok(if found { Outcome::Found } else { Outcome::Done })
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(if found { Outcome::Found } else { Outcome::Done }),
+    }
+}
+
+/// Erases one; their row, and the request that is to have a receipt.
+fn one(
+    app: &Arc<App>,
+    desk: &Arc<Desk>,
+    (id, person): (&str, PersonId),
+    by: (By, bool),
+    receipt: Option<&PathBuf>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Value, Option<u64>), CliError> {
+    if is_over(desk, person)? {
+        // A crash may have interrupted it; the ledger goes on with it by itself.
+        runtime.block_on(erasure::ended(desk, person))?;
+        return Ok((json!({ "id": id, "state": "erased", "already": true }), None));
+    }
+    let (request, free) = runtime.block_on(requests::ask(app, &desk.tenant, person, by))?;
+    if !free {
+        give_up(receipt);
+        let shown = desk.tenant.ids().show(IdKind::PrivacyRequest, request);
+        return Ok((json!({ "id": id, "state": "waiting", "request": shown }), None));
+    }
+    let ended = runtime.block_on(requests::carry_out(app, desk, request, false));
+    let is_erased = matches!(ended, Ok(Some(_)));
+    Ok((row(id, state(desk, person)?, ended, receipt)?, is_erased.then_some(request)))
 }
 
 /// A request that does not go on, as a command tells it.

@@ -124,7 +124,7 @@ pub(super) fn entrust_kms(
 
 /// What this store's keys are to be called there.
 fn new_name() -> String {
-    clock::system().random::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+    domain::ids::hex_digits(&clock::system().random::<8>()).collect()
 }
 
 fn entrust(

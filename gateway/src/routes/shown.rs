@@ -75,6 +75,9 @@ pub(crate) struct ClientOut {
     pub(super) contact: Option<Disclosed>,
 }
 
+/// So many seals are opened where they are asked for.
+const FEW: usize = 4;
+
 /// Seals to be opened together, and whose they are.
 #[derive(Default)]
 pub(super) struct Openings(Vec<(Option<PersonId>, SealAt)>);
@@ -129,11 +132,15 @@ impl Openings {
         let read = async { read.await.map_err(Problem::from) };
         let ((), ticket) = tokio::try_join!(caller.gives(&whom), read)?;
         let desk = std::sync::Arc::clone(caller.desk());
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = move || {
             let openings = desk.tenant.keyring().open(&ticket, &seals);
             openings.map(|openings| (ticket, openings))
-        });
-        let (ticket, openings) = opening.await??;
+        };
+        let (ticket, openings) = match opened.came.len() {
+            // To be handed to another thread takes longer than to be opened.
+            ..=FEW => opening()?,
+            _ => tokio::task::spawn_blocking(opening).await??,
+        };
         let asked = opened.came.iter_mut().filter(|came| matches!(came, Came::Gone));
         asked.zip(openings).for_each(|(came, opening)| *came = Came::Opening(opening));
         opened.ticket = Some(ticket);

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use domain::ids::hex_digits;
+
 use zeroize::Zeroizing;
 
 use super::{Epoch, ProviderError};
@@ -15,7 +17,7 @@ use crate::keyring::key::Key;
 /// Makes an epoch key; one that exists is never overwritten.
 pub(super) fn make(folder: &Path, epoch: Epoch, env: &Environment) -> Result<(), ProviderError> {
     // Whole under its name or not there: what a crash cut short would be in the way for good.
-    let unique: String = env.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let unique: String = hex_digits(&env.random::<8>()).collect();
     let beside = folder.join(format!(".{unique}.new"));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(Key::random(env).expose())?;

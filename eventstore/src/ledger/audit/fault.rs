@@ -3,9 +3,6 @@
 use domain::book::audit::Violation;
 use domain::{Handle, Position, RegistrationId, RetentionClass, Tag};
 
-/// The code of blanks that nobody accounts for.
-pub(super) const BLANKS: &str = "blanks_disagree";
-
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
@@ -91,7 +88,7 @@ impl Fault {
             Self::KeyNotEnded { .. } => "key_not_ended",
             Self::HandleReused(_) => "handle_reused",
             Self::Ended { .. } => "ended_differs",
-            Self::Blanks { .. } => BLANKS,
+            Self::Blanks { .. } => "blanks_disagree",
             Self::TagMissing(_) | Self::TagExtra(_) => "tag_index",
             Self::PersonRowMissing(_) | Self::PersonRowExtra(_) => "person_index",
             Self::LinkLeft(_) => "link_left",

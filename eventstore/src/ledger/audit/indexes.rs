@@ -115,8 +115,7 @@ pub(super) struct Sums {
 
 impl Sums {
     pub(super) fn new(size: u64, erasing: bool) -> Self {
-        let (root, findings) = (String::new(), Vec::new());
-        let report = Report { entries: 0, root, findings, found: 0, seals: 0, blanks: 0, ended: 0 };
+        let report = Report::default();
         let persons = (!erasing).then(|| Balances::new(size));
         Self { tags: Balances::new(size), persons, report }
     }

@@ -53,7 +53,7 @@ fn codes(report: &Report) -> Vec<&'static str> {
 #[track_caller]
 fn assert_clean(report: &Report) {
     assert_eq!(report.findings, []);
-    assert!(report.is_clean() && report.blanks_agree());
+    assert!(report.is_clean() && report.blanks_agree);
     assert_eq!(report.blanks, report.ended);
 }
 

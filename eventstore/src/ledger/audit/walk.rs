@@ -273,6 +273,7 @@ impl<'a> Walk<'a> {
             seals: self.seals,
             blanks: self.blanks,
             ended,
+            blanks_agree: agree,
         };
         (self.findings, self.sums)
     }

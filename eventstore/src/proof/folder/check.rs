@@ -96,6 +96,10 @@ impl<'a> Check<'a> {
             check.note_then();
             for tile in tile::of_level(checkpoint.size, 0) {
                 check.bundle(tile);
+                if check.checked.findings.len() >= NAMED {
+                    // A checkpoint may claim more than anybody could look for.
+                    break;
+                }
                 progress(tile.first() + tile.width, checkpoint.size);
             }
             check.upper_tiles(checkpoint.size);
