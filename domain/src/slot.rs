@@ -61,10 +61,6 @@ impl Slot {
         self.end
     }
 
-    pub fn overlaps(self, other: Self) -> bool {
-        self.start < other.end && other.start < self.end
-    }
-
     pub fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
@@ -380,13 +376,6 @@ mod tests {
     fn a_slot_that_ends_at_midnight_does_not_touch_the_next_day() {
         let days = slot("2026-11-20T20:00:00Z", "2026-11-21T00:00:00Z").days().count();
         assert_eq!(days, 1);
-    }
-
-    #[test]
-    fn slots_that_meet_do_not_overlap() {
-        let first = slot("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z");
-        let second = slot("2026-11-20T11:00:00Z", "2026-11-20T12:00:00Z");
-        assert!(!first.overlaps(second));
     }
 
     #[test]

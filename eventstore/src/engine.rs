@@ -79,7 +79,7 @@ pub struct Hanging {
     pub wrapped: Vec<u8>,
 }
 
-/// What key.
+/// Which of the tenant's own keys: a year's, or a secret's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HangingOf {
     Period(i16, i16),
@@ -112,7 +112,7 @@ pub const CLASSES: i16 = 8;
 /// How many kinds of lookup there can be: a listed kind holds its epoch above that.
 pub const KINDS: i16 = 16;
 
-/// Which wrapped key.
+/// Which row of the keyring a wrapped key is read from.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyRow<'a> {
     Tenant(u32),

@@ -204,7 +204,7 @@ impl Keyring {
         Ok(self.log.reader().links(handles)?)
     }
 
-    /// A person's handles with where each began, oldest first.
+    /// The handles under which a person has something, the oldest first.
     ///
     /// # Errors
     /// Where the keyring cannot be read.

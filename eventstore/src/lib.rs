@@ -1,8 +1,8 @@
 //! The ledger and the keyring: append-only, totally ordered, erasable.
 //!
-//! One [`Tenant`] is one SQLite file with a [`Ledger`] (entries, their tree, seals beside them) and
-//! its keyring (persons, keys, links, lookups) in the same transaction, and a second, smaller
-//! ledger of who read what. What holds:
+//! A [`Tenant`] has two ledgers, what happened and who read what, each in a file of its own or in schemas
+//! of a PostgreSQL database. A [`Ledger`] is entries, their tree and the seals beside them; its keyring
+//! (persons, keys, links, lookups) is written by the same commit. What holds:
 //!
 //! - Positions are 0, 1, 2 ... without gaps; an entry's bytes are stored as they were hashed.
 //! - One writer per ledger decides commands in order and commits them in batches; a caller hears
@@ -14,7 +14,9 @@
 //! - Destroying a person's keys ends the person, at a cost that does not depend on how much there
 //!   is; links and seals are cleared after that.
 //!
-//! Time and randomness are arguments ([`Environment`]).
+//! Time and randomness are arguments ([`Environment`]). Read in this order: [`tree`] and
+//! [`ledger::codec`] (what is hashed), [`engine`] (what a database must do), [`ledger`] with its writer,
+//! [`keyring`], [`store`]; then [`proof`].
 
 pub mod engine;
 pub mod environment;

@@ -1,6 +1,7 @@
 //! A data directory: its tenants, its lock, and the gate that every tenant passes on opening.
 
 pub mod backup;
+mod begun;
 pub mod cluster;
 pub mod credentials;
 mod error;
@@ -17,7 +18,7 @@ pub mod rotation;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ledger::{Opened, ReadPurpose};
@@ -92,7 +93,7 @@ impl Store {
         // What a backup had in hand when a crash came.
         backup::clean(dir)?;
         let provider = provider(&place, dir, keys, &env)?;
-        finish_begun(dir, provider.as_ref())?;
+        begun::finish(dir, provider.as_ref())?;
         let tenants = Mutex::default();
         let (dir, at_work, hands) = (dir.to_owned(), Arc::default(), Arc::default());
         let caught_up = AtomicU32::default();
@@ -191,7 +192,7 @@ impl Store {
         if folder.exists() || place::is_out_of_use(&self.dir, name) {
             return Err(StoreError::TenantExists);
         }
-        let beside = self.dir.join("tenants").join(format!(".{name}{BEGUN}"));
+        let beside = self.dir.join("tenants").join(begun::folder(name));
         if beside.exists() {
             fs::remove_dir_all(&beside)?;
         }
@@ -241,6 +242,7 @@ impl Store {
             env: self.env.clone(),
             provider: Arc::clone(&self.provider),
             access: Mutex::new(None),
+            repeats_ended: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -273,31 +275,6 @@ fn provider(
     Ok(Arc::new(provider))
 }
 
-/// What the folder of a tenant that is being made ends with.
-const BEGUN: &str = ".begun";
-
-/// Gives tenants their names that were made but for that when a crash came: the key store has their marks, and
-/// would wait for them for ever. What was not made yet is removed.
-fn finish_begun(dir: &Path, provider: &dyn Provider) -> Result<(), StoreError> {
-    let tenants = dir.join("tenants");
-    for entry in fs::read_dir(&tenants)? {
-        let (path, file) = entry.map(|entry| (entry.path(), entry.file_name()))?;
-        let name = file.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(BEGUN));
-        let Some(name) = name else { continue };
-        let folder = place::folder(dir, name);
-        let tenant =
-            || Site::Folder(path.clone()).reader(Which::Ledger)?.head().map_err(StoreError::from);
-        let is_made = tenant()
-            .is_ok_and(|head| provider.marks(head.tenant).is_ok_and(|marks| !marks.is_empty()));
-        if is_made && !folder.exists() && !place::is_out_of_use(dir, name) {
-            fs::rename(&path, &folder)?;
-        } else {
-            fs::remove_dir_all(&path)?;
-        }
-    }
-    Ok(File::open(tenants)?.sync_all()?)
-}
-
 /// One tenant: its ledger with its keyring, and the ledger of who read what.
 pub struct Tenant {
     name: String,
@@ -307,6 +284,8 @@ pub struct Tenant {
     env: Environment,
     provider: Arc<dyn Provider>,
     access: Mutex<Option<Arc<Ledger>>>,
+    /// The day on which repeats of before were last let go of.
+    repeats_ended: AtomicI64,
 }
 
 impl Tenant {

@@ -171,7 +171,11 @@ impl Desk {
                     followed.map_err(|error| (error, strong.tenant.name().to_owned()))
                 });
                 if let Ok(Err((error, tenant))) = followed.await {
-                    tracing::error!(%error, tenant, "read models stopped");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        tenant,
+                        "read models stopped"
+                    );
                     tokio::time::sleep(Duration::from_secs(5)).await;
                 }
                 continue;

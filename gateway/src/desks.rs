@@ -124,7 +124,11 @@ impl Desks {
         }
         let desk = Arc::new(Desk::open(store.tenant(name)?)?);
         if let Err(error) = desk.follow() {
-            tracing::error!(%error, tenant = name, "read models stopped");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                tenant = name,
+                "read models stopped"
+            );
         }
         let seen = Seen::of(&desk);
         open.seen = Some(seen);

@@ -1,4 +1,8 @@
 //! The program `tidbok`: everything around the ledger that people and programs meet.
+//!
+//! Read in this order: [`app`] and [`desk`] (what is running); [`caller`], `sent`, [`intake`], [`answer`] and
+//! [`problem`] (one request from end to end); then `routes`, or [`cli`]. [`reactors`], [`retention`] and
+//! [`rotation`] are what a server does by itself.
 
 pub mod answer;
 pub mod app;

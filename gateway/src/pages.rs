@@ -29,7 +29,7 @@ pub struct Pulse {
 pub fn pulse(app: &App) -> Pulse {
     let keys = app.store.key_store().err();
     if let Some(error) = &keys {
-        tracing::error!(%error, "the key store cannot be used");
+        tracing::error!(error = error as &dyn std::error::Error, "the key store cannot be used");
     }
     let keys = keys.map(|error| error.code());
     // That the key store cannot be read is said already.

@@ -295,7 +295,10 @@ fn write(
     let proof = match prove(witnessed.as_deref()) {
         // Who was erased is to have a receipt all the same: what the log itself says.
         Err(error @ ProveError::Contradicted(_)) => {
-            tracing::error!(%error, "a receipt is without the signatures of witnesses");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a receipt is without the signatures of witnesses"
+            );
             prove(None)
         }
         proof => proof,

@@ -145,7 +145,13 @@ async fn deliver(
         }
         Err(error) => {
             let (name, recipient) = (tenant.name(), notice.recipient.as_str());
-            tracing::warn!(%error, tenant = name, recipient, notice = id, "a notice is sent again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                tenant = name,
+                recipient,
+                notice = id,
+                "a notice is sent again"
+            );
             Ok(Some(again_at))
         }
     }

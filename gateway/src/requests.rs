@@ -392,7 +392,11 @@ pub async fn look(app: &App, desk: &Desk) -> Result<Option<Timestamp>, KeyError>
                 Ok(_) => None,
                 Err(RequestError::NoReceipt) => closed_at(tenant, &request).map(|at| at.max(now)),
                 Err(error) => {
-                    tracing::error!(%error, tenant = tenant.name(), "a receipt is tried again");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        tenant = tenant.name(),
+                        "a receipt is tried again"
+                    );
                     Some(now)
                 }
             },
@@ -413,7 +417,11 @@ async fn go_on(app: &App, desk: &Desk, id: u64) -> Option<Timestamp> {
             Some(app.env.clock.now())
         }
         Err(error) => {
-            tracing::warn!(%error, tenant = name, "an erasure that had waited is not carried out");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                tenant = name,
+                "an erasure that had waited is not carried out"
+            );
             Some(app.env.clock.now())
         }
     }
@@ -423,6 +431,10 @@ async fn expire(app: &App, desk: &Desk, request: &PrivacyRequest, course: &Cours
     let (to, now) = ((Stage::Waiting, Stage::Expired), app.env.clock.now());
     let moved = desk.tenant.move_privacy_request(request.id, to, course.text(), now).await;
     if let Err(error) = moved {
-        tracing::error!(%error, tenant = desk.tenant.name(), "a request is tried again");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            tenant = desk.tenant.name(),
+            "a request is tried again"
+        );
     }
 }

@@ -167,7 +167,10 @@ pub(crate) async fn keep_sweeping(app: Arc<App>) {
             match tokio::task::spawn_blocking(move || sweep_all(&on)).await {
                 Ok(true) => swept = Some(today),
                 Ok(false) => (),
-                Err(error) => tracing::error!(%error, "retention is tried again"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "retention is tried again"
+                ),
             }
         }
         tokio::time::sleep(LOOK).await;

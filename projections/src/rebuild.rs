@@ -66,16 +66,6 @@ impl Rebuild {
         hash::hashes(self.models.connection())
     }
 
-    /// Gives the rebuild up and leaves the live file as it is.
-    ///
-    /// # Errors
-    /// Where the file cannot be removed.
-    pub fn abandon(self) -> Result<(), ProjectionError> {
-        let Self { path, models, .. } = self;
-        drop(models);
-        Ok(remove_database(&path)?)
-    }
-
     /// Puts what was built in the place of the live file, whatever that holds, and answers with
     /// its hashes.
     ///

@@ -37,7 +37,7 @@ impl Seen {
     pub const NOTHING: Self = Self { settled: false, id: u64::MAX };
 }
 
-/// Reads them.
+/// Reads the rows of the keyring that are no events.
 #[expect(clippy::missing_errors_doc, reason = "each fails where the database cannot be read")]
 pub trait Papers {
     fn api_key(&self, hash: &Hash) -> Read<Option<ApiKey>>;
@@ -64,7 +64,7 @@ pub trait Papers {
     fn notices(&self, which: Notices<'_>) -> Read<Vec<Notice>>;
 }
 
-/// A change of one.
+/// A change of a row of the keyring that is no event.
 #[derive(Debug)]
 pub enum Paper {
     AddApiKey {

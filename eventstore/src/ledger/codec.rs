@@ -138,7 +138,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
     Ok(Entry { recorded, version, cause: header.cause, tags, seal_hashes })
 }
 
-/// Reads only the event's kind and body, for those who need no more.
+/// The event of an entry, for who needs nothing else of it.
 ///
 /// # Errors
 /// As [`decode`].

@@ -84,7 +84,10 @@ impl Clearing {
 
     /// Has it be tried again a while later.
     fn hold_up(&mut self, error: &AppendError, now: Duration) {
-        tracing::error!(%error, "clearing after an erasure is held up; it is tried again");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "clearing after an erasure is held up; it is tried again"
+        );
         self.step = None;
         self.pause_until = now + LONG_PAUSE;
     }
@@ -319,7 +322,10 @@ impl Writer {
             Ok(true) => return self.end_deleted(now),
             Ok(false) => PAUSE,
             Err(error) => {
-                tracing::error!(%error, "what was erased stays in the log; it is tried again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "what was erased stays in the log; it is tried again"
+                );
                 LONG_PAUSE
             }
         };
@@ -418,7 +424,10 @@ impl Writer {
         self.unresumed = found.is_err();
         match found {
             Ok(clearings) => self.clearings.extend(clearings),
-            Err(error) => tracing::error!(%error, "interrupted erasures cannot go on yet"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "interrupted erasures cannot go on yet"
+            ),
         }
         self.resting.store(self.clearings.is_empty() && !self.unresumed, Ordering::Release);
     }

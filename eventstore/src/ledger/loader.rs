@@ -95,7 +95,10 @@ pub(crate) fn start(log: Arc<Log>, keyring: Arc<Keyring>, writer: SyncSender<Job
     };
     let thread = std::thread::Builder::new().name("loader".to_owned()).spawn(work);
     if let Err(error) = &thread {
-        tracing::error!(%error, "no thread for loading; commands on cold state will be refused");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "no thread for loading; commands on cold state will be refused"
+        );
     }
     Loader { jobs: Some(sender), thread: thread.ok() }
 }

@@ -68,14 +68,20 @@ impl Mover {
         let itself = Arc::clone(self);
         let thread = std::thread::Builder::new().name("index".to_owned()).spawn(move || {
             if let Err(error) = itself.work(enough) {
-                tracing::warn!(%error, "index rows stay in memory and are moved later");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "index rows stay in memory and are moved later"
+                );
             }
             itself.at_work.store(false, Ordering::Release);
             itself.moved.notify_all();
         });
         if let Err(error) = thread {
             self.at_work.store(false, Ordering::Release);
-            tracing::warn!(%error, "no thread to move index rows; they are moved later");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "no thread to move index rows; they are moved later"
+            );
         }
     }
 

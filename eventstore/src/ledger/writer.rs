@@ -223,7 +223,10 @@ impl Writer {
         let jobs: Vec<Job> = jobs.into_iter().map(|job| self.shelve(batch, job)).collect();
         let appends = jobs.iter().filter_map(Job::append);
         if let Err(error) = self.look_up(appends) {
-            tracing::warn!(%error, "requests are looked up one by one");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "requests are looked up one by one"
+            );
         }
         // These are of different callers, who wait for each other nowhere: together they cost one commit.
         let (mut papers, mut erasures, mut stop) = (Vec::new(), Vec::new(), false);
@@ -384,7 +387,10 @@ impl Writer {
     pub(super) fn reset(&mut self) {
         self.stale = true;
         if let Err(error) = self.make_anew() {
-            tracing::error!(%error, "the ledger cannot be read after a failed commit");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the ledger cannot be read after a failed commit"
+            );
         }
     }
 
@@ -415,11 +421,17 @@ impl Writer {
     /// Writes what is pending and closes the file whole, so that the next start is short.
     fn close(&mut self) {
         if let Err(error) = self.write_pending() {
-            tracing::warn!(%error, "index rows stay for the next start");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "index rows stay for the next start"
+            );
         }
         self.log.close_readers();
         if let Err(error) = self.engine.settle() {
-            tracing::warn!(%error, "the write-ahead log stays for the next start");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log stays for the next start"
+            );
         }
     }
 }

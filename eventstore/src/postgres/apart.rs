@@ -204,7 +204,11 @@ pub(super) fn sweep(home: &Home) -> Result<(), PgError> {
         // What cannot be settled now must not keep the others waiting.
         if let Err(error) = settle_left(home, &prepared) {
             let commit = prepared.name;
-            tracing::warn!(%error, commit, "a commit that was cut off is settled later");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                commit,
+                "a commit that was cut off is settled later"
+            );
         }
     }
     Ok(())

@@ -198,7 +198,10 @@ fn look_after(followed: &Weak<Mutex<Followed>>, looks: &Receiver<Heard>, home: &
             if rounds.is_multiple_of(SWEEP)
                 && let Err(error) = apart::sweep(home)
             {
-                tracing::warn!(%error, "commits that were cut off are settled later");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "commits that were cut off are settled later"
+                );
             }
             after = look_at_some(&followed, after);
         }

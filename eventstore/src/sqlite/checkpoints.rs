@@ -90,7 +90,10 @@ impl Drop for Checkpointed {
     fn drop(&mut self) {
         type Hook = fn(&mut Wal, i32) -> rusqlite::Result<()>;
         if let Err(error) = self.conn.wal_hook(None::<Hook>) {
-            tracing::warn!(%error, "a file's log is still brought over as it is closed");
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "a file's log is still brought over as it is closed"
+            );
             return;
         }
         let mut thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +138,10 @@ impl Due {
                 None => match begin(&self.file, &self.shared) {
                     Ok(ask) => ask,
                     Err(error) => {
-                        tracing::warn!(%error, "the write-ahead log is brought over by the writer");
+                        tracing::warn!(
+                            error = &*error as &(dyn Error + 'static),
+                            "the write-ahead log is brought over by the writer"
+                        );
                         return;
                     }
                 },

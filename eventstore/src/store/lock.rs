@@ -32,7 +32,10 @@ impl Drop for FileLock {
         // Closing would not do: a child that is just being started has the file open too, until
         // it is another program.
         if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "a lock is held until the process ends");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a lock is held until the process ends"
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What persons have asked for about their data, and how far it has come: rows that change and are
 //! no events.
 
+use std::sync::atomic::Ordering;
+
 use domain::Position;
 
 use super::Tenant;
@@ -150,13 +152,19 @@ impl Tenant {
         Ok(self.ledger.change(keep).await? > 0)
     }
 
-    /// Lets go of what is remembered of requests so that they can be repeated, from before yesterday; how much
-    /// there was.
+    /// Lets go of what is remembered of requests so that they can be repeated, from before yesterday, once a
+    /// day; how much there was.
     ///
     /// # Errors
     /// Where the keyring cannot be written.
     pub fn end_repeats(&self, now: jiff::Timestamp) -> Result<u64, AppendError> {
-        self.ledger.change_blocking(Change::EndDays { today: day_of(now.as_second()) })
+        let today = day_of(now.as_second());
+        if self.repeats_ended.load(Ordering::Relaxed) == today {
+            return Ok(0);
+        }
+        let ended = self.ledger.change_blocking(Change::EndDays { today })?;
+        self.repeats_ended.store(today, Ordering::Relaxed);
+        Ok(ended)
     }
 
     /// A request by its number.

@@ -88,7 +88,10 @@ pub(super) fn listen(
             let handle = runtime.clone();
             drop(runtime.spawn_blocking(move || {
                 if let Err(error) = answer(&app, stream, &handle) {
-                    tracing::warn!(%error, "a command's answer could not be sent");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a command's answer could not be sent"
+                    );
                 }
             }));
         }

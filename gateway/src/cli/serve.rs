@@ -70,7 +70,10 @@ fn open_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let wished = rustix::process::Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, wished) {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the limit on open files stays as it is"
+        );
     }
 }
 

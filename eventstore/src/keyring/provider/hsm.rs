@@ -317,6 +317,9 @@ fn module(path: &Path) -> Result<Pkcs11, Error> {
 fn forget(path: &Path) {
     let known = MODULES.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     if let Some(Err(error)) = known.map(Pkcs11::finalize) {
-        tracing::warn!(%error, "the HSM's module did not end in good order");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the HSM's module did not end in good order"
+        );
     }
 }

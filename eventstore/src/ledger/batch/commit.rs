@@ -34,7 +34,10 @@ impl Batch {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a commit failed; its commands were not carried out");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a commit failed; its commands were not carried out"
+                );
                 let error = Arc::new(error);
                 for (reply, _) in self.answers {
                     drop(reply.send(Err(AppendError::Commit(Arc::clone(&error)))));

@@ -84,7 +84,10 @@ impl Writer {
         let done = match held.and_then(|()| self.catch_up(standing)) {
             Ok(()) => {
                 if let Err(error) = self.look_up(waiting.iter().map(|(append, _)| append)) {
-                    tracing::warn!(%error, "requests are looked up one by one");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "requests are looked up one by one"
+                    );
                 }
                 for (append, reply) in waiting {
                     self.take_now(&mut batch, Box::new(append), reply);
@@ -198,7 +201,10 @@ impl Writer {
 /// Answers everybody that the ledger cannot be used now; whether to stop.
 pub(super) fn refuse(jobs: Vec<Job>, error: ReadError) -> bool {
     let error = Arc::new(EngineError::of_reading(error));
-    tracing::error!(%error, "the ledger cannot be used now; commands are refused");
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the ledger cannot be used now; commands are refused"
+    );
     let refused = || AppendError::Commit(Arc::clone(&error));
     let mut stop = false;
     for job in jobs {
